@@ -1,0 +1,1 @@
+"""Reads files into a collection: ``python -m ingest corpus/ --instruction``."""

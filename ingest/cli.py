@@ -1,0 +1,174 @@
+"""The command line of ingest: parse, run, report. Nothing heavy is imported before the arguments are understood."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from instructor_search.command_line import failing_with_one_line, positive
+from instructor_search.instruction_library import resolve_instruction
+from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION
+
+if TYPE_CHECKING:
+    from ingest.pipeline import IngestConfig
+
+EXIT_SOME_FAILED = 3
+_BARE = object()
+_EXAMPLES = """examples:
+  python -m ingest corpus/ --instruction
+  python -m ingest corpus/ --instruction "Represent the review for classifying its sentiment: " --view sentiment
+  python -m ingest papers.jsonl --text-field abstract --collection papers --instruction @papers
+  python -m ingest corpus/ --prune
+
+exit code: 0 all read, 1 the run failed, 2 wrong arguments, 3 some files could not be read, 130 interrupted"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``python -m ingest``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ingest",
+        description="Read files, embed them under a document instruction, and keep a collection up to date with them.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("paths", nargs="*", type=Path, metavar="PATH", help="folders or files")
+    add("--instruction", nargs="?", const=_BARE, metavar="TEXT",
+        help="document instruction; bare: the default one; @NAME: one of the library; left out: bring every view up to "
+        "date (a new collection is then embedded without an instruction)")  # fmt: skip
+    add("--collection", metavar="NAME", help="collection to write to (default: the folder's name)")
+    add("--view", metavar="NAME", help="name of the view that this instruction makes")
+    add("--store", metavar="DIR", help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)")
+    add("--model", metavar="MODEL", help="model folder or hub id (default: the collection's, or all-MiniLM-L6-v2)")
+    add("--dialect", choices=("pypi", "head"), help="which official behaviour joins instruction and text (default: pypi)")
+    add("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the best that is there)")
+    add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
+    add("--include", action="append", default=[], metavar="GLOB", help="read only files that match; may be repeated")
+    add("--exclude", action="append", default=[], metavar="GLOB", help="leave files out that match; may be repeated")
+    add("--text-field", action="append", default=[], metavar="COLUMN",
+        help="column that holds the text of a row; may be repeated (default: found by name)")  # fmt: skip
+    add("--chunk-tokens", type=positive, metavar="N", help="tokens of a chunk at most (default: what the window leaves)")
+    add("--chunk-overlap", type=int, metavar="N", help="tokens repeated from the chunk before (default: an eighth)")
+    add("--prune", action="store_true", help="delete the chunks of files that are gone")
+    add("--strict", action="store_true", help="stop at the first file that cannot be read")
+    add("--json", action="store_true", help="print the report as JSON")
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    _check_paths(parser, args)
+    instruction = _instruction(parser, args)
+    with failing_with_one_line() as outcome:
+        from ingest.pipeline import ingest
+
+        if instruction is not None:
+            print(f"document instruction: {instruction!r}", file=sys.stderr if args.json else sys.stdout)
+        report = ingest(_config(args, instruction), progress=_bar(args.quiet))
+        print(json.dumps(report.as_json(), ensure_ascii=False) if args.json else report.as_text())
+        if report.interrupted:
+            return 130
+        return EXIT_SOME_FAILED if report.failed else 0
+    return outcome.code
+
+
+def _check_paths(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Catch ``--instruction corpus/``: the flag takes an optional value and would swallow the path."""
+    given = args.instruction
+    if isinstance(given, str) and os.path.exists(given):
+        parser.error(
+            f"--instruction was given the path {given!r}; put the paths first: python -m ingest {given} --instruction"
+        )
+    if not args.paths:
+        hint = f" ({given!r} was taken as the instruction)" if isinstance(given, str) else ""
+        parser.error(f"no file or folder was given{hint}; expected: python -m ingest FOLDER --instruction")
+
+
+def _instruction(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str | None:
+    if args.instruction is _BARE:
+        return DEFAULT_DOCUMENT_INSTRUCTION
+    try:
+        return resolve_instruction(args.instruction, "document") if args.instruction is not None else None
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _config(args: argparse.Namespace, instruction: str | None) -> IngestConfig:
+    from ingest.pipeline import IngestConfig
+
+    return IngestConfig(
+        paths=tuple(args.paths),
+        collection=args.collection,
+        store=args.store,
+        instruction=instruction,
+        view=args.view,
+        model=args.model,
+        dialect=args.dialect,
+        device=args.device,
+        allow_pickle=args.allow_pickle,
+        include=tuple(args.include),
+        exclude=tuple(args.exclude),
+        text_fields=tuple(args.text_field),
+        chunk_tokens=args.chunk_tokens,
+        chunk_overlap=args.chunk_overlap,
+        prune=args.prune,
+        strict=args.strict,
+    )
+
+
+def _bar(quiet: bool) -> object:
+    from tqdm import tqdm
+
+    from ingest.pipeline import Progress
+
+    class Bar(Progress):
+        """A bar on stderr over the bytes whose texts are embedded, with counts of documents and chunks."""
+
+        bar: tqdm | None = None
+        bytes_read = documents = chunks = done = 0
+
+        def start(self, num_files: int, num_bytes: int) -> None:
+            self.started = time.perf_counter()
+            if num_files and not quiet:
+                form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+                self.bar = tqdm(total=num_bytes, desc="ingest", file=sys.stderr, bar_format=form, leave=False)
+
+        def read(self, num_bytes: int, num_documents: int, num_chunks: int) -> None:
+            self.bytes_read += num_bytes
+            self.documents += num_documents
+            self.chunks += num_chunks
+            self._draw()
+
+        def embedded(self, num_texts: int) -> None:
+            self.done += num_texts
+            self._draw()
+
+        def _draw(self) -> None:
+            if self.bar is None:
+                return
+            share = min(self.done / self.chunks, 1.0) if self.chunks else 0.0
+            rate = self.done / max(time.perf_counter() - self.started, 1e-9)
+            self.bar.set_postfix_str(
+                f"{self.documents:,} documents, {self.done:,}/{self.chunks:,} chunks, {rate:.0f} texts/s", refresh=False
+            )
+            self.bar.update(max(0, int(self.bytes_read * share) - self.bar.n))
+
+        def say(self, line: str) -> None:
+            if not quiet:
+                tqdm.write(line, file=sys.stderr)
+
+        def close(self) -> None:
+            if self.bar is not None:
+                self.bar.close()
+                self.bar = None
+
+    return Bar()

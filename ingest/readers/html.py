@@ -1,0 +1,126 @@
+"""HTML: the text a reader would see, block by block, with its heading path. Scripts, styles and hidden parts are left out.
+
+The standard library's parser is an event stream without recursion: nesting of any depth costs nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+from ingest.readers import ReadOptions, mime_type
+from ingest.readers.decoding import read_all
+from instructor_search.records import Block, Document
+
+_SKIPPED = {"script", "style", "noscript", "template", "svg", "nav", "iframe", "object", "canvas", "head"}
+_VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+_BLOCKS = {
+    "address", "article", "aside", "blockquote", "body", "caption", "dd", "details", "div", "dl", "dt", "fieldset",
+    "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "html", "li", "main",
+    "ol", "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
+}  # fmt: skip
+_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
+
+
+def read_html(path: Path, source: str, options: ReadOptions) -> Iterator[Document]:
+    """Yield one document titled by its <title> or first heading."""
+    title, blocks = html_blocks(_decode(path))
+    yield Document(source, source, title or path.name, mime_type(path), blocks)
+
+
+def _decode(path: Path) -> str:
+    """Use the charset that the page declares, where Python knows it."""
+    with path.open("rb") as stream:
+        declared = _CHARSET.search(stream.read(2048))
+    if declared:
+        try:
+            return path.read_text(encoding=declared[1].decode(), errors="strict")
+        except (LookupError, UnicodeDecodeError):
+            pass  # a wrong declaration: the bytes decide below
+    return read_all(path)
+
+
+def html_blocks(markup: str) -> tuple[str | None, list[Block]]:
+    """Return the title and the visible blocks of a page."""
+    parser = _Extractor()
+    parser.feed(markup)
+    parser.close()
+    parser.flush()
+    headings = [b.heading[0] for b in parser.blocks if b.heading]
+    return parser.title or (headings[0] if headings else None), parser.blocks
+
+
+class _Extractor(HTMLParser):
+    """Collects text between block-level tags."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.blocks: list[Block] = []
+        self.title: str | None = None
+        self._text: list[str] = []
+        self._path: list[tuple[int, str]] = []
+        self._hidden: list[str] = []  # open tags inside (and including) a part that is not shown
+        self._in_title = False
+        self._preformatted = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "title":
+            self._in_title = True
+        if tag in _VOID:
+            self._break(tag)
+            return
+        values = dict(attrs)
+        invisible = "hidden" in values or _HIDDEN.search(values.get("style") or "")
+        if self._hidden or tag in _SKIPPED or invisible or values.get("aria-hidden") == "true":
+            self._hidden.append(tag)
+            return
+        self._preformatted += tag == "pre"
+        self._break(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "title":
+            self._in_title = False
+        if self._hidden:
+            if tag in self._hidden:  # also closes tags left open inside
+                while self._hidden.pop() != tag:
+                    continue
+            return
+        if re.fullmatch("h[1-6]", tag):
+            self._heading(int(tag[1]))
+            return
+        self._break(tag)
+        self._preformatted -= tag == "pre" and self._preformatted > 0
+
+    def handle_data(self, data: str) -> None:
+        if self._in_title and self.title is None and data.strip():
+            self.title = " ".join(data.split())
+        if not self._hidden:
+            self._text.append(data)
+
+    def _break(self, tag: str) -> None:
+        if self._hidden:
+            return
+        if tag in ("br", "wbr"):
+            self._text.append("\n" if tag == "br" else "")
+        elif tag in ("td", "th"):
+            self._text.append(" ")
+        elif tag in _BLOCKS:
+            self.flush()
+
+    def _heading(self, level: int) -> None:
+        title = " ".join("".join(self._text).split())
+        if title:
+            self._path = [*(p for p in self._path if p[0] < level), (level, title)]
+        self.flush()
+
+    def flush(self) -> None:
+        """End the block that is being collected."""
+        raw = "".join(self._text)
+        self._text.clear()
+        lines = raw.strip("\n").splitlines() if self._preformatted else [" ".join(x.split()) for x in raw.split("\n")]
+        text = "\n".join(line for line in lines if line.strip()) if self._preformatted else " ".join(filter(None, lines))
+        if text.strip():
+            self.blocks.append(Block(text + "\n\n", tuple(title for _, title in self._path)))

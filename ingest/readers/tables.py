@@ -1,0 +1,174 @@
+"""Tables: every row is a document; its text comes from the text columns, the other columns are metadata."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ingest.readers import ReadOptions, mime_type
+from ingest.readers.decoding import open_text, read_all
+from instructor_search.errors import ReaderError
+from instructor_search.records import Block, Document
+
+TEXT_COLUMNS = ("text", "content", "body", "abstract", "review", "description", "comment", "message", "question",
+                "document", "passage", "summary", "note")  # fmt: skip
+TITLE_COLUMNS = ("title", "subject", "headline", "name")
+
+
+def read_csv(path: Path, source: str, options: ReadOptions) -> Iterator[Document]:
+    """Yield one document a row; the delimiter is found from the first lines."""
+    csv.field_size_limit(1 << 26)
+    with open_text(path) as stream:
+        sample = stream.read(1 << 16)
+        stream.seek(0)
+        rows = csv.reader(stream, delimiter=_delimiter(path, sample))
+        try:
+            header = [name.strip().lstrip("\ufeff") for name in next(rows, [])]
+            if not any(header):
+                return
+            records = (_cells(header, row, rows.line_num) for row in rows if any(c.strip() for c in row))
+            yield from row_documents(records, path, source, options)
+        except csv.Error as error:
+            raise ReaderError(f"line {rows.line_num}: {error}") from error
+
+
+def _delimiter(path: Path, sample: str) -> str:
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    first = sample.splitlines()[0] if sample else ""
+    return max(",;\t|", key=first.count)
+
+
+def _cells(header: list[str], row: list[str], line: int) -> dict[str, Any]:
+    if len(row) > len(header):
+        raise ReaderError(f"line {line}: {len(row)} cells under a header of {len(header)}")
+    return {name: typed(cell) for name, cell in zip(header, row, strict=False) if name}
+
+
+def read_jsonl(path: Path, source: str, options: ReadOptions) -> Iterator[Document]:
+    """Yield one document a line."""
+    with open_text(path) as stream:
+        yield from row_documents(_json_lines(stream), path, source, options)
+
+
+def _json_lines(stream: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(stream, 1):
+        if line.strip():
+            try:
+                value = json.loads(line)
+            except ValueError as error:
+                raise ReaderError(f"line {number}: not JSON ({error})") from error
+            yield value if isinstance(value, dict) else {"text": value if isinstance(value, str) else json.dumps(value)}
+
+
+def read_json(path: Path, source: str, options: ReadOptions) -> Iterator[Document]:
+    """Yield one document an element of a list, or one for anything else."""
+    try:
+        value = json.loads(read_all(path))
+    except ValueError as error:
+        raise ReaderError(f"not JSON ({error})") from error
+    except RecursionError as error:
+        raise ReaderError("nested too deeply") from error
+    items = value if isinstance(value, list) else [value]
+    records = (v if isinstance(v, dict) else {"text": v if isinstance(v, str) else json.dumps(v)} for v in items)
+    yield from row_documents(records, path, source, options, numbered=isinstance(value, list))
+
+
+def read_parquet(path: Path, source: str, options: ReadOptions) -> Iterator[Document]:
+    """Yield one document a row, batch by batch."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            batches = file.iter_batches(batch_size=1024)
+            rows = (row for batch in batches for row in batch.to_pylist())
+            yield from row_documents(rows, path, source, options)
+    except pa.ArrowException as error:
+        raise ReaderError(f"not a readable parquet file ({str(error).splitlines()[0]})") from error
+
+
+def row_documents(
+    records: Iterable[Mapping[str, Any]], path: Path, source: str, options: ReadOptions, *, numbered: bool = True,
+    place: str = "",
+) -> Iterator[Document]:  # fmt: skip
+    """Turn rows into documents. ``place`` names the part of the file that they are from (a sheet).
+
+    Raises:
+        ReaderError: a text column that was asked for is not there.
+    """
+    iterator = iter(records)
+    first = next(iterator, None)
+    if first is None:
+        return
+    columns = _text_columns(flatten(first), options)
+    for number, record in enumerate(chain([first], iterator), 1):
+        row = flatten(record)
+        text = _text(row, columns)
+        if not text.strip():
+            continue
+        title = next((str(row[k]) for k in row if k.lower() in TITLE_COLUMNS and row[k]), None)
+        where = f"{place}row={number}" if numbered else place
+        metadata = {k: v for k, v in row.items() if k not in columns and v not in (None, "")}
+        metadata |= {"row": number} if numbered else {}
+        yield Document(
+            document_id=f"{source}#{where}" if where else source,
+            source=source,
+            title=title or (f"{path.name} {where}" if where else path.name),
+            mime=mime_type(path),
+            blocks=[Block(text)],
+            metadata=metadata,
+        )
+
+
+def _text_columns(row: Mapping[str, Any], options: ReadOptions) -> list[str]:
+    """Return the columns that make the text; none means: all, named."""
+    if options.text_fields:
+        missing = [name for name in options.text_fields if name not in row]
+        if missing:
+            raise ReaderError(f"no column {', '.join(missing)} (--text-field); there is: {', '.join(row)}")
+        return list(options.text_fields)
+    lower = {name.lower(): name for name in row}
+    return next(([lower[name]] for name in TEXT_COLUMNS if name in lower), [])
+
+
+def _text(row: Mapping[str, Any], columns: list[str]) -> str:
+    if columns:
+        return "\n\n".join(str(row[name]) for name in columns if row.get(name) not in (None, ""))
+    return "\n".join(f"{name}: {value}" for name, value in row.items() if value not in (None, ""))
+
+
+def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a flat row: nested objects become dotted names, lists are joined, dates are ISO texts."""
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple):
+            flat[f"{prefix}{name}"] = ", ".join(str(v) for v in value)
+        elif isinstance(value, datetime | date):
+            flat[f"{prefix}{name}"] = value.isoformat()
+        elif isinstance(value, str | int | float | bool | None):
+            flat[f"{prefix}{name}"] = None if isinstance(value, float) and value != value else value
+        else:
+            flat[f"{prefix}{name}"] = str(value)
+    return flat
+
+
+def typed(cell: str) -> Any:
+    """Return a cell as a number or a truth value where it is written as one, else as text."""
+    text = cell.strip()
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    plain = text.lstrip("+-")
+    if plain[:1].isdigit() and not (plain[:1] == "0" and plain[1:2].isdigit()):  # 007 stays text
+        try:
+            return int(text) if plain.isdigit() else float(text)
+        except ValueError:
+            return cell
+    return cell

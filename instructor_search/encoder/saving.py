@@ -1,0 +1,90 @@
+"""Writes a model folder in the published layout."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import save_file
+
+if TYPE_CHECKING:
+    from instructor_search.encoder.inference import InstructorEncoder
+
+
+def save_checkpoint(encoder: InstructorEncoder, folder: Path) -> None:
+    """Write ``encoder`` to ``folder``: all files go to a temporary folder first, which is renamed at the end.
+
+    Raises:
+        FileExistsError: ``folder`` exists and is no model folder, so it is not replaced.
+    """
+    if folder.exists() and not (folder.is_dir() and ((folder / "modules.json").is_file() or not any(folder.iterdir()))):
+        raise FileExistsError(f"{folder} exists and is no model folder; choose another path")
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        _write(encoder, part)
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write(encoder: InstructorEncoder, folder: Path) -> None:
+    checkpoint, model = encoder.checkpoint, encoder.model
+    state = {k: v.detach().cpu().contiguous().clone() for k, v in model.backbone.state_dict().items()}
+    if model.backbone.config.model_type == "t5":  # one matrix under two names; safetensors wants one
+        state.pop("encoder.embed_tokens.weight", None)
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    _json(folder / "config.json", checkpoint.config)
+    for name in ("tokenizer.json", "special_tokens_map.json", "spiece.model", "vocab.txt"):
+        if (checkpoint.transformer_folder / name).is_file():
+            shutil.copyfile(checkpoint.transformer_folder / name, folder / name)
+    _write_tokenizer_config(encoder, folder)
+    _json(
+        folder / "sentence_bert_config.json",
+        {"max_seq_length": encoder.max_tokens, "do_lower_case": checkpoint.lower_case},
+    )
+    chain = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    # include_prompt: sentence-transformers then leaves a prompt out of the pooling, as an instruction is here
+    pooling = {"word_embedding_dimension": checkpoint.hidden_size, "pooling_mode_mean_tokens": True}
+    _json(folder / "1_Pooling" / "config.json", pooling | {"include_prompt": False})
+    for layer, spec in zip(model.dense, checkpoint.dense, strict=True):
+        path = f"{len(chain)}_Dense"
+        activation = f"torch.nn.modules.{'linear' if spec.activation == 'Identity' else 'activation'}.{spec.activation}"
+        config = {"in_features": spec.in_features, "out_features": spec.out_features, "bias": spec.bias}
+        _json(folder / path / "config.json", config | {"activation_function": activation})
+        weights = {f"linear.{k}": v.detach().cpu().contiguous() for k, v in layer[0].state_dict().items()}
+        save_file(weights, folder / path / "model.safetensors")
+        chain.append((path, "Dense"))
+    if checkpoint.normalize:
+        (folder / f"{len(chain)}_Normalize").mkdir()
+        chain.append((f"{len(chain)}_Normalize", "Normalize"))
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (path, kind) in enumerate(chain)
+    ]
+    prompts = {"prompts": checkpoint.prompts, "similarity_fn_name": "cosine"}
+    _json(folder / "config_sentence_transformers.json", prompts)
+    _json(folder / "modules.json", modules)
+
+
+def _write_tokenizer_config(encoder: InstructorEncoder, folder: Path) -> None:
+    """A tokenizer class that makes transformers read tokenizer.json as it stands instead of rebuilding it."""
+    path = encoder.checkpoint.transformer_folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = {k: v for k, v in config.items() if k.endswith("_token") or k == "additional_special_tokens"}
+    tokens = {k: v["content"] if isinstance(v, dict) else v for k, v in kept.items()}
+    _json(
+        folder / "tokenizer_config.json",
+        tokens | {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": encoder.max_tokens},
+    )
+
+
+def _json(path: Path, value: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(value, indent=2), encoding="utf-8")

@@ -1,0 +1,73 @@
+"""Runs the model with torch, on any device. ``inference`` loads this module when the first text is embedded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from instructor_search.encoder.checkpoint import Checkpoint
+from instructor_search.encoder.modeling import InstructorModel
+from instructor_search.encoder.tokenization import TokenizedText, pad
+
+
+class TorchRuntime:
+    """A loaded model on a device."""
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str | None = None, allow_pickle: bool = False) -> None:
+        """Load the weights and move them to ``device`` (None: CUDA, MPS or CPU, the first that is there)."""
+        self.device = torch.device(device or best_device())
+        self.model = InstructorModel.from_checkpoint(checkpoint, allow_pickle=allow_pickle).to(self.device)
+        self.pad_id = checkpoint.config.get("pad_token_id") or 0
+
+    def move(self, device: str) -> None:
+        """Move the model to another device."""
+        self.device = torch.device(device)
+        self.model.to(self.device)
+
+    @torch.inference_mode()
+    def embed(self, batch: Sequence[TokenizedText], *, normalize: bool) -> list[torch.Tensor]:
+        """Return one embedding (dim,) a text, float32."""
+        return list(self._forward(batch, normalize)[0])
+
+    @torch.inference_mode()
+    def features(self, batch: Sequence[TokenizedText], *, normalize: bool) -> list[dict[str, Any]]:
+        """Return for each text its ids, masks, token embeddings (length, hidden) and embedding (dim,)."""
+        vectors, hidden, ids, attention = self._forward(batch, normalize)
+        return [
+            {
+                "input_ids": ids[row, : len(item.ids)],
+                "attention_mask": attention[row, : len(item.ids)],
+                "context_masks": torch.tensor(item.num_masked),
+                "token_embeddings": hidden[row, : len(item.ids)],
+                "sentence_embedding": vectors[row],
+            }
+            for row, item in enumerate(batch)
+        ]
+
+    def _forward(self, batch: Sequence[TokenizedText], normalize: bool) -> tuple[torch.Tensor, ...]:
+        ids, attention, pooling = (torch.from_numpy(a).to(self.device) for a in pad(batch, self.pad_id))
+        hidden = self.model.token_embeddings(ids, attention)  # (batch, length, hidden)
+        vectors = self.model.pool(hidden, pooling).float()  # (batch, dim)
+        if normalize:
+            vectors = torch.nn.functional.normalize(vectors, dim=-1)
+        return vectors, hidden, ids, attention
+
+    @staticmethod
+    def to_tensor(vectors: list[torch.Tensor], dim: int) -> torch.Tensor:
+        """Return one tensor, (n, dim)."""
+        return torch.stack(vectors) if vectors else torch.empty(0, dim)
+
+    @classmethod
+    def to_numpy(cls, vectors: list[torch.Tensor], dim: int) -> np.ndarray:
+        """Return one array, float32 (n, dim)."""
+        return cls.to_tensor(vectors, dim).cpu().numpy()
+
+
+def best_device() -> str:
+    """Return "cuda", "mps" or "cpu"."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,1 @@
+"""Query -> hits: filters, dense and full-text search, fusion, snippets."""

@@ -1,0 +1,212 @@
+"""Query -> hits: the query is embedded under its own instruction and compared with one view of a collection."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from lancedb.query import MatchQuery
+
+from instructor_search.encoder import load_encoder
+from instructor_search.encoder.protocol import Encoder
+from instructor_search.instructions import DEFAULT_QUERY_INSTRUCTION, InstructedText
+from instructor_search.records import Hit, Query
+from instructor_search.search.filters import compile_filter
+from instructor_search.search.fusion import reciprocal_rank_fusion
+from instructor_search.search.snippets import lexical_scores, shortlist, snippet_around, split_sentences
+from instructor_search.store.collection import Collection
+from instructor_search.store.manifest import View
+from instructor_search.store.schema import HEADING_SEPARATOR
+
+CANDIDATES = 100  # of each ranking that go into a fusion, at least
+MAX_TOP_K = 10_000
+MAX_QUERY_CHARACTERS = 100_000
+_COLUMNS = ["id", "document_id", "source", "title", "mime", "heading", "page", "row", "mtime", "metadata", "text",
+            "start", "end"]  # fmt: skip
+
+
+class Mode(StrEnum):
+    """How candidates are found: by vector, by words, or by both with reciprocal rank fusion."""
+
+    DENSE = "dense"
+    TEXT = "text"
+    HYBRID = "hybrid"
+
+
+class Searcher:
+    """Searches one view of a collection with the encoder that made it."""
+
+    def __init__(self, collection: Collection, encoder: Encoder | None = None, view: str | None = None) -> None:
+        """``encoder`` None: the view's own model is loaded when it is first needed.
+
+        Raises:
+            ViewMismatchError: ``encoder`` did not make the view.
+            StoreError: there is no such view.
+        """
+        self.collection = collection
+        self.view: View = collection.view(view)
+        self._encoder = encoder
+        self.seconds: dict[str, float] = {}  # of the last search
+        if encoder is not None:
+            collection.check_encoder(self.view, encoder)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The view's encoder.
+
+        Raises:
+            ViewMismatchError: the view's model has changed since the view was made.
+        """
+        if self._encoder is None:
+            view = self.view
+            encoder = load_encoder(
+                view.model, dialect=view.dialect, max_seq_length=view.max_tokens, allow_pickle=view.allow_pickle
+            )
+            self.collection.check_encoder(view, encoder)
+            self._encoder = encoder
+        return self._encoder
+
+    def search(
+        self,
+        query: Query | str,
+        *,
+        instruction: str = DEFAULT_QUERY_INSTRUCTION,
+        where: str | None = None,
+        top_k: int = 10,
+        mode: str = Mode.DENSE,
+    ) -> list[Hit]:
+        """Return the best ``top_k`` chunks, best first; equal scores are ordered by chunk id.
+
+        Scores: cosine similarity (dense), BM25 (text), reciprocal rank fusion (hybrid).
+
+        Raises:
+            ValueError: the query is empty or too long, ``top_k`` or ``mode`` is not allowed.
+            FilterError: ``where`` cannot be understood.
+        """
+        asked = query if isinstance(query, Query) else Query(query, instruction, where)
+        mode = _check(asked, top_k, mode)
+        compiled = compile_filter(asked.where, self.collection.manifest.fields) if asked.where else None
+        self.seconds = {}
+        vector = self._embed(asked) if mode is not Mode.TEXT else None
+        rankings: dict[str, list[dict[str, Any]]] = {}
+        depth = top_k if mode is not Mode.HYBRID else max(CANDIDATES, 2 * top_k)
+        started = time.perf_counter()
+        if vector is not None:
+            rankings["dense"] = self._dense(vector, depth, compiled)
+        if mode is not Mode.DENSE:
+            rankings["text"] = self._text(asked.text, depth, compiled)
+        self.seconds["find"] = time.perf_counter() - started
+        ranked = _rank(rankings, mode)[:top_k]
+        started = time.perf_counter()
+        snippets = self._snippets(asked, vector, [row["text"] for row, _, _ in ranked])
+        self.seconds["snippets"] = time.perf_counter() - started
+        return [
+            _hit(rank, score, row, signals, snippet)
+            for rank, ((row, score, signals), snippet) in enumerate(zip(ranked, snippets, strict=True), 1)
+        ]
+
+    def _embed(self, query: Query) -> np.ndarray:
+        encoder = self.encoder
+        started = time.perf_counter()
+        vector = np.asarray(encoder.encode([InstructedText(query.instruction, query.text)]), dtype=np.float32)[0]
+        self.seconds["embed"] = time.perf_counter() - started
+        if not np.isfinite(vector).all() or not np.linalg.norm(vector):
+            raise ValueError(f"the query {query.text[:60]!r} has no usable embedding under this instruction")
+        return vector
+
+    def _dense(self, vector: np.ndarray, depth: int, where: str | None) -> list[dict[str, Any]]:
+        search = self.collection.chunks.search(vector, vector_column_name=self.view.column).distance_type("cosine")
+        search = search.select([*_COLUMNS, "_distance"]).limit(depth).refine_factor(5).ef(max(128, 2 * depth))
+        if where:
+            search = search.where(where, prefilter=True)
+        rows = search.to_list()
+        for row in rows:
+            row["score"] = 1.0 - row.pop("_distance")
+        return _sorted(rows)
+
+    def _text(self, text: str, depth: int, where: str | None) -> list[dict[str, Any]]:
+        if not any(index.columns == ["text"] for index in self.collection.chunks.list_indices()):
+            return []  # an interrupted first ingest; the next run makes the index
+        search = self.collection.chunks.search(MatchQuery(text, "text"), query_type="fts")
+        search = search.select([*_COLUMNS, "_score"]).limit(depth)
+        if where:
+            search = search.where(where, prefilter=True)
+        rows = search.to_list()
+        for row in rows:
+            row["score"] = row.pop("_score")
+        return _sorted(rows)
+
+    def _snippets(self, query: Query, vector: np.ndarray | None, texts: Sequence[str]) -> list[str]:
+        """Return a snippet a text: the sentence nearest to the query in the view's space, or the one with most of its words."""
+        parts = [split_sentences(text) or [text] for text in texts]
+        if vector is None:
+            return [snippet_around(s, int(np.argmax(lexical_scores(query.text, s)))) for s in parts]
+        chosen = [shortlist(query.text, sentences) for sentences in parts]
+        instruction = self.view.document_instruction
+        flat = [InstructedText(instruction, s[i]) for s, picks in zip(parts, chosen, strict=True) for i in picks]
+        vectors = np.asarray(self.encoder.encode(flat), dtype=np.float32).reshape(-1, self.view.dim)
+        scores = iter(vectors @ vector / np.maximum(np.linalg.norm(vectors, axis=1), 1e-12))
+        best = [max(zip([next(scores) for _ in picks], picks, strict=True), key=lambda x: x[0])[1] for picks in chosen]
+        return [snippet_around(s, i) for s, i in zip(parts, best, strict=True)]
+
+
+def _check(query: Query, top_k: int, mode: str) -> Mode:
+    if not query.text.strip():
+        raise ValueError("the query is empty; expected a text to search for")
+    if len(query.text) > MAX_QUERY_CHARACTERS:
+        raise ValueError(f"the query has {len(query.text)} characters; expected at most {MAX_QUERY_CHARACTERS}")
+    if not 1 <= top_k <= MAX_TOP_K:
+        raise ValueError(f"top_k is {top_k}; expected 1 to {MAX_TOP_K}")
+    if mode not in list(Mode):
+        raise ValueError(f"mode is {mode!r}; expected one of {', '.join(Mode)}")
+    return Mode(mode)
+
+
+def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: (-row["score"], row["id"]))
+
+
+def _rank(
+    rankings: dict[str, list[dict[str, Any]]], mode: Mode
+) -> list[tuple[dict[str, Any], float, dict[str, float]]]:
+    """Return (row, score, signals), best first."""
+    signals: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    for name, found in rankings.items():
+        for rank, row in enumerate(found, 1):
+            rows.setdefault(row["id"], row)
+            signals.setdefault(row["id"], {}).update({name: row["score"], f"{name}_rank": rank})
+    if mode is Mode.HYBRID:
+        scores = reciprocal_rank_fusion({name: [row["id"] for row in found] for name, found in rankings.items()})
+    else:
+        scores = {name: row["score"] for name, row in rows.items()}
+    order = sorted(scores, key=lambda name: (-scores[name], name))
+    return [(rows[name], scores[name], signals[name]) for name in order]
+
+
+def _hit(rank: int, score: float, row: dict[str, Any], signals: dict[str, float], snippet: str) -> Hit:
+    metadata = json.loads(row["metadata"]) if row["metadata"] else {}
+    extra = {k: row[k] for k in ("mime", "row") if row[k] is not None}
+    if row["mtime"]:
+        extra["mtime"] = datetime.fromtimestamp(row["mtime"], UTC).isoformat(timespec="seconds")
+    return Hit(
+        rank=rank,
+        score=float(score),
+        chunk_id=row["id"],
+        document_id=row["document_id"],
+        source=row["source"],
+        title=row["title"],
+        text=row["text"],
+        snippet=snippet,
+        start=row["start"],
+        end=row["end"],
+        heading=tuple(row["heading"].split(HEADING_SEPARATOR)) if row["heading"] else (),
+        page=row["page"],
+        metadata={**extra, **metadata},
+        signals=signals,
+    )

@@ -1,0 +1,55 @@
+"""The part of a hit that is shown: its best sentence and what fits around it."""
+
+from __future__ import annotations
+
+import re
+
+_SPLIT = re.compile(r"(?<=[.!?\u2026])[)\]\"'\u201d\u2019]*\s+(?=\S)|\n+")
+_WORD = re.compile(r"\w+")
+MAX_SENTENCES = 40  # of a chunk that are looked at
+MAX_EMBEDDED = 8  # of those, that are compared by meaning: the ones that share most words with the query, else the first
+
+
+def split_sentences(text: str) -> list[str]:
+    """Return the non-empty sentences (or lines) of a chunk."""
+    return [part.strip() for part in _SPLIT.split(text) if part and part.strip()][:MAX_SENTENCES]
+
+
+def lexical_scores(query: str, sentences: list[str]) -> list[float]:
+    """Return for each sentence the share of the query's words in it (by their first five letters), a little for brevity."""
+    wanted = {w[:5] for w in _WORD.findall(query.lower()) if len(w) > 2}
+    scores = []
+    for sentence in sentences:
+        words = {w[:5] for w in _WORD.findall(sentence.lower())}
+        scores.append(len(wanted & words) / max(len(wanted), 1) - 1e-4 * len(words))
+    return scores
+
+
+def snippet_around(sentences: list[str], best: int, max_characters: int = 240) -> str:
+    """Return the best sentence with as many of its neighbours as fit, on one line; "..." marks what was left out."""
+    first = last = best
+    length = len(sentences[best])
+    while True:
+        after = len(sentences[last + 1]) if last + 1 < len(sentences) else None
+        before = len(sentences[first - 1]) if first > 0 else None
+        if after is not None and length + after + 1 <= max_characters:
+            last, length = last + 1, length + after + 1
+        elif before is not None and length + before + 1 <= max_characters:
+            first, length = first - 1, length + before + 1
+        else:
+            break
+    text = " ".join(" ".join(sentences[first : last + 1]).split())
+    if len(text) > max_characters:
+        text = text[:max_characters].rsplit(" ", 1)[0] + " ..."
+    elif last + 1 < len(sentences):
+        text += " ..."
+    return ("... " if first > 0 else "") + text
+
+
+def shortlist(query: str, sentences: list[str]) -> list[int]:
+    """Return the positions of the sentences worth embedding, at most MAX_EMBEDDED, in order."""
+    if len(sentences) <= MAX_EMBEDDED:
+        return list(range(len(sentences)))
+    scores = lexical_scores(query, sentences)
+    shared = [round(score, 1) for score in scores]  # ties go to the earlier sentence
+    return sorted(sorted(range(len(sentences)), key=lambda i: (-shared[i], i))[:MAX_EMBEDDED])

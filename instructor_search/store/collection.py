@@ -1,0 +1,335 @@
+"""A collection: one LanceDB table of chunks, its sources and its manifest, in a folder of its own.
+
+Reading needs no lock. All writing goes through the methods here, under ``writing()``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("LANCEDB_LOG", "error")  # read when lancedb is imported; its warnings are not for our users
+
+import lancedb  # noqa: E402
+import numpy as np
+import pyarrow as pa
+
+from instructor_search.encoder.protocol import Encoder
+from instructor_search.errors import CollectionNotFoundError, StoreError, ViewMismatchError
+from instructor_search.store import vector_index
+from instructor_search.store.lock import writer_lock
+from instructor_search.store.manifest import DEFAULT_VIEW, Manifest, View, read_manifest, write_manifest
+from instructor_search.store.schema import (
+    CHUNK_FIELDS,
+    CHUNKS,
+    SOURCE_SCHEMA,
+    SOURCES,
+    SourceRecord,
+    chunk_schema,
+    view_fields,
+)
+
+RETENTION = timedelta(hours=1)  # versions younger than this stay: open readers may still use them
+DEFAULT_STORE = "instructor_store"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def store_folder(store: str | Path | None = None) -> Path:
+    """Return the folder of all collections: the argument, INSTRUCTOR_SEARCH_STORE, or ./instructor_store."""
+    return Path(store or os.environ.get("INSTRUCTOR_SEARCH_STORE") or DEFAULT_STORE).expanduser()
+
+
+def list_collections(store: str | Path | None = None) -> list[str]:
+    """Return the names of the collections in a store."""
+    folder = store_folder(store)
+    return sorted(p.parent.name for p in folder.glob("*/manifest.json")) if folder.is_dir() else []
+
+
+class Collection:
+    """Chunks, their vectors under one or more views, and the facts of how they were made."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        """Open the tables of ``folder``; use ``open`` or ``create``."""
+        self.folder = folder
+        self.manifest = manifest
+        self._db = lancedb.connect(str(folder), read_consistency_interval=timedelta(seconds=2))
+        try:
+            self.chunks = self._db.open_table(CHUNKS)
+            self.sources_table = self._db.open_table(SOURCES)
+        except (ValueError, OSError, RuntimeError) as error:
+            raise StoreError(f"{folder}: its tables cannot be opened ({str(error)[:200]})") from error
+
+    # -- opening ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, name: str, store: str | Path | None = None) -> Collection:
+        """Open an existing collection.
+
+        Raises:
+            CollectionNotFoundError: there is none of that name; the message lists those that there are.
+            StoreError: its files are damaged.
+        """
+        folder = store_folder(store) / name
+        if not _NAME.fullmatch(name) or not folder.is_dir():
+            known = ", ".join(list_collections(store)) or "none yet; make one: python -m ingest FOLDER --instruction"
+            raise CollectionNotFoundError(f"no collection {name!r} in {store_folder(store)}; there is: {known}")
+        return cls(folder, read_manifest(folder))
+
+    @classmethod
+    def create(
+        cls, name: str, store: str | Path | None = None, *, chunk_tokens: int, chunk_overlap: int
+    ) -> Collection:
+        """Make an empty collection without a view.
+
+        Raises:
+            StoreError: the name is not allowed or taken.
+        """
+        if not _NAME.fullmatch(name):
+            raise StoreError(f"collection name {name!r}; expected letters, digits, '.', '_', '-', 64 at most")
+        folder = store_folder(store) / name
+        if (folder / "manifest.json").exists():
+            raise StoreError(f"collection {name!r} exists in {store_folder(store)}")
+        folder.mkdir(parents=True, exist_ok=True)
+        db = lancedb.connect(str(folder))
+        chunks = db.create_table(CHUNKS, schema=chunk_schema([]), mode="overwrite")
+        chunks.set_unenforced_primary_key("id")
+        db.create_table(SOURCES, schema=SOURCE_SCHEMA, mode="overwrite").set_unenforced_primary_key("source")
+        manifest = Manifest(name, _now(), chunk_tokens, chunk_overlap)
+        write_manifest(folder, manifest)
+        return cls(folder, manifest)
+
+    @property
+    def name(self) -> str:
+        """Name of the collection."""
+        return self.manifest.name
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the writer's lock; the manifest and the tables are read anew first."""
+        with writer_lock(self.folder):
+            self.manifest = read_manifest(self.folder)
+            self.chunks.checkout_latest()
+            self.sources_table.checkout_latest()
+            yield
+
+    def save_manifest(self, manifest: Manifest) -> None:
+        """Write and adopt ``manifest``, if it differs."""
+        if manifest != self.manifest:
+            write_manifest(self.folder, manifest)
+            self.manifest = manifest
+
+    # -- views -----------------------------------------------------------------------------------------------------
+
+    def view(self, name: str | None = None) -> View:
+        """Return the view called ``name``; None is "default", or the only one.
+
+        Raises:
+            StoreError: there is no such view; the message lists those that there are.
+        """
+        views = self.manifest.views
+        chosen = name or (next(iter(views)) if len(views) == 1 else DEFAULT_VIEW)
+        if chosen not in views:
+            raise StoreError(f"collection {self.name!r} has no view {chosen!r}; there is: {', '.join(views) or 'none'}")
+        return views[chosen]
+
+    def find_view(self, fingerprint: str, document_instruction: str) -> View | None:
+        """Return the view of this encoder and instruction, if there is one."""
+        for view in self.manifest.views.values():
+            if (view.fingerprint, view.document_instruction) == (fingerprint, document_instruction):
+                return view
+        return None
+
+    def add_view(self, encoder: Encoder, document_instruction: str, name: str, *, model: str | None = None,
+                 allow_pickle: bool = False) -> View:  # fmt: skip
+        """Add an empty vector column for ``encoder`` and ``document_instruction``; other columns are not touched."""
+        if name in self.manifest.views:
+            raise StoreError(f"collection {self.name!r} has a view {name!r} already; choose another --view name")
+        encoder.tokenizer.text_budget(document_instruction)  # refuses an instruction that leaves no room
+        view = View(
+            name=name,
+            column=f"vector_{_slug(name)}",
+            model=model or encoder.name,
+            fingerprint=encoder.fingerprint,
+            dialect=str(encoder.tokenizer.dialect),
+            max_tokens=encoder.max_tokens,
+            dim=encoder.dim,
+            document_instruction=document_instruction,
+            runtime=encoder.runtime,
+            precision=encoder.precision,
+            created=_now(),
+            allow_pickle=allow_pickle,
+        )
+        existing = set(self.chunks.schema.names)
+        missing = [f for f in view_fields(view) if f.name not in existing]  # there already: killed before the manifest
+        if missing:
+            self.chunks.add_columns(pa.schema(missing))
+        self.save_manifest(self.manifest.with_view(view))
+        return view
+
+    def drop_view(self, name: str) -> None:
+        """Remove a view and its vectors.
+
+        Raises:
+            StoreError: unknown, or the only one.
+        """
+        view = self.view(name)
+        if len(self.manifest.views) == 1:
+            raise StoreError(f"{name!r} is the only view of {self.name!r}; delete the collection instead")
+        self.save_manifest(self.manifest.without_view(name))
+        vector_index.drop(self.chunks, view.column)
+        self.chunks.drop_columns([view.column, view.checksum_column])
+
+    def check_encoder(self, view: View, encoder: Encoder) -> None:
+        """Refuse an encoder that did not make ``view``.
+
+        Raises:
+            ViewMismatchError: the fingerprints differ; both are in the message.
+        """
+        if encoder.fingerprint != view.fingerprint:
+            raise ViewMismatchError(
+                f"view {view.name!r} of collection {self.name!r} was made by {view.model} (fingerprint "
+                f"{view.fingerprint}), the encoder given is {encoder.name} (fingerprint {encoder.fingerprint}); search "
+                f"with the view's model, or make a view of yours: python -m ingest ... --model ... --view NAME"
+            )
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    def num_chunks(self, where: str | None = None) -> int:
+        """Return the number of chunks; ``where`` is SQL of our own making."""
+        return self.chunks.count_rows(where)
+
+    def sources(self) -> dict[str, SourceRecord]:
+        """Return the sources whose chunks are all stored."""
+        rows = self.sources_table.to_arrow().to_pylist()
+        return {row["source"]: SourceRecord(**row) for row in rows}
+
+    def sources_with_rows(self) -> set[str]:
+        """Return every source that has chunks, complete or not."""
+        column = self.chunks.search().select(["source"]).to_arrow()["source"]
+        return set(column.unique().to_pylist())
+
+    def rows_by_id(self, ids: list[str], columns: list[str]) -> pa.Table:
+        """Return the rows of ``ids`` that exist."""
+        return self.chunks.search().where(f"id IN ({_literals(ids)})").select(columns).limit(len(ids)).to_arrow()
+
+    def upsert(self, rows: pa.Table, *, may_exist: bool) -> None:
+        """Add rows, or replace those whose id exists. ``may_exist=False`` is faster and only right for new ids."""
+        if may_exist:
+            merge = self.chunks.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            merge.execute(rows)
+        else:
+            self.chunks.add(rows)
+
+    def set_vectors(self, view: View, ids: list[str], vectors: np.ndarray) -> None:
+        """Fill a view's column for existing rows. ``vectors``: float32 (n, dim)."""
+        schema = pa.schema([CHUNK_FIELDS[0], *view_fields(view)])
+        rows = pa.Table.from_arrays([pa.array(ids, pa.string()), *vector_arrays(view, vectors)], schema=schema)
+        self.chunks.merge_insert("id").when_matched_update_all().execute(rows)
+
+    def put_sources(self, records: list[SourceRecord]) -> None:
+        """Acknowledge sources: from here on all their chunks count as stored."""
+        if records:
+            rows = pa.Table.from_pylist([asdict(r) for r in records], schema=SOURCE_SCHEMA)
+            merge = self.sources_table.merge_insert("source").when_matched_update_all().when_not_matched_insert_all()
+            merge.execute(rows)
+
+    def forget_sources(self, sources: Iterable[str]) -> None:
+        """Take back the acknowledgement of sources; their chunks stay."""
+        names = sorted(sources)
+        if names:
+            self.sources_table.delete(f"source IN ({_literals(names)})")
+
+    def delete_stale(self, record: SourceRecord) -> int:
+        """Delete the rows of a source that are not of its current revision; return how many."""
+        where = f"source = {_literal(record.source)} AND source_hash != {_literal(revision(record))}"
+        count = self.chunks.count_rows(where)
+        if count:
+            self.chunks.delete(where)
+        return count
+
+    def delete_sources(self, sources: Iterable[str]) -> int:
+        """Delete sources with their chunks; return the number of chunks."""
+        names = sorted(sources)
+        count = 0
+        for start in range(0, len(names), 500):
+            where = f"source IN ({_literals(names[start : start + 500])})"
+            count += self.chunks.count_rows(where)
+            self.sources_table.delete(where)  # first: a kill in between leaves chunks that the next prune still sees
+            self.chunks.delete(where)
+        return count
+
+    def delete_where(self, where: str) -> int:
+        """Delete chunks by a compiled filter. Their sources count as unread again, so that ingest can bring them back."""
+        affected = self.chunks.search().where(where).select(["source"]).to_arrow()["source"]
+        if len(affected):
+            self.forget_sources(set(affected.to_pylist()))
+            self.chunks.delete(where)
+        return len(affected)
+
+    def missing_vectors(self, view: View) -> int:
+        """Return how many chunks have no vector in ``view`` yet."""
+        return self.chunks.count_rows(f"{view.column} IS NULL")
+
+    def rows_without_vector(self, view: View, limit: int) -> pa.Table:
+        """Return up to ``limit`` (id, text) rows that ``view`` has no vector for."""
+        return self.chunks.search().where(f"{view.column} IS NULL").select(["id", "text"]).limit(limit).to_arrow()
+
+    # -- upkeep ----------------------------------------------------------------------------------------------------
+
+    def maintain(self) -> list[str]:
+        """Compact, bring the indexes up to date and make those that are due; return what was made, in words."""
+        made = vector_index.ensure_text_index(self.chunks)
+        for view in self.manifest.views.values():
+            made += vector_index.ensure_vector_index(self.chunks, view)
+        self.chunks.optimize(cleanup_older_than=RETENTION)
+        self.sources_table.optimize(cleanup_older_than=RETENTION)
+        return made
+
+    def drop(self) -> None:
+        """Delete the collection and everything in it."""
+        with writer_lock(self.folder):
+            (self.folder / "manifest.json").unlink()
+        shutil.rmtree(self.folder)
+
+    def update_manifest(self, **changes: Any) -> None:
+        """Replace fields of the manifest."""
+        self.save_manifest(replace(self.manifest, **changes))
+
+
+def revision(record: SourceRecord) -> str:
+    """Return what the rows of a source carry in ``source_hash``: its bytes and the way it was read."""
+    return f"{record.hash}-{record.options}"
+
+
+def vector_arrays(view: View, vectors: np.ndarray, valid: np.ndarray | None = None) -> list[pa.Array]:
+    """Return the vector and checksum columns; rows that are not ``valid`` become null."""
+    import zlib
+
+    flat = np.ascontiguousarray(vectors, dtype=np.float32)
+    sums = [zlib.crc32(row.tobytes()) for row in flat]
+    mask = None if valid is None else pa.array(~valid)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), view.dim, mask=mask)
+    return [column, pa.array(sums, pa.int64(), mask=None if valid is None else ~valid)]
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _literals(values: Iterable[str]) -> str:
+    return ", ".join(map(_literal, values))
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "view"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

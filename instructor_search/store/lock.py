@@ -1,0 +1,50 @@
+"""One writer a collection: a file lock that dies with its process, and says who holds it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from instructor_search.errors import LockedError
+
+
+@contextmanager
+def writer_lock(folder: Path) -> Iterator[None]:
+    """Hold the collection's lock for the length of the block.
+
+    Raises:
+        LockedError: another process holds it; the message says which.
+    """
+    lock, holder = FileLock(str(folder / ".writer.lock")), folder / ".writer.json"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LockedError(f"collection {folder.name!r} is being written to by {_describe(holder)}; try later") from None
+    try:
+        facts = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "command": " ".join(sys.argv)[:200],
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        holder.write_text(json.dumps(facts), encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _describe(holder: Path) -> str:
+    try:
+        facts = json.loads(holder.read_text(encoding="utf-8"))
+        return f"process {facts['pid']} on {facts['host']} since {facts['since']} ({facts['command']})"
+    except (OSError, ValueError, KeyError):
+        return "another process"

@@ -1,0 +1,96 @@
+"""The columns of a collection's two tables: chunks, and the sources (files) that they came from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from instructor_search.store.manifest import View
+
+CHUNKS, SOURCES = "chunks", "sources"
+
+CHUNK_FIELDS = [
+    pa.field("id", pa.string(), nullable=False),
+    pa.field("document_id", pa.string()),
+    pa.field("source", pa.string()),
+    pa.field("title", pa.string()),
+    pa.field("mime", pa.string()),
+    pa.field("heading", pa.string()),
+    pa.field("page", pa.int32()),
+    pa.field("row", pa.int64()),
+    pa.field("mtime", pa.float64()),  # seconds since 1970, UTC
+    pa.field("metadata", pa.json_()),
+    pa.field("text", pa.string()),
+    pa.field("start", pa.int64()),
+    pa.field("end", pa.int64()),
+    pa.field("ordinal", pa.int64()),
+    pa.field("num_tokens", pa.int32()),
+    pa.field("content_hash", pa.string()),  # of the text; with the view's facts it decides what is embedded again
+    pa.field("source_hash", pa.string()),  # revision of the source that this row was last seen in
+]
+# Fields of a row that a filter may name, with their kind; all other names are metadata of the documents.
+FILTER_FIELDS = {
+    "id": "string",
+    "document_id": "string",
+    "source": "string",
+    "title": "string",
+    "mime": "string",
+    "heading": "string",
+    "page": "number",
+    "row": "number",
+    "mtime": "date",
+    "text": "string",
+    "num_tokens": "number",
+    "ordinal": "number",
+}
+HEADING_SEPARATOR = " > "
+
+SOURCE_SCHEMA = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("size", pa.int64()),
+        pa.field("mtime_ns", pa.int64()),
+        pa.field("hash", pa.string()),
+        pa.field("options", pa.string()),
+        pa.field("num_documents", pa.int64()),
+        pa.field("num_chunks", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """A file whose chunks are all stored. ``options``: how it was read and cut, as a hash."""
+
+    source: str
+    size: int
+    mtime_ns: int
+    hash: str
+    options: str
+    num_documents: int = 0
+    num_chunks: int = 0
+
+
+def chunk_schema(views: list[View]) -> pa.Schema:
+    """Return the schema of the chunk table with the columns of ``views``."""
+    fields = list(CHUNK_FIELDS)
+    for view in views:
+        fields += view_fields(view)
+    return pa.schema(fields)
+
+
+def view_fields(view: View) -> list[pa.Field]:
+    """Return the two columns of a view: the vector and its checksum."""
+    return [pa.field(view.column, pa.list_(pa.float32(), view.dim)), pa.field(view.checksum_column, pa.int64())]
+
+
+def content_hash(text: str) -> str:
+    """Return the hash that names a text."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def chunk_id(source: str, text_hash: str, occurrence: int) -> str:
+    """Return the key of a chunk: the same text in the same source keeps its row when its position moves."""
+    return hashlib.blake2b(f"{source}\0{text_hash}\0{occurrence}".encode(), digest_size=16).hexdigest()
