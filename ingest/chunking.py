@@ -18,10 +18,16 @@ INSTRUCTION_RESERVE = 32  # tokens kept free for instructions of later views, if
 SMALL_SECTION = 24  # tokens; a section shorter than this (a bare heading) stays together with the next one
 _PIECE = 20_000  # characters tokenised at once
 
-_SENTENCE_END = re.compile(r"[.!?\u2026]+[)\]\"'\u201d\u2019]*\s+|[\u3002\uff01\uff1f]+\s*|\n\s*\n\s*|\n(?=[ \t]*(?:[-*+|>#\u2022]|\d+[.)]|\S+:)\s?)|\n(?=[ \t]{2,}\S)")
+_SENTENCE_END = re.compile(
+    r"[.!?\u2026]+[)\]\"'\u201d\u2019]*\s+"  # a full stop, what closes with it, and white space
+    r"|[\u3002\uff01\uff1f]+\s*"  # Chinese and Japanese
+    r"|\n\s*\n\s*"  # a blank line
+    r"|\n(?=[ \t]*(?:[-*+|>#\u2022]|\d+[.)]|\S+:)\s?)"  # before a list item, a table row, "name: value"
+    r"|\n(?=[ \t]{2,}\S)"  # before an indented line
+)
 _ABBREVIATIONS = frozenset(
-    "e.g. i.e. etc. vs. cf. al. mr. mrs. ms. dr. prof. st. no. fig. figs. eq. eqs. sec. ch. vol. pp. p. approx. dept. est. "
-    "inc. ltd. co. corp. jan. feb. mar. apr. jun. jul. aug. sep. sept. oct. nov. dec. u.s. u.k. a.m. p.m.".split()
+    "e.g. i.e. etc. vs. cf. al. mr. mrs. ms. dr. prof. st. no. fig. figs. eq. eqs. sec. ch. vol. pp. p. approx. dept. "
+    "est. inc. ltd. co. corp. jan. feb. mar. apr. jun. jul. aug. sep. sept. oct. nov. dec. u.s. u.k. a.m. p.m.".split()
 )  # fmt: skip
 
 
@@ -75,8 +81,8 @@ class Chunker:
         """
         if max_tokens < 1 or not 0 <= overlap <= max_tokens // 2:
             raise ValueError(
-                f"chunk of {max_tokens} tokens with an overlap of {overlap}; expected at least 1 token and an overlap of "
-                f"at most half the chunk ({max_tokens // 2})"
+                f"chunk of {max_tokens} tokens with an overlap of {overlap}; expected at least 1 token and an overlap "
+                f"of at most half the chunk ({max_tokens // 2})"
             )
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
@@ -103,9 +109,11 @@ class Chunker:
             yield from self._emit(document, held)
 
     def _starts_anew(self, held: list[_Segment], block: Block, segments: list[_Segment]) -> bool:
-        """Whether to end the chunk before this block: another section, or a paragraph that fits only a new chunk."""
+        """Whether to end the chunk before this block: another section, page, or a paragraph that only fits anew."""
         size = _tokens(held)
-        if block.heading != held[-1].heading and size >= min(SMALL_SECTION, self.max_tokens // 4):
+        if (block.heading, block.page) != (held[-1].heading, held[-1].page) and size >= min(
+            SMALL_SECTION, self.max_tokens // 4
+        ):
             return True
         return size >= self.max_tokens // 2 and size + _tokens(segments) > self.max_tokens >= _tokens(segments)
 
@@ -139,7 +147,9 @@ class Chunker:
             last = min(first + self.max_tokens, len(ends))
             cut = len(text) if last == len(ends) else _word_border(text, start, ends[last - 1])
             while (count := self.tokenizer.count_tokens(text[start:cut])) > self.max_tokens:
-                cut -= max(1, (cut - start) // 20)  # tokens at the cut differ from those of the whole: give way a little
+                cut -= max(
+                    1, (cut - start) // 20
+                )  # tokens at the cut differ from those of the whole: give way a little
             yield _Segment(text[start:cut], offset + start, count, block.heading, block.page)
             start = cut
             if start >= len(text):

@@ -16,7 +16,7 @@ from instructor_search.instruction_library import resolve_instruction
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION
 
 if TYPE_CHECKING:
-    from ingest.pipeline import IngestConfig
+    from ingest.pipeline import IngestConfig, Progress
 
 EXIT_SOME_FAILED = 3
 _BARE = object()
@@ -44,16 +44,26 @@ def build_parser() -> argparse.ArgumentParser:
         "date (a new collection is then embedded without an instruction)")  # fmt: skip
     add("--collection", metavar="NAME", help="collection to write to (default: the folder's name)")
     add("--view", metavar="NAME", help="name of the view that this instruction makes")
-    add("--store", metavar="DIR", help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)")
+    add(
+        "--store",
+        metavar="DIR",
+        help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)",
+    )
     add("--model", metavar="MODEL", help="model folder or hub id (default: the collection's, or all-MiniLM-L6-v2)")
-    add("--dialect", choices=("pypi", "head"), help="which official behaviour joins instruction and text (default: pypi)")
+    add(
+        "--dialect",
+        choices=("pypi", "head"),
+        help="which official behaviour joins instruction and text (default: pypi)",
+    )
     add("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the best that is there)")
     add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
     add("--include", action="append", default=[], metavar="GLOB", help="read only files that match; may be repeated")
     add("--exclude", action="append", default=[], metavar="GLOB", help="leave files out that match; may be repeated")
     add("--text-field", action="append", default=[], metavar="COLUMN",
         help="column that holds the text of a row; may be repeated (default: found by name)")  # fmt: skip
-    add("--chunk-tokens", type=positive, metavar="N", help="tokens of a chunk at most (default: what the window leaves)")
+    add(
+        "--chunk-tokens", type=positive, metavar="N", help="tokens of a chunk at most (default: what the window leaves)"
+    )
     add("--chunk-overlap", type=int, metavar="N", help="tokens repeated from the chunk before (default: an eighth)")
     add("--prune", action="store_true", help="delete the chunks of files that are gone")
     add("--strict", action="store_true", help="stop at the first file that cannot be read")
@@ -111,6 +121,7 @@ def _config(args: argparse.Namespace, instruction: str | None) -> IngestConfig:
         store=args.store,
         instruction=instruction,
         view=args.view,
+        new_view_name=args.instruction[1:] if str(args.instruction).startswith("@") else None,
         model=args.model,
         dialect=args.dialect,
         device=args.device,
@@ -125,7 +136,7 @@ def _config(args: argparse.Namespace, instruction: str | None) -> IngestConfig:
     )
 
 
-def _bar(quiet: bool) -> object:
+def _bar(quiet: bool) -> Progress:
     from tqdm import tqdm
 
     from ingest.pipeline import Progress

@@ -1,4 +1,4 @@
-"""Files -> documents -> chunks -> instructed texts -> vectors -> collection, and back to what changed since the last run."""
+"""Files -> documents -> chunks -> instructed texts -> vectors -> collection, only for what changed."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class IngestConfig:
     store: str | None = None
     instruction: str | None = None
     view: str | None = None
+    new_view_name: str | None = None  # for a view that has to be made, if ``view`` does not name it
     model: str | None = None
     dialect: str | None = None
     device: str | None = None
@@ -108,7 +109,7 @@ class _Run:
         self.config, self.progress, self.on_commit = config, progress, on_commit
         self.encoders: dict[str, Encoder] = {encoder.fingerprint: encoder} if encoder else {}
         self.given = encoder
-        self.seconds = dict.fromkeys(("reading", "chunking", "embedding", "writing"), 0.0)
+        self.seconds = dict.fromkeys(("loading the model", "reading", "chunking", "embedding", "writing"), 0.0)
         self.started = time.perf_counter()
 
     def run(self) -> IngestReport:
@@ -118,7 +119,9 @@ class _Run:
         if not files and not (existing and self.config.prune):
             where = ", ".join(str(p) for p in self.config.paths)
             why = f" ({len(found)} passed over)" if found else ""
-            raise ReaderError(f"nothing to read in {where}{why}; expected at least one document, see --include/--exclude")
+            raise ReaderError(
+                f"nothing to read in {where}{why}; expected at least one document, see --include/--exclude"
+            )
         target = self._target_encoder(existing)
         instruction = self._instruction(existing)
         chunk_tokens = self._chunk_tokens(existing, target, instruction)
@@ -175,8 +178,8 @@ class _Run:
             self.encoders[encoder.fingerprint] = encoder
             if encoder.fingerprint != view.fingerprint:
                 raise StoreError(
-                    f"view {view.name!r} was made by {view.model} with fingerprint {view.fingerprint}, and {view.model} now "
-                    f"has {encoder.fingerprint}: the model changed; restore it, or ingest into a new --collection"
+                    f"view {view.name!r} was made by {view.model} (fingerprint {view.fingerprint}), and {view.model} "
+                    f"now has {encoder.fingerprint}: the model changed; restore it, or ingest into a new --collection"
                 )
         return self.encoders[view.fingerprint]
 
@@ -198,8 +201,8 @@ class _Run:
             return existing.manifest.chunk_tokens if existing else default_chunk_tokens(encoder.tokenizer, instruction)
         if self.config.chunk_tokens > budget:
             raise StoreError(
-                f"--chunk-tokens {self.config.chunk_tokens} does not fit: the window of {encoder.max_tokens} tokens leaves "
-                f"{budget} for text beside this instruction"
+                f"--chunk-tokens {self.config.chunk_tokens} does not fit: the window of {encoder.max_tokens} tokens "
+                f"leaves {budget} for text beside this instruction"
             )
         return self.config.chunk_tokens
 
@@ -226,18 +229,22 @@ class _Run:
         if name in views:
             other = views[name]
             raise StoreError(
-                f"view {name!r} of {collection.name!r} has the instruction {other.document_instruction!r} and the model "
-                f"{other.model} (fingerprint {other.fingerprint}), not {instruction!r} and {encoder.name} "
+                f"view {name!r} of {collection.name!r} has the instruction {other.document_instruction!r} and the "
+                f"model {other.model} (fingerprint {other.fingerprint}), not {instruction!r} and {encoder.name} "
                 f"({encoder.fingerprint}); give a new --view name"
             )
         if views and self.config.view is None and all(v.fingerprint != encoder.fingerprint for v in views.values()):
             first = next(iter(views.values()))
             raise StoreError(
-                f"collection {collection.name!r} was made with {first.model} (fingerprint {first.fingerprint}), not with "
-                f"{encoder.name} ({encoder.fingerprint}); add --view NAME for a second view, or another --collection"
+                f"collection {collection.name!r} was made with {first.model} (fingerprint {first.fingerprint}), not "
+                f"with {encoder.name} ({encoder.fingerprint}); add --view NAME, or use another --collection"
             )
         return collection.add_view(
-            encoder, instruction, name, model=self._model_name(collection, encoder), allow_pickle=self.config.allow_pickle
+            encoder,
+            instruction,
+            name,
+            model=self._model_name(collection, encoder),
+            allow_pickle=self.config.allow_pickle,
         )
 
     def _model_name(self, collection: Collection, encoder: Encoder) -> str:
@@ -248,10 +255,9 @@ class _Run:
         folder = Path(self.config.model).expanduser()
         return str(folder.resolve()) if folder.is_dir() else self.config.model
 
-    @staticmethod
-    def _new_name(views: dict[str, View], instruction: str) -> str:
-        words = Instruction.parse(instruction).task_objective or instruction or "plain"
-        base = "-".join("".join(c if c.isalnum() else " " for c in words).lower().split()[:6]) or "view"
+    def _new_name(self, views: dict[str, View], instruction: str) -> str:
+        words = self.config.new_view_name or Instruction.parse(instruction).task_objective or instruction or "plain"
+        base = "-".join("".join(c if c.isalnum() else " " for c in words).lower().split()[:4]) or "view"
         name, number = base, 2
         while name in views:
             name, number = f"{base}-{number}", number + 1
@@ -266,6 +272,8 @@ class _Run:
         )
         try:
             jobs = self._jobs(files, known, chunker, report)
+            if jobs or any(collection.missing_vectors(v) for v in collection.manifest.views.values()):
+                self._load_models(collection)
             self.progress.start(len(jobs), sum(job.record.size for job in jobs))
             for job in jobs:
                 self._one_file(job, chunker, writer, report)
@@ -287,6 +295,13 @@ class _Run:
             self.seconds["embedding"] += counts.embed_seconds
             self.seconds["writing"] += counts.write_seconds
             report.seconds = {**self.seconds, "total": time.perf_counter() - self.started}
+
+    def _load_models(self, collection: Collection) -> None:
+        """Load the weights now, so that their time is not counted as embedding."""
+        started = time.perf_counter()
+        for view in collection.manifest.views.values():
+            self.encoders[view.fingerprint].load()
+        self.seconds["loading the model"] = time.perf_counter() - started
 
     def _jobs(
         self, files: list[FoundFile], known: dict[str, SourceRecord], chunker: Chunker, report: IngestReport
@@ -389,4 +404,3 @@ def _prefix(path: Path) -> str:
 def _digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-

@@ -48,15 +48,15 @@ class IngestReport:
             lines.append(f"nothing changed: all {self.unchanged} files are stored as they are")
         else:
             lines.append(
-                f"files: {self.added} added, {self.changed} changed, {self.unchanged} unchanged, {self.removed} removed; "
-                f"{self.documents:,} documents read"
+                f"files: {self.added} added, {self.changed} changed, {self.unchanged} unchanged, "
+                f"{self.removed} removed; {self.documents:,} documents read"
             )
             lines.append(
                 f"chunks: {self.chunks_embedded:,} embedded, {self.chunks_kept:,} kept, {self.chunks_deleted:,} deleted"
             )
         if self.texts_cut:
-            lines.append(f"cut: {self.texts_cut:,} chunks are longer than the window beside this instruction; their ends "
-                         "are not in the vectors (use a smaller --chunk-tokens or a shorter instruction)")  # fmt: skip
+            lines.append(f"cut: {self.texts_cut:,} chunks are longer than the window beside this instruction; their "
+                         "ends are not in the vectors (a smaller --chunk-tokens helps)")  # fmt: skip
         lines += _grouped("skipped", self.skipped) + _grouped("could not read", self.failed)
         if self.missing:
             lines.append(f"gone: {len(self.missing)} files are no longer there ({_some(self.missing)}); "

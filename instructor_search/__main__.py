@@ -1,4 +1,4 @@
-"""python -m instructor_search search "..." --instruction "..." """
+"""python -m instructor_search search "QUERY" --instruction "INSTRUCTION"."""
 
 import sys
 

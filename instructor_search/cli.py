@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from instructor_search.store.collection import Collection
 
 _SEARCH_EXAMPLES = """examples:
-  python -m instructor_search search "which headphones are bad?" --instruction "Represent the question for retrieving reviews: "
+  python -m instructor_search search "bad headphones" --instruction "Represent the question for retrieving reviews: "
   python -m instructor_search search "battery" --mode hybrid --where 'stars <= 2 and source contains "reviews"'
   python -m instructor_search search "battery" --instruction @reviews-by-product --view reviews --json
 
@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     _common(search)
     search.add_argument("--view", metavar="NAME", help="which vectors to compare with (default: default)")
     search.add_argument("--top-k", type=positive, default=10, metavar="N", help="number of hits (default: 10)")
-    search.add_argument("--where", metavar="FILTER", help="only chunks that match, e.g. 'year >= 2020 and mime contains pdf'")
+    search.add_argument("--where", metavar="FILTER", help="only chunks that match, e.g. 'year >= 2020'")
     search.add_argument("--mode", choices=("dense", "text", "hybrid"), default="dense", help="default: dense")
     search.add_argument("--model", metavar="MODEL", help="encoder to use; refused unless it made the view")
     search.add_argument("--device", metavar="NAME", help="cpu, cuda, mps (default: the best that is there)")
@@ -85,8 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--collection", metavar="NAME", help="collection (default: the only one in the store)")
-    parser.add_argument("--store", metavar="DIR",
-                        help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)")  # fmt: skip
+    store_help = "folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)"
+    parser.add_argument("--store", metavar="DIR", help=store_help)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -196,7 +196,9 @@ def _collections(args: argparse.Namespace) -> int:
         print(f"no collections in {store_folder(args.store)}; make one: python -m ingest FOLDER --instruction")
     else:
         for row in rows:
-            print(f"{row['name']}: {row['sources']:,} files, {row['chunks']:,} chunks, views: {', '.join(row['views'])}")
+            print(
+                f"{row['name']}: {row['sources']:,} files, {row['chunks']:,} chunks, views: {', '.join(row['views'])}"
+            )
     for line in broken:
         print(f"error: {line}", file=sys.stderr)
     return 1 if broken else 0
@@ -212,9 +214,10 @@ def _views(args: argparse.Namespace) -> int:
         print(json.dumps({"collection": collection.name, "fields": collection.manifest.fields, "views": rows}))
         return 0
     for row in rows:
-        missing = f", {row['missing']:,} missing" if row["missing"] else ""
+        lacking = f", {row['missing']:,} missing" if row["missing"] else ""
         print(f"{row['name']}: {row['document_instruction']!r}")
-        print(f"    {row['vectors']:,} vectors of {row['dim']}{missing}; {row['model']} (fingerprint {row['fingerprint']})")
+        made_by = f"{row['model']} (fingerprint {row['fingerprint']})"
+        print(f"    {row['vectors']:,} vectors of {row['dim']}{lacking}; {made_by}")
     fields = ", ".join(f"{name} ({kind})" for name, kind in collection.manifest.fields.items())
     print(f"metadata fields for --where: {fields or 'none'}")
     return 0
@@ -242,7 +245,9 @@ def _instructions(args: argparse.Namespace) -> int:
             print(f"    both sides: {pair.query!r}")
         else:
             print(f"    query:      {pair.query!r}\n    document:   {pair.document!r}")
-    print(f"{len(pairs)} instructions" + (f" with {' '.join(wanted)!r}" if wanted else "; use one by --instruction @NAME"))
+    print(
+        f"{len(pairs)} instructions" + (f" with {' '.join(wanted)!r}" if wanted else "; use one by --instruction @NAME")
+    )
     return 0
 
 
@@ -309,5 +314,7 @@ def _verify(args: argparse.Namespace) -> int:
             print(f"note: {note}")
         for problem in report.problems:
             print(f"problem: {problem}")
-        print("sound" if report.sound else "damaged: delete the affected files' chunks (delete --where) and ingest again")
+        print(
+            "sound" if report.sound else "damaged: delete the affected files' chunks (delete --where) and ingest again"
+        )
     return 0 if report.sound else 1

@@ -40,7 +40,7 @@ def failing_with_one_line() -> Iterator[Outcome]:
 
 
 def _ours(error: ValueError) -> bool:
-    """Whether a ValueError was raised by this project's code (a wrong value) and not inside a library (a bug or worse)."""
+    """Whether a ValueError was raised by this project's code (a wrong value) and not inside a library (a bug)."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -26,7 +26,7 @@ _TEMPLATE = re.compile(
 
 @dataclass(frozen=True)
 class Instruction:
-    """What an embedding is for. ``text`` is what the encoder sees, exactly; the slots describe it when they are known."""
+    """What an embedding is for. ``text`` is what the encoder sees, exactly; the slots describe it when known."""
 
     text: str
     domain: str | None = None
@@ -55,7 +55,7 @@ class Instruction:
 
     @classmethod
     def parse(cls, text: str) -> Instruction:
-        """Return the instruction ``text`` with the slots read back from it; free text has no slots. ``text`` is kept."""
+        """Return the instruction ``text`` with the slots read back from it; free text has none. ``text`` is kept."""
         found = _TEMPLATE.match(text)
         if not found:
             return cls(text)

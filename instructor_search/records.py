@@ -30,7 +30,7 @@ class Document:
 
 
 class Chunk(NamedTuple):
-    """A piece of a document that is embedded; ``text`` is the document's text from ``start`` to ``end`` (characters)."""
+    """A piece of a document that is embedded; ``text`` is the document's text[start:end] (characters)."""
 
     document_id: str
     text: str

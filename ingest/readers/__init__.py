@@ -90,7 +90,7 @@ def read_file(path: Path, source: str, options: ReadOptions) -> Iterator[Documen
 
 
 def read_here(path: Path, source: str, options: ReadOptions) -> Iterator[Document]:
-    """Yield the documents of a file, parsed in this process. A suffix that is not known is read as text if it is text."""
+    """Yield the documents of a file, parsed in this process. An unknown suffix is read as text if it is text."""
     module, function, _, _ = _READERS.get(path.suffix.lower(), ("text", "read_unknown", "", False))
     try:
         reader: Reader = getattr(import_module(f"ingest.readers.{module}"), function)

@@ -1,4 +1,4 @@
-"""HTML: the text a reader would see, block by block, with its heading path. Scripts, styles and hidden parts are left out.
+"""HTML: the text a reader would see, block by block, with its heading path; scripts and hidden parts are left out.
 
 The standard library's parser is an event stream without recursion: nesting of any depth costs nothing.
 """
@@ -121,6 +121,8 @@ class _Extractor(HTMLParser):
         raw = "".join(self._text)
         self._text.clear()
         lines = raw.strip("\n").splitlines() if self._preformatted else [" ".join(x.split()) for x in raw.split("\n")]
-        text = "\n".join(line for line in lines if line.strip()) if self._preformatted else " ".join(filter(None, lines))
+        text = (
+            "\n".join(line for line in lines if line.strip()) if self._preformatted else " ".join(filter(None, lines))
+        )
         if text.strip():
             self.blocks.append(Block(text + "\n\n", tuple(title for _, title in self._path)))

@@ -7,7 +7,7 @@ from email import message_from_binary_file, policy
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ingest.readers import ReadOptions, mime_type
 from ingest.readers.html import html_blocks
@@ -19,7 +19,7 @@ from instructor_search.records import Block, Document
 def read_mail(path: Path, source: str, options: ReadOptions) -> Iterator[Document]:
     """Yield one document: the plain body, or the text of the HTML one; attachments are named, not read."""
     with path.open("rb") as stream:
-        message = cast(EmailMessage, message_from_binary_file(stream, policy=policy.default))
+        message = message_from_binary_file(stream, policy=policy.default)
     if not message.keys():
         raise ReaderError("no mail header")
     subject = str(message["subject"] or path.name)

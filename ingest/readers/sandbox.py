@@ -139,7 +139,9 @@ def _serve(memory: int) -> None:
         except InstructorSearchError as error:
             answers.write(json.dumps({"error": str(error)}).encode() + b"\n")
         except MemoryError:
-            answers.write(json.dumps({"error": f"needs more than {memory >> 20} MiB of memory: refused"}).encode() + b"\n")
+            answers.write(
+                json.dumps({"error": f"needs more than {memory >> 20} MiB of memory: refused"}).encode() + b"\n"
+            )
         except Exception as error:  # parsers of damaged files raise anything; the parent reports it for this file
             text = f"{type(error).__name__}: {str(error)[:200]}"
             answers.write(json.dumps({"error": f"its parser failed ({text})"}).encode() + b"\n")

@@ -114,7 +114,7 @@ def row_documents(
             continue
         title = next((str(row[k]) for k in row if k.lower() in TITLE_COLUMNS and row[k]), None)
         where = f"{place}row={number}" if numbered else place
-        metadata = {k: v for k, v in row.items() if k not in columns and v not in (None, "")}
+        metadata = {k: v for k, v in row.items() if k not in columns and k != "title" and v not in (None, "")}
         metadata |= {"row": number} if numbered else {}
         yield Document(
             document_id=f"{source}#{where}" if where else source,

@@ -68,7 +68,9 @@ def resolve_folder(name_or_path: str | None, *, allow_pickle: bool = False, revi
     if folder.is_dir():
         return folder.resolve(), folder.resolve().name
     if folder.exists() or name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") != 1:
-        raise ModelError(f"no model folder {name_or_path!r}; expected a folder or a hub id such as hkunlp/instructor-base")
+        raise ModelError(
+            f"no model folder {name_or_path!r}; expected a folder or a hub id such as hkunlp/instructor-base"
+        )
     return _download(name_or_path, allow_pickle, revision, cache_folder), name_or_path
 
 
@@ -87,9 +89,13 @@ def _download(hub_id: str, allow_pickle: bool, revision: str | None, cache_folde
     patterns = [*_HUB_FILES, "*.bin"] if allow_pickle else _HUB_FILES
     try:
         return Path(snapshot_download(hub_id, allow_patterns=patterns, revision=revision, cache_dir=cache_folder))
-    except Exception as error:  # the hub client raises a dozen kinds (network, gated, missing, offline): one line for all
+    except (
+        Exception
+    ) as error:  # the hub client raises a dozen kinds (network, gated, missing, offline): one line for all
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise ModelError(f"cannot get {hub_id!r} from the hub ({reason}); give a local folder, or check the name") from error
+        raise ModelError(
+            f"cannot get {hub_id!r} from the hub ({reason}); give a local folder, or check the name"
+        ) from error
 
 
 def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
@@ -171,7 +177,9 @@ def weight_file(folder: Path, *, allow_pickle: bool = False) -> Path:
     Raises:
         ModelError: there is none, or only a pickle and it was not asked for.
     """
-    safe, sharded, pickled = (folder / n for n in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"))
+    safe, sharded, pickled = (
+        folder / n for n in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+    )
     for path in (safe, sharded):
         if path.is_file():
             return path
@@ -179,8 +187,8 @@ def weight_file(folder: Path, *, allow_pickle: bool = False) -> Path:
         return pickled
     if pickled.is_file():
         raise ModelError(
-            f"{folder} has only {pickled.name}, a pickle, which can run code when it is opened; if you trust its source "
-            "pass --allow-pickle (allow_pickle=True), and save() writes safetensors"
+            f"{folder} has only {pickled.name}, a pickle, which can run code when it is opened; if you trust its "
+            "source pass --allow-pickle (allow_pickle=True), and save() writes safetensors"
         )
     raise ModelError(f"{folder} has no model.safetensors")
 

@@ -92,6 +92,10 @@ class InstructorEncoder:
             raise MissingExtraError("torch and transformers", "torch", "embedding text") from error
         return TorchRuntime(self.checkpoint, device=self._device, allow_pickle=self.allow_pickle)
 
+    def load(self) -> None:
+        """Load the weights now instead of with the first text."""
+        _ = self._runtime
+
     @property
     def model(self) -> Any:
         """The torch module; loads the weights."""
@@ -167,7 +171,7 @@ class InstructorEncoder:
         runtime = self._runtime
         if device is not None:
             runtime.move(device)
-        run = runtime.embed if output_value == "sentence_embedding" else runtime.features
+        run: Any = runtime.embed if output_value == "sentence_embedding" else runtime.features
         results: list[Any] = [None] * len(texts)
         with _progress(len(texts), show_progress_bar) as bar:
             for rows in _batches(tokenized, batch_size):
@@ -178,7 +182,8 @@ class InstructorEncoder:
                 if on_batch:
                     on_batch(len(rows))
         if output_value == "sentence_embedding" and (convert_to_tensor or convert_to_numpy):
-            results = (runtime.to_tensor if convert_to_tensor else runtime.to_numpy)(results, self.dim)  # type: ignore[assignment]
+            stacked: Any = (runtime.to_tensor if convert_to_tensor else runtime.to_numpy)(results, self.dim)
+            return stacked[0] if single else stacked
         return results[0] if single else results
 
     def encode_query(self, sentences: Any, *, instruction: Any = None, **options: Any) -> Any:

@@ -27,7 +27,7 @@ def to_instructed_texts(sentences: Any, instruction: Any = None) -> tuple[list[I
 def _instructions(instruction: Any, count: int) -> list[str | None]:
     if instruction is None or isinstance(instruction, str | Instruction):
         return [None if instruction is None else str(instruction)] * count
-    texts = [str(i) for i in instruction]
+    texts: list[str | None] = [str(i) for i in instruction]
     if len(texts) != count:
         raise ValueError(f"{len(texts)} instructions for {count} texts; give one for all, or one a text")
     return texts
@@ -42,9 +42,13 @@ def _one(item: Any, instruction: str | None, position: int) -> InstructedText:
         pair = list(item)
         own, text = (pair[0], pair[1]) if len(pair) in (2, 3) else (None, None)
         if text is not None and instruction is not None:
-            raise ValueError(f"item {position} brings its own instruction; drop the argument instruction={instruction!r}")
+            raise ValueError(
+                f"item {position} brings its own instruction; drop the argument instruction={instruction!r}"
+            )
     else:
         own, text = None, None
     if not isinstance(text, str) or not isinstance(own, str | Instruction | None):
-        raise ValueError(f"item {position} is {item!r:.80}; expected a string, (instruction, text) or a mapping with 'text'")
+        raise ValueError(
+            f"item {position} is {item!r:.80}; expected a string, (instruction, text) or a mapping with 'text'"
+        )
     return InstructedText(str(own) if own is not None else "", text)

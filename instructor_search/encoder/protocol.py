@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,5 +29,14 @@ class Encoder(Protocol):
     def max_tokens(self) -> int:
         """Tokens of the window, special tokens included."""
 
-    def encode(self, sentences: Sequence[InstructedText], **options: Any) -> np.ndarray:
-        """Return float32 vectors, (n, dim), one a row in input order."""
+    def load(self) -> None:
+        """Load what the first text would load otherwise."""
+
+    def encode(
+        self,
+        sentences: Sequence[InstructedText],
+        batch_size: int = 32,
+        *,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
+        """Return float32 vectors, (n, dim), one a row in input order; ``on_batch`` is told of texts done."""

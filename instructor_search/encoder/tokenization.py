@@ -2,8 +2,8 @@
 
 The rule is the official package's (``InstructorEmbedding``), in its two published behaviours:
 
-- ``pypi`` (release 1.0.1): the instruction as given + stripped text, the whole stripped. Left out of the pooling: tokens
-  of the stripped instruction with its end token, minus 1; a count of 1 becomes 0.
+- ``pypi`` (release 1.0.1): the instruction as given + stripped text, the whole stripped. Left out of the pooling:
+  tokens of the stripped instruction with its end token, minus 1; a count of 1 becomes 0.
 - ``head`` (the repository, never released): stripped instruction + stripped text, and no rule for a count of 1.
 
 ``tokenizer.json`` is read as it stands: transformers 5 rebuilds T5 tokenizers and changes ids around special tokens.
@@ -56,7 +56,7 @@ class InstructedTokenizer:
         lower_case: bool = False,
         instruction_overflow: str = "error",
     ) -> None:
-        """Wrap ``tokenizer``; ``instruction_overflow="official"`` lets a too long instruction eat the text, as it did."""
+        """Wrap ``tokenizer``; ``instruction_overflow="official"``: a too long instruction eats the text, as it did."""
         if instruction_overflow not in ("error", "official"):
             raise ValueError(f"instruction_overflow is {instruction_overflow!r}; expected 'error' or 'official'")
         tokenizer.no_truncation()
@@ -121,8 +121,8 @@ class InstructedTokenizer:
         if budget < 1:
             raise InstructionTooLongError(
                 f"the instruction has {self.num_instruction_tokens(instruction)} tokens and the window is "
-                f"{self.max_tokens} with {self.num_special} special ones: no text would be seen; shorten the instruction "
-                f"({instruction[:60]!r}...)"
+                f"{self.max_tokens} with {self.num_special} special ones: no text would be seen; shorten the "
+                f"instruction ({instruction[:60]!r}...)"
             )
         return budget
 

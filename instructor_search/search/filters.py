@@ -1,7 +1,7 @@
 """The filter language of ``--where``: small, safe, compiled to an expression of our own making.
 
     year >= 2020 and (kind = "review" or not source contains "draft")
-    mtime > 2024-01-31        page in (1, 2, 3)        author exists
+    mtime > 2024-01-31        page in (1, 2, 3)        author exists        metadata.source = "import"
 
 Fields are the chunk's columns (source, title, mime, page, row, mtime, ...) and the documents' metadata. Nothing a user
 types reaches the store as SQL: fields are checked against those that exist, values are quoted.
@@ -26,6 +26,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _COMPARISONS = {"=": "=", "==": "=", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_PREFIX = "metadata."  # tells a metadata field from a column of the same name
 _KEYWORDS = ("and", "or", "not", "in", "contains", "exists")
 
 
@@ -135,7 +136,7 @@ class _Parser:
         return token._replace(text=_unquote(token.text)) if token.kind == "string" else token
 
     def _compare(self, name: str, operator: str, value: _Token) -> str:
-        kind = FILTER_FIELDS.get(name) or self.fields[name]
+        kind = FILTER_FIELDS.get(name) or self.fields[name.removeprefix(_PREFIX)]
         if kind == "date":
             return f"({name} {operator} {self._seconds(value)!r})"
         quoted = value.kind == "string"
@@ -164,11 +165,11 @@ class _Parser:
     def _column(self, name: str) -> str:
         if name in FILTER_FIELDS:
             return name if FILTER_FIELDS[name] == "string" else f"CAST({name} AS STRING)"
-        return f"json_get_string(metadata, {_quote(name)})"
+        return f"json_get_string(metadata, {_quote(name.removeprefix(_PREFIX))})"
 
     def _check_field(self, name: str) -> None:
         known = [*FILTER_FIELDS, *self.fields]
-        if name not in known:
+        if name not in known and name.removeprefix(_PREFIX) not in self.fields:
             near = get_close_matches(name, known, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
             raise FilterError(f"unknown filter field {name!r}{hint}; there is: {', '.join(known)}")

@@ -120,8 +120,14 @@ class Searcher:
         return vector
 
     def _dense(self, vector: np.ndarray, depth: int, where: str | None) -> list[dict[str, Any]]:
-        search = self.collection.chunks.search(vector, vector_column_name=self.view.column).distance_type("cosine")
-        search = search.select([*_COLUMNS, "_distance"]).limit(depth).refine_factor(5).ef(max(128, 2 * depth))
+        search: Any = self.collection.chunks.search(vector, vector_column_name=self.view.column)
+        search = (
+            search.distance_type("cosine")
+            .select([*_COLUMNS, "_distance"])
+            .limit(depth)
+            .refine_factor(5)
+            .ef(max(128, 2 * depth))
+        )
         if where:
             search = search.where(where, prefilter=True)
         rows = search.to_list()
@@ -132,7 +138,8 @@ class Searcher:
     def _text(self, text: str, depth: int, where: str | None) -> list[dict[str, Any]]:
         if not any(index.columns == ["text"] for index in self.collection.chunks.list_indices()):
             return []  # an interrupted first ingest; the next run makes the index
-        search = self.collection.chunks.search(MatchQuery(text, "text"), query_type="fts")
+        match: Any = MatchQuery  # its stub takes every field for required
+        search: Any = self.collection.chunks.search(match(text, "text"), query_type="fts")
         search = search.select([*_COLUMNS, "_score"]).limit(depth)
         if where:
             search = search.where(where, prefilter=True)
@@ -142,7 +149,7 @@ class Searcher:
         return _sorted(rows)
 
     def _snippets(self, query: Query, vector: np.ndarray | None, texts: Sequence[str]) -> list[str]:
-        """Return a snippet a text: the sentence nearest to the query in the view's space, or the one with most of its words."""
+        """Return a snippet a text, around the sentence nearest to the query (by words where there is no vector)."""
         parts = [split_sentences(text) or [text] for text in texts]
         if vector is None:
             return [snippet_around(s, int(np.argmax(lexical_scores(query.text, s)))) for s in parts]

@@ -7,7 +7,9 @@ import re
 _SPLIT = re.compile(r"(?<=[.!?\u2026])[)\]\"'\u201d\u2019]*\s+(?=\S)|\n+")
 _WORD = re.compile(r"\w+")
 MAX_SENTENCES = 40  # of a chunk that are looked at
-MAX_EMBEDDED = 8  # of those, that are compared by meaning: the ones that share most words with the query, else the first
+MAX_EMBEDDED = (
+    8  # of those, that are compared by meaning: the ones that share most words with the query, else the first
+)
 
 
 def split_sentences(text: str) -> list[str]:
@@ -16,7 +18,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 def lexical_scores(query: str, sentences: list[str]) -> list[float]:
-    """Return for each sentence the share of the query's words in it (by their first five letters), a little for brevity."""
+    """Return for each sentence the share of the query's words in it (by first five letters); shorter ones win ties."""
     wanted = {w[:5] for w in _WORD.findall(query.lower()) if len(w) > 2}
     scores = []
     for sentence in sentences:

@@ -83,9 +83,7 @@ class Collection:
         return cls(folder, read_manifest(folder))
 
     @classmethod
-    def create(
-        cls, name: str, store: str | Path | None = None, *, chunk_tokens: int, chunk_overlap: int
-    ) -> Collection:
+    def create(cls, name: str, store: str | Path | None = None, *, chunk_tokens: int, chunk_overlap: int) -> Collection:
         """Make an empty collection without a view.
 
         Raises:
@@ -98,9 +96,10 @@ class Collection:
             raise StoreError(f"collection {name!r} exists in {store_folder(store)}")
         folder.mkdir(parents=True, exist_ok=True)
         db = lancedb.connect(str(folder))
-        chunks = db.create_table(CHUNKS, schema=chunk_schema([]), mode="overwrite")
+        chunks: Any = db.create_table(CHUNKS, schema=chunk_schema([]), mode="overwrite")
         chunks.set_unenforced_primary_key("id")
-        db.create_table(SOURCES, schema=SOURCE_SCHEMA, mode="overwrite").set_unenforced_primary_key("source")
+        sources: Any = db.create_table(SOURCES, schema=SOURCE_SCHEMA, mode="overwrite")
+        sources.set_unenforced_primary_key("source")
         manifest = Manifest(name, _now(), chunk_tokens, chunk_overlap)
         write_manifest(folder, manifest)
         return cls(folder, manifest)
@@ -266,7 +265,7 @@ class Collection:
         return count
 
     def delete_where(self, where: str) -> int:
-        """Delete chunks by a compiled filter. Their sources count as unread again, so that ingest can bring them back."""
+        """Delete chunks by a compiled filter. Their sources count as unread again: the next ingest brings them back."""
         affected = self.chunks.search().where(where).select(["source"]).to_arrow()["source"]
         if len(affected):
             self.forget_sources(set(affected.to_pylist()))

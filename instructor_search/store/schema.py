@@ -32,7 +32,6 @@ CHUNK_FIELDS = [
 ]
 # Fields of a row that a filter may name, with their kind; all other names are metadata of the documents.
 FILTER_FIELDS = {
-    "id": "string",
     "document_id": "string",
     "source": "string",
     "title": "string",

@@ -30,7 +30,7 @@ class VerifyReport:
 
 
 def verify(collection: Collection) -> VerifyReport:
-    """Read every row once: text against its hash, vector against its checksum, keys against each other, sources against rows.
+    """Read every row once: texts against hashes, vectors against checksums, keys, and sources against rows.
 
     Needed because the store keeps no checksum of its own: a flipped bit in a data file reads back as another vector.
     """
@@ -83,4 +83,6 @@ def _check_sources(collection: Collection, per_source: Counter[str], report: Ver
         report.problems.append(f"{len(wrong)} sources with another number of chunks than recorded ({wrong[0]}, ...)")
     open_sources = sorted(set(per_source) - set(records))
     if open_sources:
-        report.notes.append(f"{len(open_sources)} sources not finished ({open_sources[0]}, ...); the next ingest ends them")
+        report.notes.append(
+            f"{len(open_sources)} sources not finished ({open_sources[0]}, ...); the next ingest ends them"
+        )

@@ -129,7 +129,7 @@ class CollectionWriter:
             self.flush()
 
     def abandon(self) -> None:
-        """Forget the current source: it could not be read to its end. Rows of it that are stored already stay unacknowledged."""
+        """Forget the current source: it could not be read to its end. What is stored of it stays unacknowledged."""
         if self._current is not None:
             name = self._current.record.source
             self._rows = [row for row in self._rows if row["source"] != name]
@@ -238,7 +238,9 @@ def embed(
     counts.embedded += len(texts)
     counts.cut += sum(n > limit for n in encoder.tokenizer.count_many(texts))
     if vectors.shape != (len(texts), view.dim):
-        raise StoreError(f"encoder {encoder.name} gave {vectors.shape}, view {view.name!r} needs ({len(texts)}, {view.dim})")
+        raise StoreError(
+            f"encoder {encoder.name} gave {vectors.shape}, view {view.name!r} needs ({len(texts)}, {view.dim})"
+        )
     bad = ~np.isfinite(vectors).all(axis=1) | (np.linalg.norm(vectors, axis=1) == 0)
     if bad.any():
         raise StoreError(f"encoder {encoder.name} gave {int(bad.sum())} vectors that are zero or not finite")
@@ -252,7 +254,7 @@ def fill_view(
     counts: WriteCounts,
     on_embedded: Callable[[int], None] | None = None,
 ) -> int:
-    """Embed the chunks that ``view`` has no vector for, batch by batch; return how many. Can be interrupted and run again."""
+    """Embed the chunks that ``view`` has no vector for, in batches; return how many. Safe to interrupt."""
     done, size = 0, FIRST_BATCH
     while (rows := collection.rows_without_vector(view, size)).num_rows:
         started = time.perf_counter()

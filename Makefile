@@ -1,0 +1,43 @@
+# make demo: install, ingest corpus/, search it under two instructions.   make test: install, run the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test test-slow check clean
+
+demo: $(VENV)/.installed-all
+	$(BIN)/python -m ingest corpus/ --instruction
+	@echo
+	$(BIN)/python -m instructor_search search mercury --collection corpus --top-k 2 \
+		--instruction "Represent the astronomy question for retrieving supporting documents: "
+	@echo
+	$(BIN)/python -m instructor_search search mercury --collection corpus --top-k 2 \
+		--instruction "Represent the Roman mythology question for retrieving supporting documents: "
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than Python 3.11; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-all: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[all]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.installed-all
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Evaluates encoders and collections on the nine task categories of the INSTRUCTOR paper."""

@@ -1,0 +1,1 @@
+"""Prompt retrieval for in-context learning."""

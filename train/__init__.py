@@ -1,0 +1,1 @@
+"""Trains instruction-aware encoders (MEDI, contrastive loss, Accelerate)."""
