@@ -42,10 +42,9 @@ def detect_encoding(path: Path) -> str:
 def _utf16_without_mark(sample: bytes) -> str:
     """Western text in UTF-16 has a zero in every other byte; anything else with zeros is binary."""
     half = len(sample) // 2
-    if half and sample[1::2].count(0) > 0.6 * half and sample[0::2].count(0) < 0.1 * half:
-        return "utf-16-le"
-    if half and sample[0::2].count(0) > 0.6 * half and sample[1::2].count(0) < 0.1 * half:
-        return "utf-16-be"
+    for name, low, high in (("utf-16-le", sample[0::2], sample[1::2]), ("utf-16-be", sample[1::2], sample[0::2])):
+        if half and high.count(0) > 0.6 * half and low.count(0) < 0.1 * half and not _looks_binary(low):
+            return name
     raise ReaderError("binary data, not text")
 
 

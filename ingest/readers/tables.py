@@ -45,7 +45,7 @@ def _delimiter(path: Path, sample: str) -> str:
 
 
 def _cells(header: list[str], row: list[str], line: int) -> dict[str, Any]:
-    if len(row) > len(header):
+    if any(cell.strip() for cell in row[len(header) :]):
         raise ReaderError(f"line {line}: {len(row)} cells under a header of {len(header)}")
     return {name: typed(cell) for name, cell in zip(header, row, strict=False) if name}
 

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from ingest.readers import ReadOptions, mime_type
-from ingest.readers.decoding import open_text
+from ingest.readers.decoding import detect_encoding, open_text
 from instructor_search.errors import ReaderError
 from instructor_search.records import Block, Document
 
@@ -26,9 +26,10 @@ def read_text(path: Path, source: str, options: ReadOptions) -> Iterator[Documen
 def read_unknown(path: Path, source: str, options: ReadOptions) -> Iterator[Document]:
     """Yield one document if the file is text, whatever its suffix."""
     try:
-        yield from read_text(path, source, options)
+        detect_encoding(path)
     except ReaderError as error:
-        raise ReaderError(f"no reader for {path.suffix or 'files without a suffix'!s} ({error})") from error
+        raise ReaderError(f"no reader for {path.suffix or 'files without a suffix'} ({error})") from error
+    yield from read_text(path, source, options)
 
 
 def read_markdown(path: Path, source: str, options: ReadOptions) -> Iterator[Document]:

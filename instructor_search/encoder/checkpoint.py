@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -228,7 +229,7 @@ def _safetensors_digest(path: Path) -> str:
             header = json.loads(stream.read(size))
         except (ValueError, MemoryError, OverflowError) as error:
             raise ModelError(f"{path} is not a safetensors file") from error
-        for name in sorted(k for k in header if k != "__metadata__"):
+        for name in sorted(n for n in header if _is_used(n, header)):
             entry = header[name]
             digest.update(json.dumps([name, entry["dtype"], entry["shape"]]).encode())
             stream.seek(8 + size + entry["data_offsets"][0])
@@ -237,3 +238,10 @@ def _safetensors_digest(path: Path) -> str:
                 digest.update(part)
                 left -= len(part)
     return digest.hexdigest()
+
+
+def _is_used(name: str, names: Container[str]) -> bool:
+    """Whether a tensor takes part in an embedding: poolers, position counters, decoders and second names do not."""
+    if name == "encoder.embed_tokens.weight":
+        return "shared.weight" not in names
+    return not name.startswith(("__metadata__", "pooler.", "decoder.", "lm_head.")) and not name.endswith("position_ids")

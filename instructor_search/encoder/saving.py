@@ -74,15 +74,10 @@ def _write(encoder: InstructorEncoder, folder: Path) -> None:
 
 
 def _write_tokenizer_config(encoder: InstructorEncoder, folder: Path) -> None:
-    """A tokenizer class that makes transformers read tokenizer.json as it stands instead of rebuilding it."""
+    """Keep the tokenizer's own class: transformers' T5 class trims a prompt's last space, as counting it needs."""
     path = encoder.checkpoint.transformer_folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    kept = {k: v for k, v in config.items() if k.endswith("_token") or k == "additional_special_tokens"}
-    tokens = {k: v["content"] if isinstance(v, dict) else v for k, v in kept.items()}
-    _json(
-        folder / "tokenizer_config.json",
-        tokens | {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": encoder.max_tokens},
-    )
+    _json(folder / "tokenizer_config.json", config | {"model_max_length": encoder.max_tokens})
 
 
 def _json(path: Path, value: Any) -> None:

@@ -144,7 +144,8 @@ class _Parser:
         if kind == "number" or (kind == "mixed" and number is not None):
             if number is None:
                 raise self._error(value.position, f"{name} is a number; expected one after {operator!r}")
-            column = name if name in FILTER_FIELDS else f"TRY_CAST({self._column(name)} AS DOUBLE)"
+            column = name if name in FILTER_FIELDS else self._column(name)
+            column = f"TRY_CAST({column} AS DOUBLE)"
             return f"({column} {operator} {number!r})"
         if kind == "bool" and value.text.lower() not in ("true", "false"):
             raise self._error(value.position, f"{name} is true or false")

@@ -1,0 +1,143 @@
+"""Loading: pickles only when asked for, clear refusals, fingerprints that name the space."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from instructor_search import load_encoder
+from instructor_search.errors import ModelError
+
+
+@pytest.fixture
+def copy(tiny_folder, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    return folder
+
+
+def to_pickle(folder):
+    import torch
+    from safetensors.torch import load_file
+
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def test_pickles_load_only_when_asked_for(copy, tiny):
+    to_pickle(copy)
+    to_pickle(copy / "2_Dense")
+    with pytest.raises(ModelError, match="--allow-pickle"):
+        load_encoder(str(copy))
+    encoder = load_encoder(str(copy), allow_pickle=True, device="cpu")
+    pair = [["Represent the Science title: ", "Parton energy loss"]]
+    np.testing.assert_allclose(encoder.encode(pair), tiny.encode(pair), atol=1e-6)
+
+
+def test_a_pickle_that_would_run_code_is_not_run(copy, tmp_path):
+    import torch
+
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "owned"), "w"))
+
+    torch.save({"shared.weight": Evil()}, copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises((ModelError, Exception)):  # noqa: B017 - whatever torch raises: the file must not exist
+        load_encoder(str(copy), allow_pickle=True, device="cpu").encode("x")
+    assert not (tmp_path / "owned").exists()
+
+
+def break_json(name, change):
+    def apply(folder):
+        values = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(change(values)))
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "config.json").unlink(), "config.json is missing"),
+        (lambda f: (f / "config.json").write_text("{"), "not valid JSON"),
+        (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer.json"),
+        (lambda f: (f / "model.safetensors").unlink(), "no model.safetensors"),
+        (break_json("config.json", lambda c: c | {"model_type": "gpt2"}), "is a 'gpt2' model"),
+        (break_json("1_Pooling/config.json", lambda c: {"pooling_mode_cls_token": True}), "pooling_mode_cls_token"),
+        (break_json("modules.json", lambda m: [m[0], {"type": "x.WeightedPool", "path": ""}]), "WeightedPool"),
+        (break_json("2_Dense/config.json", lambda c: c | {"activation_function": "torch.nn.ReLU"}), "ReLU"),
+    ],
+    ids=["no config", "bad json", "no tokenizer", "no weights", "decoder", "cls pooling", "unknown module", "relu dense"],
+)
+def test_damaged_folders_are_refused_in_one_line(copy, damage, message):
+    damage(copy)
+    with pytest.raises(ModelError, match=message) as caught:
+        load_encoder(str(copy))
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_weights_are_refused_when_they_load(copy):
+    from safetensors.numpy import load_file, save_file
+
+    state = load_file(copy / "model.safetensors")
+    state.pop(next(k for k in state if "layer.1" in k and "wo" in k))
+    save_file(state, copy / "model.safetensors")
+    with pytest.raises(ModelError, match="lacks 1 weights"):
+        load_encoder(str(copy), device="cpu").encode("x")
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/no/such/folder", "a/b/c", "nowhere"])
+def test_a_folder_that_is_not_there(name):
+    with pytest.raises(ModelError, match="no model folder"):
+        load_encoder(name)
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch, tmp_path):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="cannot get 'hkunlp/instructor-base' from the hub") as caught:
+        load_encoder("hkunlp/instructor-base", cache_folder=str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_in_the_hub_cache_loads_offline(tiny_folder, tiny, tmp_path, monkeypatch):
+    """The real hub code path, on a cache laid out as the hub client lays it out."""
+    import huggingface_hub.constants
+
+    repo = tmp_path / "models--hkunlp--instructor-tiny"
+    shutil.copytree(tiny_folder, repo / "snapshots" / ("a" * 40))
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("a" * 40)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    encoder = load_encoder("hkunlp/instructor-tiny", cache_folder=str(tmp_path), device="cpu")
+    assert encoder.name == "hkunlp/instructor-tiny" and encoder.fingerprint == tiny.fingerprint
+
+
+def test_fingerprint_changes_with_weights_and_with_dialect(copy, tiny):
+    from safetensors.numpy import load_file, save_file
+
+    assert load_encoder(str(copy)).fingerprint == tiny.fingerprint
+    assert load_encoder(str(copy), dialect="head").fingerprint != tiny.fingerprint
+    state = load_file(copy / "model.safetensors")
+    save_file(state, copy / "model.safetensors", metadata={"written": "again"})
+    assert load_encoder(str(copy)).fingerprint == tiny.fingerprint  # the same numbers in another file
+    name = sorted(state)[0]
+    state[name] = state[name].copy()
+    state[name].flat[0] += 1e-3
+    save_file(state, copy / "model.safetensors")
+    assert load_encoder(str(copy)).fingerprint != tiny.fingerprint
+
+
+def test_opening_an_encoder_loads_no_torch(tiny_folder):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from instructor_search import load_encoder; "
+        f"e = load_encoder({str(tiny_folder)!r}); e.tokenizer.text_budget('x'); "
+        "assert e.dim == 48; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=str(tiny_folder.parents[3])).returncode == 0

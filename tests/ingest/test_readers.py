@@ -1,0 +1,250 @@
+"""Every reader against a real file of its format, and against what goes wrong with it."""
+
+import json
+import os
+import zipfile
+
+import pytest
+
+from ingest.discovery import FoundFile, SkippedFile, discover
+from ingest.readers import ReadOptions, read_file, suffixes
+from ingest.readers.sandbox import Sandbox
+from instructor_search.errors import ReaderError
+from tests.conftest import ROOT
+
+CORPUS = ROOT / "corpus"
+
+
+def read(path, **options):
+    documents = []
+    for document in read_file(path, f"root/{path.name}", ReadOptions(**options)):
+        blocks = list(document.blocks)
+        documents.append((document, blocks, "".join(b.text for b in blocks)))
+    return documents
+
+
+def one(path, **options):
+    (found,) = read(path, **options)
+    return found
+
+
+# file of the corpus, number of documents, title of the first, words of its text, (heading path, words below it)
+FORMATS = [
+    ("encyclopedia/cell-prison.txt", 1, "cell-prison.txt", "six square metres", None),
+    ("encyclopedia/mercury-planet.md", 1, "Mercury (planet)", "88 days", (("Mercury (planet)", "Visits"), "MESSENGER")),
+    ("software/caching.rst", 1, "Caching guide", "time to live", (("Caching guide", "Keys"), "user's language")),
+    ("health/asthma.html", 1, "Asthma: attack plan", "tight chest", (("Asthma: attack plan", "At once"), "ten puffs")),
+    ("health/blood_pressure.pdf", 1, "High blood pressure in plain words", "calcium channel blockers", None),
+    ("legal/lease.docx", 1, "Lease of a shop", "86 square metres", (("Lease of a shop", "1. Rent"), "1,450 euros")),
+    ("office/quarterly_review.pptx", 1, "Quarterly review, spring 2024", "size table", (("Sales",), "18 percent")),
+    ("office/plants.xlsx", 5, "Snake plant", "weeks without water", None),
+    ("reviews/reviews.csv", 24, "reviews.csv row=1", "forget I am wearing them", None),
+    ("support/tickets.tsv", 8, "Cannot sign in since the update", "token expired", None),
+    ("bugs/bug_reports.jsonl", 16, "BUG-101", "process aborts", None),
+    ("papers/papers.parquet", 12, "Deep residual networks for early detection of lung nodules", "94 percent", None),
+    ("history/fables.epub", 1, "Three fables after Aesop", "sour anyhow", (("The Fox and the Grapes",), "ripe grapes")),
+    ("mail/offer.eml", 1, "Offer for 40 office chairs", "189 euros", None),
+    ("software/river_levels.ipynb", 1, "Water level of the river, 2023", "resample", None),
+    ("software/retry.py", 1, "retry.py", "RateLimiter", (("retry",), "attempts")),
+    ("software/deployment.yaml", 1, "deployment.yaml", "memory_mb", None),
+]
+
+
+@pytest.mark.parametrize(("name", "count", "title", "words", "section"), FORMATS, ids=[f[0] for f in FORMATS])
+def test_formats(name, count, title, words, section):
+    documents = read(CORPUS / name)
+    document, blocks, text = documents[0]
+    assert (len(documents), document.title) == (count, title)
+    assert words in text
+    if section:
+        heading, inside = section
+        assert any(b.heading == heading and inside in b.text for b in blocks), [b.heading for b in blocks]
+
+
+def test_the_corpus_is_as_rich_as_it_says():
+    files = [p for p in CORPUS.rglob("*") if p.is_file()]
+    assert len({p.suffix for p in files}) >= 10 and len({p.parent for p in files}) >= 5
+    assert sum(len(read(p)) for p in files) >= 60
+
+
+def test_metadata_of_rows_pages_and_mail():
+    document = read(CORPUS / "reviews/reviews.csv")[3][0]
+    assert document.metadata == {"product": "Aria 200 headphones", "stars": 1, "sentiment": "negative", "row": 4}
+    assert document.document_id == "root/reviews.csv#row=4"
+    _, blocks, _ = one(CORPUS / "health/blood_pressure.pdf")
+    assert {b.page for b in blocks} == {1, 2} and any(b.page == 2 and "ACE inhibitors" in b.text for b in blocks)
+    mail, _, text = one(CORPUS / "mail/outage.eml")
+    assert mail.metadata["date"] == "2024-04-11T16:40:00+02:00" and "<p>" not in text
+    sheet = read(CORPUS / "office/plants.xlsx")[1][0]
+    assert sheet.metadata["price"] == 29 and sheet.metadata["sheet"] == "plants"
+
+
+def test_hidden_parts_of_a_page_are_left_out():
+    _, _, text = one(CORPUS / "health/sleep.html")
+    assert "hidden advertisement" not in text and "Get up at the same hour" in text
+    _, _, text = one(CORPUS / "encyclopedia/virus-biology.html")
+    assert "track(" not in text and "Home" not in text and "margin" not in text
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("Größe naïve".encode(), "Größe naïve"),
+        (b"\xef\xbb\xbf" + "Größe".encode(), "Größe"),
+        ("Größe und Maß".encode("utf-16"), "Größe und Maß"),
+        (("Groesse " * 20).encode("utf-16-le"), "Groesse " * 20),
+        (("Der Fluß trägt Schiffe über die Brücke. " * 10).encode("cp1252"), "Der Fluß trägt Schiffe über die Brücke."),
+        (("Москва слезам не верит, говорят люди. " * 10).encode("cp1251"), "Москва слезам не верит"),
+    ],
+    ids=["utf-8", "utf-8 mark", "utf-16 mark", "utf-16 bare", "cp1252", "cp1251"],
+)
+def test_encodings(tmp_path, data, expected):
+    (tmp_path / "a.txt").write_bytes(data)
+    assert expected in one(tmp_path / "a.txt")[2]
+
+
+def test_spans_count_the_file_s_own_characters(tmp_path):
+    raw = "first\r\n\r\nsecond line\rthird\n\n\nfourth"
+    (tmp_path / "a.txt").write_bytes(raw.encode())
+    assert one(tmp_path / "a.txt")[2] == raw
+
+
+def test_text_fields(tmp_path):
+    (tmp_path / "a.csv").write_text("id;titel;inhalt\n007;One;Alpha; \n8;Two;Beta;\n")
+    documents = read(tmp_path / "a.csv", text_fields=("inhalt",))
+    assert [d[2] for d in documents][0] == "Alpha"
+    assert documents[0][0].metadata == {"id": "007", "titel": "One", "row": 1}  # a leading zero is no number
+    with pytest.raises(ReaderError, match="no column nothing .*there is: id, titel, inhalt"):
+        read(tmp_path / "a.csv", text_fields=("nothing",))
+    whole = read(tmp_path / "a.csv")[0][2]
+    assert whole == "id: 007\ntitel: One\ninhalt: Alpha"  # no column has a known name: all of them, named
+
+
+def test_nested_json_and_lists(tmp_path):
+    value = [{"text": "one", "author": {"name": "N", "age": 3}, "tags": ["a", "b"], "none": None}, "two"]
+    (tmp_path / "a.json").write_text(json.dumps(value))
+    documents = read(tmp_path / "a.json")
+    assert [d[2] for d in documents] == ["one", "two"]
+    assert documents[0][0].metadata == {"author.name": "N", "author.age": 3, "tags": "a, b", "row": 1}
+
+
+def make_zip_bomb(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("word/document.xml", b"\0" * (600 << 20))
+
+
+def make_pdf_bomb(path):
+    """A page whose content stream inflates to 3 GiB (a stream inside a stream)."""
+    import zlib
+
+    part = zlib.compress(b"\0" * (1 << 28), 9)
+    compressor = zlib.compressobj(9)
+    inner = b"".join(compressor.compress(b"BT (x) Tj ET " * (1 << 16)) for _ in range(3700)) + compressor.flush()
+    del part
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R >>",
+        b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(inner), inner),
+    ]
+    body = b"%PDF-1.4\n" + b"".join(b"%d 0 obj\n%s\nendobj\n" % (i, o) for i, o in enumerate(objects, 1))
+    path.write_bytes(body + b"trailer << /Root 1 0 R /Size 5 >>\n%%EOF\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.txt", os.urandom(4096), "binary data"),
+        ("a.xyz", os.urandom(4096), "no reader for .xyz"),
+        ("a.pdf", b"%PDF-1.4 truncated", "not a readable PDF"),
+        ("a.pdf", b"", "not a readable PDF"),
+        ("a.docx", b"not a zip", "not a zip container"),
+        ("a.xlsx", b"PK\x03\x04 broken", "not a zip container"),
+        ("a.epub", b"", "not a zip container"),
+        ("a.json", b'{"a": ', "not JSON"),
+        ("a.json", b"[" * 200_000, "not JSON|nested too deeply"),
+        ("a.jsonl", b'{"text": "fine"}\n{"text": \n', "line 2: not JSON"),
+        ("a.csv", b"a,b\n1,2\n1,2,3\n", "line 3: 3 cells under a header of 2"),
+        ("a.parquet", b"PAR1 no", "not a readable parquet"),
+        ("a.ipynb", b'{"nbformat": 4}', "not a notebook"),
+        ("a.eml", b"\n\nno header at all", "no mail header"),
+    ],
+)
+def test_damaged_files_are_one_clear_error(tmp_path, name, data, message):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ReaderError, match=message) as caught:
+        read(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    make_zip_bomb(tmp_path / "bomb.docx")
+    assert (tmp_path / "bomb.docx").stat().st_size < 1 << 20
+    with pytest.raises(ReaderError, match="unpacks to 629 MB"):
+        read(tmp_path / "bomb.docx")
+
+
+def test_a_parser_that_needs_too_much_memory_dies_alone(tmp_path):
+    make_pdf_bomb(tmp_path / "bomb.pdf")
+    sandbox = Sandbox(memory_limit=1 << 30, silence_limit_seconds=20)
+    with pytest.raises(ReaderError, match="died|memory|longer than|not a readable|failed"):
+        for document in sandbox.read(tmp_path / "bomb.pdf", "bomb.pdf", ReadOptions()):
+            assert not "".join(b.text for b in document.blocks)
+            raise ReaderError("read as empty: not a readable text")  # reported as "no text in it" by ingest
+    fine = CORPUS / "health/blood_pressure.pdf"
+    assert len(list(sandbox.read(fine, "fine", ReadOptions()))) == 1  # and the next file is read
+    sandbox.close()
+
+
+def test_a_parser_that_hangs_is_stopped(tmp_path):
+    sandbox = Sandbox(silence_limit_seconds=0.001)
+    with pytest.raises(ReaderError, match="longer than"):
+        list(sandbox.read(CORPUS / "legal/lease.docx", "lease", ReadOptions()))
+    sandbox.silence_limit_seconds = 30
+    assert list(sandbox.read(CORPUS / "legal/lease.docx", "lease", ReadOptions()))[0].title == "Lease of a shop"
+    sandbox.close()
+
+
+def test_deep_and_broken_html(tmp_path):
+    (tmp_path / "deep.html").write_text("<div>" * 200_000 + "bottom" + "</div>" * 200_000)
+    assert one(tmp_path / "deep.html")[2].strip() == "bottom"
+    (tmp_path / "open.html").write_text("<p>one<p>two <b>bold <i>text<div hidden><p>no</div><h2>Head</h2>three")
+    _, blocks, text = one(tmp_path / "open.html")
+    assert text.split() == ["one", "two", "bold", "text", "Head", "three"] and blocks[-1].heading == ("Head",)
+
+
+def test_a_declared_charset_is_used(tmp_path):
+    page = "<html><head><meta charset='windows-1251'><title>Привет</title></head><body>мир</body></html>"
+    (tmp_path / "a.html").write_bytes(page.encode("cp1251"))
+    document, _, text = one(tmp_path / "a.html")
+    assert (document.title, text.strip()) == ("Привет", "мир")
+
+
+def test_discovery_skips_links_loops_hidden_and_binary_files(tmp_path):
+    root = tmp_path / "root"
+    (root / "sub").mkdir(parents=True)
+    (root / ".git").mkdir()
+    (root / ".git/config.txt").write_text("no")
+    (root / "a.md").write_text("yes")
+    (root / "sub/b.md").write_text("yes")
+    (root / "image.png").write_bytes(b"\x89PNG")
+    (root / "sub/loop").symlink_to(root)
+    (root / "sub/link.md").symlink_to(tmp_path / "outside.md")
+    (tmp_path / "outside.md").write_text("secret")
+    found = list(discover([root], [], []))
+    assert [f.source for f in found if isinstance(f, FoundFile)] == ["root/a.md", "root/sub/b.md"]
+    reasons = {os.path.basename(s.path): s.reason for s in found if isinstance(s, SkippedFile)}
+    assert reasons == {
+        "image.png": "no reader for .png",
+        "loop": "symbolic link (not followed)",
+        "link.md": "symbolic link (not followed)",
+    }
+    assert [f.source for f in discover([root], ["sub/*"], []) if isinstance(f, FoundFile)] == ["root/sub/b.md"]
+    assert [f.source for f in discover([root], ["*.md"], ["sub/"]) if isinstance(f, FoundFile)] == ["root/a.md"]
+    twice = [f for f in discover([root, root / "a.md"], [], []) if isinstance(f, FoundFile)]
+    assert len(twice) == 2
+
+
+def test_formats_of_the_documentation_have_a_reader():
+    named = "txt md rst html pdf docx pptx xlsx csv tsv json jsonl parquet epub eml ipynb py js java go rs c".split()
+    assert {f".{n}" for n in named} <= set(suffixes())
