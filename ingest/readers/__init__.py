@@ -7,13 +7,13 @@ larger than memory passes through.
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
 from instructor_search.errors import ReaderError
-from instructor_search.records import Document
+from instructor_search.records import Block, Document
 
 READER_VERSION = 1  # part of what decides whether a file is read again
 
@@ -94,6 +94,15 @@ def read_here(path: Path, source: str, options: ReadOptions) -> Iterator[Documen
     module, function, _, _ = _READERS.get(path.suffix.lower(), ("text", "read_unknown", "", False))
     try:
         reader: Reader = getattr(import_module(f"ingest.readers.{module}"), function)
-        yield from reader(path, source, options)
+        for document in reader(path, source, options):
+            yield replace(document, blocks=_readable(document.blocks))
     except OSError as error:
-        raise ReaderError(f"{error.strerror or error}") from error
+        raise ReaderError(error.strerror or str(error)) from error
+
+
+def _readable(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Pass blocks on; an error of the disk while they stream in is an error of this file."""
+    try:
+        yield from blocks
+    except OSError as error:
+        raise ReaderError(error.strerror or str(error)) from error

@@ -244,4 +244,6 @@ def _is_used(name: str, names: Container[str]) -> bool:
     """Whether a tensor takes part in an embedding: poolers, position counters, decoders and second names do not."""
     if name == "encoder.embed_tokens.weight":
         return "shared.weight" not in names
-    return not name.startswith(("__metadata__", "pooler.", "decoder.", "lm_head.")) and not name.endswith("position_ids")
+    return not name.startswith(("__metadata__", "pooler.", "decoder.", "lm_head.")) and not name.endswith(
+        "position_ids"
+    )

@@ -5,15 +5,16 @@ Reading needs no lock. All writing goes through the methods here, under ``writin
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 os.environ.setdefault("LANCEDB_LOG", "error")  # read when lancedb is imported; its warnings are not for our users
 
@@ -38,6 +39,8 @@ from instructor_search.store.schema import (
 
 RETENTION = timedelta(hours=1)  # versions younger than this stay: open readers may still use them
 DEFAULT_STORE = "instructor_store"
+P = ParamSpec("P")
+R = TypeVar("R")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -50,6 +53,22 @@ def list_collections(store: str | Path | None = None) -> list[str]:
     """Return the names of the collections in a store."""
     folder = store_folder(store)
     return sorted(p.parent.name for p in folder.glob("*/manifest.json")) if folder.is_dir() else []
+
+
+def _clear_errors(method: Callable[P, R]) -> Callable[P, R]:
+    """Turn what the store raises (it has no errors of its own for a full disk or a lost file) into a StoreError."""
+
+    @functools.wraps(method)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except (RuntimeError, OSError) as error:
+            text = " ".join(str(error).split())
+            if "No space left on device" in text:
+                text = "No space left on device; what was acknowledged is stored, free some space and run again"
+            raise StoreError(f"the store could not be written: {text[:300]}") from error
+
+    return run
 
 
 class Collection:
@@ -145,6 +164,7 @@ class Collection:
                 return view
         return None
 
+    @_clear_errors
     def add_view(self, encoder: Encoder, document_instruction: str, name: str, *, model: str | None = None,
                  allow_pickle: bool = False) -> View:  # fmt: skip
         """Add an empty vector column for ``encoder`` and ``document_instruction``; other columns are not touched."""
@@ -172,6 +192,7 @@ class Collection:
         self.save_manifest(self.manifest.with_view(view))
         return view
 
+    @_clear_errors
     def drop_view(self, name: str) -> None:
         """Remove a view and its vectors.
 
@@ -218,6 +239,7 @@ class Collection:
         """Return the rows of ``ids`` that exist."""
         return self.chunks.search().where(f"id IN ({_literals(ids)})").select(columns).limit(len(ids)).to_arrow()
 
+    @_clear_errors
     def upsert(self, rows: pa.Table, *, may_exist: bool) -> None:
         """Add rows, or replace those whose id exists. ``may_exist=False`` is faster and only right for new ids."""
         if may_exist:
@@ -226,12 +248,14 @@ class Collection:
         else:
             self.chunks.add(rows)
 
+    @_clear_errors
     def set_vectors(self, view: View, ids: list[str], vectors: np.ndarray) -> None:
         """Fill a view's column for existing rows. ``vectors``: float32 (n, dim)."""
         schema = pa.schema([CHUNK_FIELDS[0], *view_fields(view)])
         rows = pa.Table.from_arrays([pa.array(ids, pa.string()), *vector_arrays(view, vectors)], schema=schema)
         self.chunks.merge_insert("id").when_matched_update_all().execute(rows)
 
+    @_clear_errors
     def put_sources(self, records: list[SourceRecord]) -> None:
         """Acknowledge sources: from here on all their chunks count as stored."""
         if records:
@@ -239,12 +263,14 @@ class Collection:
             merge = self.sources_table.merge_insert("source").when_matched_update_all().when_not_matched_insert_all()
             merge.execute(rows)
 
+    @_clear_errors
     def forget_sources(self, sources: Iterable[str]) -> None:
         """Take back the acknowledgement of sources; their chunks stay."""
         names = sorted(sources)
         if names:
             self.sources_table.delete(f"source IN ({_literals(names)})")
 
+    @_clear_errors
     def delete_stale(self, record: SourceRecord) -> int:
         """Delete the rows of a source that are not of its current revision; return how many."""
         where = f"source = {_literal(record.source)} AND source_hash != {_literal(revision(record))}"
@@ -253,6 +279,7 @@ class Collection:
             self.chunks.delete(where)
         return count
 
+    @_clear_errors
     def delete_sources(self, sources: Iterable[str]) -> int:
         """Delete sources with their chunks; return the number of chunks."""
         names = sorted(sources)
@@ -264,6 +291,7 @@ class Collection:
             self.chunks.delete(where)
         return count
 
+    @_clear_errors
     def delete_where(self, where: str) -> int:
         """Delete chunks by a compiled filter. Their sources count as unread again: the next ingest brings them back."""
         affected = self.chunks.search().where(where).select(["source"]).to_arrow()["source"]
@@ -282,6 +310,7 @@ class Collection:
 
     # -- upkeep ----------------------------------------------------------------------------------------------------
 
+    @_clear_errors
     def maintain(self) -> list[str]:
         """Compact, bring the indexes up to date and make those that are due; return what was made, in words."""
         made = vector_index.ensure_text_index(self.chunks)

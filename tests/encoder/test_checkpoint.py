@@ -69,7 +69,16 @@ def break_json(name, change):
         (break_json("modules.json", lambda m: [m[0], {"type": "x.WeightedPool", "path": ""}]), "WeightedPool"),
         (break_json("2_Dense/config.json", lambda c: c | {"activation_function": "torch.nn.ReLU"}), "ReLU"),
     ],
-    ids=["no config", "bad json", "no tokenizer", "no weights", "decoder", "cls pooling", "unknown module", "relu dense"],
+    ids=[
+        "no config",
+        "bad json",
+        "no tokenizer",
+        "no weights",
+        "decoder",
+        "cls pooling",
+        "unknown module",
+        "relu dense",
+    ],
 )
 def test_damaged_folders_are_refused_in_one_line(copy, damage, message):
     damage(copy)

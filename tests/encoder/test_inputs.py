@@ -53,7 +53,9 @@ def test_query_and_document_sides(tiny):
     np.testing.assert_allclose(
         tiny.encode_query([T1]), tiny.encode([T1], instruction=DEFAULT_QUERY_INSTRUCTION), atol=1e-6
     )
-    np.testing.assert_allclose(tiny.encode_document(T1), tiny.encode(T1, prompt=DEFAULT_DOCUMENT_INSTRUCTION), atol=1e-6)
+    np.testing.assert_allclose(
+        tiny.encode_document(T1), tiny.encode(T1, prompt=DEFAULT_DOCUMENT_INSTRUCTION), atol=1e-6
+    )
     np.testing.assert_allclose(tiny.encode_query([[I1, T1]]), tiny.encode([[I1, T1]]), atol=1e-6)
     np.testing.assert_allclose(tiny.encode_document([T1], instruction=I2), tiny.encode([[I2, T1]]), atol=1e-6)
 

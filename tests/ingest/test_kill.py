@@ -64,7 +64,9 @@ def write_files(folder, random_source, generation):
     for number in range(120):
         if generation == 0 or random_source.random() < 0.6:
             lines = [" ".join(random_source.choices(words, k=30)) + "." for _ in range(random_source.randint(1, 6))]
-            (folder / f"{number:03}.txt").write_text(f"File {number}, generation {generation}.\n\n" + "\n\n".join(lines))
+            (folder / f"{number:03}.txt").write_text(
+                f"File {number}, generation {generation}.\n\n" + "\n\n".join(lines)
+            )
 
 
 def stored(store):
@@ -147,7 +149,9 @@ def test_ctrl_c_keeps_what_was_stored_and_says_so(tmp_path, tiny_folder):
     out, err = child.communicate(timeout=60)
     assert child.returncode == 130, (child.returncode, out, err)
     assert "interrupted" in out and "Traceback" not in err
-    done = subprocess.run([sys.executable, "-m", "ingest", *arguments, "--json"], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-m", "ingest", *arguments, "--json"], capture_output=True, text=True, cwd=ROOT
+    )
     report = json.loads(done.stdout)
     assert report["unchanged"] + report["added"] + report["changed"] == 120 and report["unchanged"] > 0
     collection, _ = stored(store)

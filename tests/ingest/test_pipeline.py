@@ -16,7 +16,9 @@ from instructor_search.store.verify import verify
 def folder(tmp_path):
     root = tmp_path / "docs"
     root.mkdir()
-    (root / "one.md").write_text("# One\n\nThe first value is returned.\n\n# Two\n\nThe second value is kept here.\n" * 2)
+    (root / "one.md").write_text(
+        "# One\n\nThe first value is returned.\n\n# Two\n\nThe second value is kept here.\n" * 2
+    )
     (root / "two.txt").write_text("Nothing is here. The committee met twice that spring.\n")
     (root / "rows.csv").write_text("text,year,kind\nthe object,2001,a\nthe value,2002,b\nthe cost,2003,a\n")
     return root
@@ -169,7 +171,10 @@ def test_a_file_that_cannot_be_read_is_reported_and_the_rest_goes_on(run, folder
     (folder / "blank.txt").write_bytes(b" \n\n ")
     report = run("--instruction", code=3)
     assert [source for source, _ in report["failed"]] == ["docs/bad.pdf", "docs/junk.txt"]
-    assert sorted(map(tuple, report["skipped"])) == [("docs/blank.txt", "no text in it"), ("docs/empty.txt", "empty file")]
+    assert sorted(map(tuple, report["skipped"])) == [
+        ("docs/blank.txt", "no text in it"),
+        ("docs/empty.txt", "empty file"),
+    ]
     assert report["added"] == 3
     capsys.readouterr()
     assert main([str(folder), "--model", str(tiny_folder), "--collection", "s", "--instruction", "--strict"]) == 1
