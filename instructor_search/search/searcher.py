@@ -113,6 +113,9 @@ class Searcher:
     def _embed(self, query: Query) -> np.ndarray:
         encoder = self.encoder
         started = time.perf_counter()
+        encoder.load()
+        self.seconds["load"] = time.perf_counter() - started
+        started = time.perf_counter()
         vector = np.asarray(encoder.encode([InstructedText(query.instruction, query.text)]), dtype=np.float32)[0]
         self.seconds["embed"] = time.perf_counter() - started
         if not np.isfinite(vector).all() or not np.linalg.norm(vector):

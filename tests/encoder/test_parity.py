@@ -20,12 +20,17 @@ def read(name):
 PAIRS = [(p["instruction"], p["text"]) for p in read("expected.json")["pairs"]]
 
 
-@pytest.fixture(scope="module", params=["relu", "gated"])
+@pytest.fixture(scope="module", params=["relu-cpu", "gated-cpu", "relu-cuda", "gated-cuda"])
 def case(request, tiny_folder, gated_folder):
-    folder, expected = {"relu": (tiny_folder, "expected.json"), "gated": (gated_folder, "expected_gated.json")}[
-        request.param
-    ]
-    encoder = INSTRUCTOR(str(folder), device="cpu", instruction_overflow="official")
+    kind, device = request.param.split("-")
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device on this machine")
+    files = {"relu": (tiny_folder, "expected.json"), "gated": (gated_folder, "expected_gated.json")}
+    folder, expected = files[kind]
+    encoder = INSTRUCTOR(str(folder), device=device, instruction_overflow="official")
     return encoder, read(expected)["pairs"]
 
 

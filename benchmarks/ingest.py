@@ -1,0 +1,84 @@
+"""Where the time of an ingest goes: 2,000 real documents, reading + chunking + writing against embedding.
+
+    python benchmarks/ingest.py [--documents 2000]
+
+The documents are docstrings of the Python that runs this, one file each. The peer is sentence-transformers, which embeds
+the same chunks with the same model in the same run, without a store (in batches of 32, sorted by length, its default).
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+
+def docstrings(least_words: int) -> Iterator[str]:
+    """Yield the standard library's docstrings of at least so many words, in file order."""
+    library = Path(sysconfig.get_path("stdlib"))
+    for path in sorted(library.rglob("*.py")):
+        if "site-packages" in path.parts or "test" in path.parts or "idlelib" in path.parts:
+            continue
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (SyntaxError, UnicodeDecodeError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                text = ast.get_docstring(node)
+                if text and len(text.split()) >= least_words:
+                    yield text
+
+
+def main() -> None:
+    """Run the benchmark and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--documents", type=int, default=2000)
+    count = parser.parse_args().documents
+    from sentence_transformers import SentenceTransformer
+
+    from ingest.pipeline import IngestConfig, ingest
+    from instructor_search import Collection
+    from instructor_search.encoder.checkpoint import resolve_folder
+    from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "docs")
+        folder.mkdir()
+        for number, text in zip(range(count), docstrings(25), strict=False):
+            (folder / f"{number:05}.txt").write_text(text, encoding="utf-8")
+        found = len(list(folder.iterdir()))
+        report = ingest(
+            IngestConfig(paths=(folder,), store=str(Path(scratch, "store")), instruction=DEFAULT_DOCUMENT_INSTRUCTION)
+        )
+        again = ingest(IngestConfig(paths=(folder,), store=str(Path(scratch, "store"))))
+        texts = Collection.open("docs", Path(scratch, "store")).chunks.to_arrow()["text"].to_pylist()
+        peer = SentenceTransformer(str(resolve_folder(None)[0]), device="cpu")
+        started = time.perf_counter()
+        peer.encode(texts, prompt=DEFAULT_DOCUMENT_INSTRUCTION)
+        peer_seconds = time.perf_counter() - started
+    seconds = report.seconds
+    own = seconds["reading"] + seconds["chunking"] + seconds["writing"]
+    work = own + seconds["embedding"]
+    print(f"{found} documents, {report.chunks_total} chunks")
+    print("| part | seconds | share |\n|---|---|---|")
+    for name in ("reading", "chunking", "embedding", "writing"):
+        print(f"| {name} | {seconds[name]:.2f} | {seconds[name] / work:.1%} |")
+    print(f"| reading + chunking + writing | {own:.2f} | {own / work:.1%} |")
+    print(f"| loading the model (once) | {seconds['loading the model']:.2f} | |")
+    print(f"| second run, nothing changed | {again.seconds['total']:.2f} | |")
+    ratio = peer_seconds / work
+    print(
+        f"| peer: sentence-transformers, embedding alone | {peer_seconds:.2f} | ours, all parts: {ratio:.2f}x its speed |"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The README and the docs are held to what the programs do."""
+
+import argparse
+import re
+import shlex
+
+import pytest
+
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = README + (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+NUMBER = re.compile(r"\d+\.\d{4}")
+
+
+def console_examples():
+    """Yield (command, expected lines) of the console blocks."""
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            yield command, [line for line in output.splitlines() if line.strip()]
+
+
+EXAMPLES = list(console_examples())
+
+
+def test_the_readme_has_the_quickstart():
+    assert len(EXAMPLES) >= 4
+    assert sum("search mercury" in command for command, _ in EXAMPLES) == 2
+
+
+@pytest.mark.parametrize(("command", "expected"), [e for e in EXAMPLES if "search" in e[0].split()[2:4]],
+                         ids=lambda v: v[:60] if isinstance(v, str) else "")  # fmt: skip
+def test_searches_of_the_readme_print_what_it_shows(command, expected, corpus_store, capsys):
+    from instructor_search.cli import main
+
+    arguments = shlex.split(command)
+    assert arguments[:3] == ["python", "-m", "instructor_search"]
+    assert main([*arguments[3:], "--store", str(corpus_store)]) == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert [NUMBER.sub("#", line) for line in shown] == [NUMBER.sub("#", line) for line in expected]
+    scores = [[float(x) for line in lines for x in NUMBER.findall(line)] for lines in (shown, expected)]
+    assert scores[0] == pytest.approx(scores[1], abs=2e-3)
+
+
+def test_the_ingest_of_the_readme_prints_what_it_shows(tmp_path, capsys, monkeypatch):
+    from ingest.cli import main
+
+    (command, expected), *_ = [e for e in EXAMPLES if "-m ingest" in e[0]]
+    monkeypatch.chdir(ROOT)
+    assert main([*shlex.split(command)[3:], "--store", str(tmp_path), "--quiet"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if not line.startswith(("time:", "made:"))] == expected
+
+
+def test_the_python_example_of_the_readme_runs(store, tmp_path, monkeypatch, capsys):
+    code = next(c for c in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "Searcher" in c)
+    monkeypatch.chdir(ROOT)
+    exec(compile(code, "README.md", "exec"), {})
+    assert "Virus (biology)" in capsys.readouterr().out.splitlines()[0]
+
+
+def parsers():
+    from ingest.cli import build_parser as ingest_parser
+    from instructor_search.cli import build_parser
+
+    yield "ingest", ingest_parser()
+    for action in build_parser()._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices.items()
+
+
+def test_every_command_and_flag_is_documented():
+    flags = 0
+    for name, parser in parsers():
+        assert f"`{name}" in DOCS or f"-m {name}" in DOCS or f"instructor_search {name}" in DOCS, name
+        for action in parser._actions:
+            for flag in action.option_strings:
+                if flag not in ("-h", "--help"):
+                    flags += 1
+                    assert re.search(rf"{re.escape(flag)}\b", DOCS), f"{name} {flag}"
+    assert flags > 25
+
+
+def test_numbers_of_the_readme():
+    from instructor_search.instruction_library import LIBRARY
+
+    assert f"lists {len(LIBRARY)} pairs" in README
+    files = [p for p in (ROOT / "corpus").rglob("*") if p.is_file()]
+    assert f"{len({p.suffix for p in files})} formats" in README
+
+
+def test_tree_of_the_readme_is_the_tree():
+    for name in ("instructor_search", "ingest", "train", "eval", "ui", "tests", "benchmarks", "corpus", "docs"):
+        assert (ROOT / name).is_dir() and f"{name}/" in README
+
+
+def test_default_goal_names():
+    makefile = (ROOT / "Makefile").read_text()
+    for goal in re.findall(r"^    make ([\w-]+)", README, re.MULTILINE):
+        assert f"\n{goal}:" in makefile

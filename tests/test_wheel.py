@@ -1,0 +1,40 @@
+"""What the built package holds: the six rooms, typed, and neither tests nor data."""
+
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def test_wheel_contents(tmp_path):
+    source = tmp_path / "source"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--no-deps",
+            "--no-build-isolation",
+            "-q",
+            "-w",
+            str(tmp_path),
+            str(source),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    if "No module named 'setuptools'" in done.stderr or "Cannot import 'setuptools" in done.stderr:
+        pytest.skip("setuptools is not installed here")
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {n.split("/")[0] for n in names if not n.split("/")[0].endswith(".dist-info")}
+    assert tops == {"instructor_search", "ingest", "train", "eval", "ui"}
+    assert {f"{t}/py.typed" for t in tops} <= set(names)
+    assert "ingest/readers/sandbox.py" in names and "instructor_search/store/collection.py" in names
+    assert any(n.endswith("licenses/LICENSE") for n in names)
