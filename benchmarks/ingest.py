@@ -2,8 +2,8 @@
 
     python benchmarks/ingest.py [--documents 2000]
 
-The documents are docstrings of the Python that runs this, one file each. The peer is sentence-transformers, which embeds
-the same chunks with the same model in the same run, without a store (in batches of 32, sorted by length, its default).
+The documents are docstrings of the Python that runs this, one file each. The peer is sentence-transformers, which
+embeds the same chunks with the same model in the same run, without a store (batches of 32, sorted by length).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def main() -> None:
     print(f"| second run, nothing changed | {again.seconds['total']:.2f} | |")
     ratio = peer_seconds / work
     print(
-        f"| peer: sentence-transformers, embedding alone | {peer_seconds:.2f} | ours, all parts: {ratio:.2f}x its speed |"
+        f"| peer: sentence-transformers, embedding alone | {peer_seconds:.2f} | ours in all: {ratio:.2f}x its speed |"
     )
 
 
