@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from instructor_search.command_line import failing_with_one_line, positive
+from instructor_search.command_line import Parser, failing_with_one_line, positive
 from instructor_search.instruction_library import resolve_instruction
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION
 
@@ -31,7 +31,7 @@ exit code: 0 all read, 1 the run failed, 2 wrong arguments, 3 some files could n
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of ``python -m ingest``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m ingest",
         description="Read files, embed them under a document instruction, and keep a collection up to date with them.",
         epilog=_EXAMPLES,

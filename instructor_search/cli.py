@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.command_line import failing_with_one_line, positive
+from instructor_search.command_line import Parser, failing_with_one_line, positive
 from instructor_search.errors import CollectionNotFoundError, StoreError
 from instructor_search.instruction_library import LIBRARY, query_instruction_for, resolve_instruction
 from instructor_search.instructions import Instruction
@@ -31,7 +31,7 @@ filters: FIELD = != < <= > >= VALUE, FIELD in (A, B), FIELD contains TEXT, FIELD
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of ``python -m instructor_search``."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m instructor_search",
         description="Search collections of documents under an instruction. Collections are made by: python -m ingest",
     )

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 from instructor_search.errors import InstructorSearchError
 
@@ -46,6 +47,15 @@ def _ours(error: ValueError) -> bool:
         trace = trace.tb_next
     module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
     return module.split(".")[0] in ("instructor_search", "ingest", "train", "eval", "ui")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, as all other errors are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and exit with code 2."""
+        print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
+        sys.exit(2)
 
 
 def positive(text: str) -> int:

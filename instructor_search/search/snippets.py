@@ -6,6 +6,7 @@ import re
 
 _SPLIT = re.compile(r"(?<=[.!?\u2026])[)\]\"'\u201d\u2019]*\s+(?=\S)|\n+")
 _WORD = re.compile(r"\w+")
+_MARK = re.compile(r"^#{1,6}\s+")
 MAX_SENTENCES = 40  # of a chunk that are looked at
 MAX_EMBEDDED = (
     8  # of those, that are compared by meaning: the ones that share most words with the query, else the first
@@ -13,8 +14,9 @@ MAX_EMBEDDED = (
 
 
 def split_sentences(text: str) -> list[str]:
-    """Return the non-empty sentences (or lines) of a chunk."""
-    return [part.strip() for part in _SPLIT.split(text) if part and part.strip()][:MAX_SENTENCES]
+    """Return the sentences (or lines) of a chunk, without heading marks and rules of mere punctuation."""
+    parts = (_MARK.sub("", part.strip()) for part in _SPLIT.split(text) if part)
+    return [part for part in parts if _WORD.search(part)][:MAX_SENTENCES]
 
 
 def lexical_scores(query: str, sentences: list[str]) -> list[float]:
