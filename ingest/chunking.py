@@ -146,10 +146,10 @@ class Chunker:
         while first < len(ends):
             last = min(first + self.max_tokens, len(ends))
             cut = len(text) if last == len(ends) else _word_border(text, start, ends[last - 1])
-            while (count := self.tokenizer.count_tokens(text[start:cut])) > self.max_tokens:
-                cut -= max(
-                    1, (cut - start) // 20
-                )  # tokens at the cut differ from those of the whole: give way a little
+            cut = max(cut, start + 1)
+            # tokens at the cut differ from those of the whole: give way a little, down to one character
+            while (count := self.tokenizer.count_tokens(text[start:cut])) > self.max_tokens and cut > start + 1:
+                cut -= max(1, (cut - start) // 20)
             yield _Segment(text[start:cut], offset + start, count, block.heading, block.page)
             start = cut
             if start >= len(text):

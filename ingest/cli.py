@@ -87,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(report.as_json(), ensure_ascii=False) if args.json else report.as_text())
         if report.interrupted:
             return 130
+        sys.stdout.flush()
         return EXIT_SOME_FAILED if report.failed else 0
     return outcome.code
 
@@ -98,6 +99,8 @@ def _check_paths(parser: argparse.ArgumentParser, args: argparse.Namespace) -> N
         parser.error(
             f"--instruction was given the path {given!r}; put the paths first: python -m ingest {given} --instruction"
         )
+    if isinstance(given, str) and args.paths and given.rstrip().endswith(("/", os.sep)):
+        parser.error(f"--instruction {given!r} looks like a path, and there is nothing there; expected a sentence")
     if not args.paths:
         hint = f" ({given!r} was taken as the instruction)" if isinstance(given, str) else ""
         parser.error(f"no file or folder was given{hint}; expected: python -m ingest FOLDER --instruction")

@@ -45,7 +45,8 @@ class IngestReport:
         """Return the summary that a person reads."""
         lines = [f"collection {self.collection}: {self.chunks_total:,} chunks, view {self.view} ({self.model})"]
         if self.nothing_changed:
-            lines.append(f"nothing changed: all {self.unchanged} files are stored as they are")
+            same = f"nothing changed: all {self.unchanged} files are stored as they are"
+            lines.append(same if self.unchanged or not self.failed else "nothing could be stored")
         else:
             lines.append(
                 f"files: {self.added} added, {self.changed} changed, {self.unchanged} unchanged, "

@@ -93,7 +93,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     args = build_parser().parse_args(argv)
     with failing_with_one_line() as outcome:
-        return args.run(args)
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
     return outcome.code
 
 
@@ -134,10 +136,14 @@ def _search(args: argparse.Namespace) -> int:
         else query_instruction_for(view.document_instruction)
     )
     hits = searcher.search(args.query, instruction=instruction, where=args.where, top_k=args.top_k, mode=args.mode)
+    if searcher.num_query_tokens_cut:
+        cut = searcher.num_query_tokens_cut
+        print(f"note: {cut} tokens of the query are beyond the window of {view.max_tokens}: cut", file=sys.stderr)
     if args.json:
         head = {"query": args.query, "instruction": instruction, "mode": args.mode, "collection": collection.name}
         facts = {"view": view.name, "document_instruction": view.document_instruction, "model": view.model,
-                 "fingerprint": view.fingerprint, "seconds": searcher.seconds}  # fmt: skip
+                 "fingerprint": view.fingerprint, "seconds": searcher.seconds,
+                 "query_tokens_cut": searcher.num_query_tokens_cut}  # fmt: skip
         print(json.dumps(head | facts | {"hits": [asdict(hit) for hit in hits]}, ensure_ascii=False))
     else:
         print(_format_search(args, searcher, instruction, hits))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ def failing_with_one_line() -> Iterator[Outcome]:
             raise
         print(f"error: {error}", file=sys.stderr)
         outcome.code = 1
+    except BrokenPipeError:  # the reader of our output has gone (| head): that is no error
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - so that the flush at exit does not fail
     except OSError as error:
         if error.errno is None:
             raise

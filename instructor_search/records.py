@@ -27,6 +27,7 @@ class Document:
     mime: str
     blocks: Iterable[Block]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    row: int | None = None  # of a table, from 1
 
 
 class Chunk(NamedTuple):

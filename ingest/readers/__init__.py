@@ -6,13 +6,15 @@ larger than memory passes through.
 
 from __future__ import annotations
 
+import math
 import mimetypes
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from instructor_search.errors import ReaderError
+from instructor_search.errors import InstructorSearchError, ReaderError
 from instructor_search.records import Block, Document
 
 READER_VERSION = 1  # part of what decides whether a file is read again
@@ -69,6 +71,12 @@ def mime_type(path: Path) -> str:
     return known[2] if known else mimetypes.guess_type(path.name)[0] or "text/plain"
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file's rows are documents, so that text columns apply to it."""
+    known = _READERS.get(path.suffix.lower())
+    return known is not None and (known[0] == "tables" or known[1] == "read_xlsx")
+
+
 def suffixes() -> list[str]:
     """Return the suffixes that have a reader."""
     return sorted(_READERS)
@@ -95,14 +103,47 @@ def read_here(path: Path, source: str, options: ReadOptions) -> Iterator[Documen
     try:
         reader: Reader = getattr(import_module(f"ingest.readers.{module}"), function)
         for document in reader(path, source, options):
-            yield replace(document, blocks=_readable(document.blocks))
-    except OSError as error:
-        raise ReaderError(error.strerror or str(error)) from error
+            facts = {name: _storable(value) for name, value in document.metadata.items()}
+            yield replace(document, title=sound(document.title), metadata=facts, blocks=_readable(document.blocks))
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        raise _as_reader_error(error) from error
 
 
 def _readable(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Pass blocks on; an error of the disk while they stream in is an error of this file."""
+    """Pass sound blocks on; whatever goes wrong while they stream in is an error of this file."""
     try:
-        yield from blocks
-    except OSError as error:
-        raise ReaderError(error.strerror or str(error)) from error
+        for block in blocks:
+            yield block._replace(text=sound(block.text), heading=tuple(map(sound, block.heading)))
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        raise _as_reader_error(error) from error
+
+
+def _as_reader_error(error: BaseException) -> BaseException:
+    """Return what stands for ``error``: a damaged file can make its parser raise anything, and costs this file only."""
+    if isinstance(error, InstructorSearchError) or not isinstance(error, Exception):
+        return error
+    if isinstance(error, OSError) and error.strerror:
+        return ReaderError(error.strerror)
+    return ReaderError(f"its parser failed ({type(error).__name__}: {' '.join(str(error).split())[:160]})")
+
+
+def sound(text: str) -> str:
+    """Return ``text`` with lone surrogates (halves of characters, as broken JSON has them) replaced by U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _storable(value: Any) -> Any:
+    """Return a metadata value that JSON can hold."""
+    if isinstance(value, str):
+        return sound(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, int | float | bool | None) else sound(str(value))

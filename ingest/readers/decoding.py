@@ -6,9 +6,10 @@ import codecs
 from pathlib import Path
 from typing import IO
 
-from instructor_search.errors import ReaderError
+from instructor_search.errors import MissingExtraError, ReaderError
 
 _SAMPLE = 1 << 18
+_LEAST_TO_GUESS = 64  # bytes; fewer tell nothing, and the commonest old encoding is as good as any
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 
@@ -29,14 +30,26 @@ def detect_encoding(path: Path) -> str:
         if _looks_binary(sample[:8192]):
             raise ReaderError("binary data, not text")
         stream.seek(0)
-        if _is_utf8(stream):
+        if _is_utf8(stream) or _is_nearly_utf8(sample):
             return "utf-8"
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(sample).best()
+    if len(sample) < _LEAST_TO_GUESS:
+        return "cp1252"
+    try:
+        from charset_normalizer import from_bytes
+    except ImportError as error:
+        raise MissingExtraError("charset-normalizer", "ingest", "reading text that is not UTF-8") from error
+    best = from_bytes(sample, cp_exclusion=["utf_16", "utf_16_le", "utf_16_be", "utf_32", "utf_7"]).best()
     if best is None:
         raise ReaderError("binary data or an unknown text encoding")
     return best.encoding
+
+
+def _is_nearly_utf8(sample: bytes) -> bool:
+    """Whether it is UTF-8 with a damaged place or two: most of its longer characters are whole."""
+    text = sample.decode("utf-8", "replace")
+    bad = text.count("\ufffd")
+    whole = sum(ord(character) > 127 for character in text) - bad
+    return whole >= 2 and bad <= max(1, whole // 10)
 
 
 def _utf16_without_mark(sample: bytes) -> str:

@@ -6,6 +6,7 @@ The standard library's parser is an event stream without recursion: nesting of a
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,13 +15,23 @@ from ingest.readers import ReadOptions, mime_type
 from ingest.readers.decoding import read_all
 from instructor_search.records import Block, Document
 
-_SKIPPED = {"script", "style", "noscript", "template", "svg", "nav", "iframe", "object", "canvas", "head"}
+_SKIPPED = {"script", "style", "noscript", "template", "svg", "nav", "iframe", "object", "canvas"}
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 _BLOCKS = {
     "address", "article", "aside", "blockquote", "body", "caption", "dd", "details", "div", "dl", "dt", "fieldset",
     "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "html", "li", "main",
     "ol", "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
 }  # fmt: skip
+# tags whose end may be left out -> tags that end them
+_ENDED_BY = {
+    "p": _BLOCKS,
+    "li": {"li"},
+    "dt": {"dt", "dd"},
+    "dd": {"dt", "dd"},
+    "td": {"td", "th", "tr"},
+    "th": {"td", "th", "tr"},
+    "tr": {"tr", "tbody", "tfoot"},
+}
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
 
@@ -63,6 +74,7 @@ class _Extractor(HTMLParser):
         self._text: list[str] = []
         self._path: list[tuple[int, str]] = []
         self._hidden: list[str] = []  # open tags inside (and including) a part that is not shown
+        self._open: Counter[str] = Counter()  # open tags around it
         self._in_title = False
         self._preformatted = 0
 
@@ -72,11 +84,14 @@ class _Extractor(HTMLParser):
         if tag in _VOID:
             self._break(tag)
             return
+        if len(self._hidden) == 1 and tag in _ENDED_BY.get(self._hidden[0], ()):
+            self._hidden.clear()
         values = dict(attrs)
         invisible = "hidden" in values or _HIDDEN.search(values.get("style") or "")
         if self._hidden or tag in _SKIPPED or invisible or values.get("aria-hidden") == "true":
             self._hidden.append(tag)
             return
+        self._open[tag] += 1
         self._preformatted += tag == "pre"
         self._break(tag)
 
@@ -87,7 +102,11 @@ class _Extractor(HTMLParser):
             if tag in self._hidden:  # also closes tags left open inside
                 while self._hidden.pop() != tag:
                     continue
-            return
+                return
+            if not self._open[tag]:
+                return
+            self._hidden.clear()  # the end of something around the hidden part
+        self._open[tag] -= self._open[tag] > 0
         if re.fullmatch("h[1-6]", tag):
             self._heading(int(tag[1]))
             return
@@ -95,9 +114,9 @@ class _Extractor(HTMLParser):
         self._preformatted -= tag == "pre" and self._preformatted > 0
 
     def handle_data(self, data: str) -> None:
-        if self._in_title and self.title is None and data.strip():
-            self.title = " ".join(data.split())
-        if not self._hidden:
+        if self._in_title:
+            self.title = self.title or " ".join(data.split()) or None
+        elif not self._hidden:
             self._text.append(data)
 
     def _break(self, tag: str) -> None:

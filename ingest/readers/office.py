@@ -9,7 +9,7 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from ingest.readers import ReadOptions, mime_type
-from ingest.readers.tables import row_documents
+from ingest.readers.tables import distinct, row_documents
 from instructor_search.errors import MissingExtraError, ReaderError
 from instructor_search.records import Block, Document
 
@@ -56,8 +56,8 @@ def _docx_blocks(document: Any) -> Iterator[Block]:
     for item in document.iter_inner_content():
         if hasattr(item, "rows"):
             for row in item.rows:
-                cells = [" ".join(cell.text.split()) for cell in row.cells]
-                yield Block(" | ".join(cells) + "\n", tuple(t for _, t in path))
+                merged = {id(cell._tc): " ".join(cell.text.split()) for cell in row.cells}  # a merged cell comes once
+                yield Block(" | ".join(merged.values()) + "\n", tuple(t for _, t in path))
             continue
         text = item.text.strip()
         if not text:
@@ -90,7 +90,7 @@ def read_pptx(path: Path, source: str, options: ReadOptions) -> Iterator[Documen
 def _slide_blocks(slide: Any, number: int) -> Iterator[Block]:
     shape = slide.shapes.title
     heading = (" ".join(shape.text.split()),) if shape is not None and shape.text.strip() else ()
-    for item in slide.shapes:
+    for item in _shapes(slide.shapes):
         if item.has_text_frame and item.text_frame.text.strip():
             yield Block(item.text_frame.text.replace("\x0b", "\n").strip() + "\n\n", heading, number)
         elif getattr(item, "has_table", False) and item.has_table:
@@ -98,6 +98,15 @@ def _slide_blocks(slide: Any, number: int) -> Iterator[Block]:
                 yield Block(" | ".join(" ".join(c.text.split()) for c in row.cells) + "\n", heading, number)
     if slide.has_notes_slide and slide.notes_slide.notes_text_frame.text.strip():
         yield Block(slide.notes_slide.notes_text_frame.text.strip() + "\n\n", heading, number)
+
+
+def _shapes(shapes: Any) -> Iterator[Any]:
+    """Yield shapes, those inside groups too."""
+    for item in shapes:
+        if hasattr(item, "shapes"):
+            yield from _shapes(item.shapes)
+        else:
+            yield item
 
 
 def read_xlsx(path: Path, source: str, options: ReadOptions) -> Iterator[Document]:
@@ -109,8 +118,11 @@ def read_xlsx(path: Path, source: str, options: ReadOptions) -> Iterator[Documen
         raise MissingExtraError("openpyxl", "ingest", "reading Excel files") from error
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except Exception as error:  # as above
-        raise ReaderError(f"not a readable Excel file ({type(error).__name__}: {str(error)[:100]})") from error
+    except Exception:  # as above; chart sheets, for one, load only the slow way
+        try:
+            book = openpyxl.load_workbook(path, data_only=True)
+        except Exception as error:
+            raise ReaderError(f"not a readable Excel file ({type(error).__name__}: {str(error)[:100]})") from error
     for sheet in book.worksheets:
         records = _sheet_records(sheet)
         place = f"sheet={sheet.title}&"
@@ -124,6 +136,6 @@ def _sheet_records(sheet: Any) -> Iterator[dict[str, Any]]:
         if all(cell in (None, "") for cell in row):
             continue
         if header is None:
-            header = [str(cell).strip() if cell is not None else "" for cell in row]
+            header = distinct([str(cell).strip() if cell is not None else "" for cell in row])
             continue
         yield {**{n: c for n, c in zip(header, row, strict=False) if n}, "sheet": sheet.title}

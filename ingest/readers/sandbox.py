@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import math
 import os
 import select
 import subprocess
@@ -23,7 +24,7 @@ from instructor_search.records import Block, Document
 
 MEMORY_LIMIT = 2 << 30  # bytes of address space
 SILENCE_LIMIT_SECONDS = 60.0  # between two lines of the answer
-CPU_LIMIT_SECONDS = 600
+CPU_LIMIT_SECONDS = 120  # for one file
 
 
 class Sandbox:
@@ -119,8 +120,18 @@ def _limit(memory: int) -> None:
     except ImportError:  # not on this system: the parent's time limit still holds
         return
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT_SECONDS, CPU_LIMIT_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit_cpu() -> None:
+    """Allow CPU_LIMIT_SECONDS more, for one file."""
+    try:
+        import resource
+    except ImportError:
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit = math.ceil(used.ru_utime + used.ru_stime) + CPU_LIMIT_SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
 
 
 def _serve(memory: int) -> None:
@@ -130,6 +141,7 @@ def _serve(memory: int) -> None:
     _limit(memory)
     for line in sys.stdin.buffer:
         request = json.loads(line)
+        _limit_cpu()
         try:
             options = ReadOptions(tuple(request["text_fields"]))
             for document in read_here(Path(request["path"]), request["source"], options):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from instructor_search.records import Block, Document
 
 TEXT_COLUMNS = ("text", "content", "body", "abstract", "review", "description", "comment", "message", "question",
                 "document", "passage", "summary", "note")  # fmt: skip
+EXTRA_CELLS = "extra_cells"
 TITLE_COLUMNS = ("title", "subject", "headline", "name")
 
 
@@ -28,10 +29,10 @@ def read_csv(path: Path, source: str, options: ReadOptions) -> Iterator[Document
         stream.seek(0)
         rows = csv.reader(stream, delimiter=_delimiter(path, sample))
         try:
-            header = [name.strip().lstrip("\ufeff") for name in next(rows, [])]
+            header = distinct([name.strip().lstrip("\ufeff") for name in next(rows, [])])
             if not any(header):
                 return
-            records = (_cells(header, row, rows.line_num) for row in rows if any(c.strip() for c in row))
+            records = (_cells(header, row) for row in rows if any(c.strip() for c in row))
             yield from row_documents(records, path, source, options)
         except csv.Error as error:
             raise ReaderError(f"line {rows.line_num}: {error}") from error
@@ -44,10 +45,20 @@ def _delimiter(path: Path, sample: str) -> str:
     return max(",;\t|", key=first.count)
 
 
-def _cells(header: list[str], row: list[str], line: int) -> dict[str, Any]:
-    if any(cell.strip() for cell in row[len(header) :]):
-        raise ReaderError(f"line {line}: {len(row)} cells under a header of {len(header)}")
-    return {name: typed(cell) for name, cell in zip(header, row, strict=False) if name}
+def _cells(header: list[str], row: list[str]) -> dict[str, Any]:
+    cells = {name: typed(cell) for name, cell in zip(header, row, strict=False) if name}
+    extra = [cell for cell in row[len(header) :] if cell.strip()]  # more cells than the header has names
+    return cells | ({EXTRA_CELLS: ", ".join(extra)} if extra else {})
+
+
+def distinct(names: list[str]) -> list[str]:
+    """Return column names that differ: a second "a" becomes "a.2"."""
+    counts: dict[str, int] = {}
+    for position, name in enumerate(names):
+        counts[name] = counts.get(name, 0) + 1
+        if name and counts[name] > 1:
+            names[position] = f"{name}.{counts[name]}"
+    return names
 
 
 def read_jsonl(path: Path, source: str, options: ReadOptions) -> Iterator[Document]:
@@ -106,16 +117,16 @@ def row_documents(
     first = next(iterator, None)
     if first is None:
         return
-    columns = _text_columns(flatten(first), options)
+    _check_columns(flatten(first), options)
     for number, record in enumerate(chain([first], iterator), 1):
         row = flatten(record)
+        columns = list(options.text_fields) or _text_columns(row)
         text = _text(row, columns)
         if not text.strip():
             continue
         title = next((str(row[k]) for k in row if k.lower() in TITLE_COLUMNS and row[k]), None)
         where = f"{place}row={number}" if numbered else place
         metadata = {k: v for k, v in row.items() if k not in columns and k != "title" and v not in (None, "")}
-        metadata |= {"row": number} if numbered else {}
         yield Document(
             document_id=f"{source}#{where}" if where else source,
             source=source,
@@ -123,17 +134,19 @@ def row_documents(
             mime=mime_type(path),
             blocks=[Block(text)],
             metadata=metadata,
+            row=number if numbered else None,
         )
 
 
-def _text_columns(row: Mapping[str, Any], options: ReadOptions) -> list[str]:
-    """Return the columns that make the text; none means: all, named."""
-    if options.text_fields:
-        missing = [name for name in options.text_fields if name not in row]
-        if missing:
-            raise ReaderError(f"no column {', '.join(missing)} (--text-field); there is: {', '.join(row)}")
-        return list(options.text_fields)
-    lower = {name.lower(): name for name in row}
+def _check_columns(row: Mapping[str, Any], options: ReadOptions) -> None:
+    missing = [name for name in options.text_fields if name not in row]
+    if missing:
+        raise ReaderError(f"no column {', '.join(missing)} (--text-field); there is: {', '.join(row)}")
+
+
+def _text_columns(row: Mapping[str, Any]) -> list[str]:
+    """Return the column that makes a row's text, by its name; none means: all, named."""
+    lower = {name.lower(): name for name in row if row[name] not in (None, "")}
     return next(([lower[name]] for name in TEXT_COLUMNS if name in lower), [])
 
 
@@ -151,7 +164,7 @@ def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
             flat |= flatten(value, f"{prefix}{name}.")
         elif isinstance(value, list | tuple):
             flat[f"{prefix}{name}"] = ", ".join(str(v) for v in value)
-        elif isinstance(value, datetime | date):
+        elif hasattr(value, "isoformat"):
             flat[f"{prefix}{name}"] = value.isoformat()
         elif isinstance(value, str | int | float | bool | None):
             flat[f"{prefix}{name}"] = None if isinstance(value, float) and value != value else value
@@ -165,10 +178,6 @@ def typed(cell: str) -> Any:
     text = cell.strip()
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    plain = text.lstrip("+-")
-    if plain[:1].isdigit() and not (plain[:1] == "0" and plain[1:2].isdigit()):  # 007 stays text
-        try:
-            return int(text) if plain.isdigit() else float(text)
-        except ValueError:
-            return cell
-    return cell
+    if re.fullmatch(r"[+-]?(0|[1-9]\d{0,17})", text):  # 007 and longer numbers are names, not quantities
+        return int(text)
+    return float(text) if re.fullmatch(r"[+-]?(0|[1-9]\d{0,17})\.\d{1,17}", text) else cell

@@ -191,7 +191,19 @@ def weight_file(folder: Path, *, allow_pickle: bool = False) -> Path:
             f"{folder} has only {pickled.name}, a pickle, which can run code when it is opened; if you trust its "
             "source pass --allow-pickle (allow_pickle=True), and save() writes safetensors"
         )
-    raise ModelError(f"{folder} has no model.safetensors")
+    raise ModelError(
+        f"{folder} has no model.safetensors; if its source has only pytorch_model.bin, a pickle, and you trust it, "
+        "pass --allow-pickle (allow_pickle=True)"
+    )
+
+
+def max_positions(checkpoint: Checkpoint) -> int | None:
+    """Return how many tokens the backbone can read at most; None: any number (relative positions)."""
+    if checkpoint.config["model_type"] == "t5":
+        return None
+    positions = int(checkpoint.config.get("max_position_embeddings", 512))
+    padded = checkpoint.config["model_type"] in ("roberta", "xlm-roberta", "mpnet")  # count from the padding id
+    return positions - 2 if padded else positions
 
 
 def fingerprint(checkpoint: Checkpoint, *, dialect: str, max_tokens: int, allow_pickle: bool = False) -> str:

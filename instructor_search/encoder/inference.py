@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.encoder.checkpoint import Checkpoint, fingerprint, read_checkpoint, resolve_folder
+from instructor_search.encoder.checkpoint import (
+    Checkpoint,
+    fingerprint,
+    max_positions,
+    read_checkpoint,
+    resolve_folder,
+)
 from instructor_search.encoder.inputs import to_instructed_texts
 from instructor_search.encoder.tokenization import InstructedTokenizer, TokenizedText
 from instructor_search.errors import MissingExtraError
@@ -66,7 +72,9 @@ class InstructorEncoder:
         self.allow_pickle = allow_pickle
         self.num_cut_texts = 0  # texts that did not fit into the window, over the life of this encoder
         self._device = device
-        window = max_seq_length or self.checkpoint.max_seq_length
+        self._loaded: TorchRuntime | None = None
+        self._loading = Lock()
+        window = self._check_window(self.checkpoint.max_seq_length if max_seq_length is None else max_seq_length)
         self.tokenizer = InstructedTokenizer.from_folder(
             self.checkpoint.transformer_folder,
             window,
@@ -76,6 +84,14 @@ class InstructorEncoder:
         )
         self.fingerprint = self._fingerprint()
 
+    def _check_window(self, window: int) -> int:
+        limit = max_positions(self.checkpoint)
+        if window < 4 or (limit is not None and window > limit):
+            raise ValueError(
+                f"max_seq_length is {window}; expected 4 to {limit or 'any number'} tokens for {self.name}"
+            )
+        return window
+
     def _fingerprint(self) -> str:
         return fingerprint(
             self.checkpoint,
@@ -84,13 +100,16 @@ class InstructorEncoder:
             allow_pickle=self.allow_pickle,
         )
 
-    @cached_property
+    @property
     def _runtime(self) -> TorchRuntime:
-        try:
-            from instructor_search.encoder.torch_runtime import TorchRuntime
-        except ImportError as error:
-            raise MissingExtraError("torch and transformers", "torch", "embedding text") from error
-        return TorchRuntime(self.checkpoint, device=self._device, allow_pickle=self.allow_pickle)
+        with self._loading:  # two threads must not load the weights twice
+            if self._loaded is None:
+                try:
+                    from instructor_search.encoder.torch_runtime import TorchRuntime
+                except ImportError as error:
+                    raise MissingExtraError("torch and transformers", "torch", "embedding text") from error
+                self._loaded = TorchRuntime(self.checkpoint, device=self._device, allow_pickle=self.allow_pickle)
+        return self._loaded
 
     def load(self) -> None:
         """Load the weights now instead of with the first text."""
@@ -123,8 +142,17 @@ class InstructorEncoder:
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
-        self.tokenizer.max_tokens = value
+        self.tokenizer.max_tokens = self._check_window(value)
         self.fingerprint = self._fingerprint()
+
+    def get_sentence_embedding_dimension(self) -> int:
+        """Return ``dim``, under the name that sentence-transformers uses."""
+        return self.dim
+
+    def to(self, device: str) -> InstructorEncoder:
+        """Move the model to another device."""
+        self._runtime.move(device)
+        return self
 
     def encode(
         self,

@@ -15,23 +15,38 @@ if TYPE_CHECKING:
 
 
 def save_checkpoint(encoder: InstructorEncoder, folder: Path) -> None:
-    """Write ``encoder`` to ``folder``: all files go to a temporary folder first, which is renamed at the end.
+    """Write ``encoder`` to ``folder``: all files go to a temporary folder first, then to their places.
+
+    Other files of a model folder that is there already (its README, say) stay.
 
     Raises:
         FileExistsError: ``folder`` exists and is no model folder, so it is not replaced.
     """
     if folder.exists() and not (folder.is_dir() and ((folder / "modules.json").is_file() or not any(folder.iterdir()))):
         raise FileExistsError(f"{folder} exists and is no model folder; choose another path")
+    folder = folder.resolve()
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         _write(encoder, part)
         if folder.exists():
-            shutil.rmtree(folder)
-        part.rename(folder)
+            _replace_files(part, folder)
+        else:
+            part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _replace_files(part: Path, folder: Path) -> None:
+    """Move the written files over those of ``folder``; modules.json last, and what only the old model had goes."""
+    written = sorted((p for p in part.rglob("*") if p.is_file()), key=lambda p: p.name == "modules.json")
+    for name in ("pytorch_model.bin", "model.safetensors.index.json"):
+        (folder / name).unlink(missing_ok=True)
+    for path in written:
+        target = folder / path.relative_to(part)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
 
 
 def _write(encoder: InstructorEncoder, folder: Path) -> None:

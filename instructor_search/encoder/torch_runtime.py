@@ -11,6 +11,7 @@ import torch
 from instructor_search.encoder.checkpoint import Checkpoint
 from instructor_search.encoder.modeling import InstructorModel
 from instructor_search.encoder.tokenization import TokenizedText, pad
+from instructor_search.errors import ModelError
 
 
 class TorchRuntime:
@@ -18,14 +19,15 @@ class TorchRuntime:
 
     def __init__(self, checkpoint: Checkpoint, *, device: str | None = None, allow_pickle: bool = False) -> None:
         """Load the weights and move them to ``device`` (None: CUDA, MPS or CPU, the first that is there)."""
-        self.device = torch.device(device or best_device())
+        self.device = _usable(device or best_device())
         self.model = InstructorModel.from_checkpoint(checkpoint, allow_pickle=allow_pickle).to(self.device)
         self.pad_id = checkpoint.config.get("pad_token_id") or 0
 
     def move(self, device: str) -> None:
         """Move the model to another device."""
-        self.device = torch.device(device)
-        self.model.to(self.device)
+        wanted = _usable(device)
+        self.model.to(wanted)
+        self.device = wanted
 
     @torch.inference_mode()
     def embed(self, batch: Sequence[TokenizedText], *, normalize: bool) -> list[torch.Tensor]:
@@ -64,6 +66,16 @@ class TorchRuntime:
     def to_numpy(cls, vectors: list[torch.Tensor], dim: int) -> np.ndarray:
         """Return one array, float32 (n, dim)."""
         return cls.to_tensor(vectors, dim).cpu().numpy()
+
+
+def _usable(device: str) -> torch.device:
+    try:
+        wanted = torch.device(device)
+        torch.zeros(1, device=wanted)
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0][:160]
+        raise ModelError(f"device {device!r} cannot be used ({reason}); expected cpu, cuda, cuda:N or mps") from error
+    return wanted
 
 
 def best_device() -> str:

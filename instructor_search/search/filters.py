@@ -112,6 +112,8 @@ class _Parser:
         if operator.kind == "op" and operator.text in _COMPARISONS:
             return self._compare(name, _COMPARISONS[operator.text], self._value(operator.text))
         if operator.kind == "word" and word == "contains":
+            if FILTER_FIELDS.get(name) == "date":
+                raise self._error(operator.position, f"{name} is a date; expected one of = != < <= > >=")
             return f"contains(lower({self._column(name)}), {_quote(self._value(word).text.lower())})"
         if operator.kind == "word" and word == "exists":
             return f"({self._column(name)} IS NOT NULL)"
@@ -145,8 +147,9 @@ class _Parser:
             if number is None:
                 raise self._error(value.position, f"{name} is a number; expected one after {operator!r}")
             column = name if name in FILTER_FIELDS else self._column(name)
-            column = f"TRY_CAST({column} AS DOUBLE)"
-            return f"({column} {operator} {number!r})"
+            if abs(number) >= 2**53 and re.fullmatch(r"[+-]?\d{1,18}", value.text):  # beyond what a double tells apart
+                return f"(TRY_CAST({column} AS BIGINT) {operator} {int(value.text)})"
+            return f"(TRY_CAST({column} AS DOUBLE) {operator} {number!r})"
         if kind == "bool" and value.text.lower() not in ("true", "false"):
             raise self._error(value.position, f"{name} is true or false")
         text = value.text.lower() if kind == "bool" else value.text
@@ -173,7 +176,8 @@ class _Parser:
         if name not in known and name.removeprefix(_PREFIX) not in self.fields:
             near = get_close_matches(name, known, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise FilterError(f"unknown filter field {name!r}{hint}; there is: {', '.join(known)}")
+            more = f" and {len(known) - 60} more (the command views lists them)" if len(known) > 60 else ""
+            raise FilterError(f"unknown filter field {name!r}{hint}; there is: {', '.join(known[:60])}{more}")
 
     def _peek(self) -> _Token:
         return self.tokens[self.at]

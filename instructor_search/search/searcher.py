@@ -14,6 +14,7 @@ from lancedb.query import MatchQuery
 
 from instructor_search.encoder import load_encoder
 from instructor_search.encoder.protocol import Encoder
+from instructor_search.errors import StoreError
 from instructor_search.instructions import DEFAULT_QUERY_INSTRUCTION, InstructedText
 from instructor_search.records import Hit, Query
 from instructor_search.search.filters import compile_filter
@@ -25,6 +26,7 @@ from instructor_search.store.schema import HEADING_SEPARATOR
 
 CANDIDATES = 100  # of each ranking that go into a fusion, at least
 MAX_TOP_K = 10_000
+MAX_EMBEDDED_HITS = 20  # hits whose best sentence is found by meaning; that of later ones by words
 MAX_QUERY_CHARACTERS = 100_000
 _COLUMNS = ["id", "document_id", "source", "title", "mime", "heading", "page", "row", "mtime", "metadata", "text",
             "start", "end"]  # fmt: skip
@@ -52,6 +54,7 @@ class Searcher:
         self.view: View = collection.view(view)
         self._encoder = encoder
         self.seconds: dict[str, float] = {}  # of the last search
+        self.num_query_tokens_cut = 0  # of the last query: it was longer than the window
         if encoder is not None:
             collection.check_encoder(self.view, encoder)
 
@@ -116,7 +119,9 @@ class Searcher:
         encoder.load()
         self.seconds["load"] = time.perf_counter() - started
         started = time.perf_counter()
-        vector = np.asarray(encoder.encode([InstructedText(query.instruction, query.text)]), dtype=np.float32)[0]
+        asked = [InstructedText(query.instruction, query.text)]
+        self.num_query_tokens_cut = encoder.tokenizer.encode_batch(asked)[0].num_cut
+        vector = np.asarray(encoder.encode(asked), dtype=np.float32)[0]
         self.seconds["embed"] = time.perf_counter() - started
         if not np.isfinite(vector).all() or not np.linalg.norm(vector):
             raise ValueError(f"the query {query.text[:60]!r} has no usable embedding under this instruction")
@@ -133,20 +138,22 @@ class Searcher:
         )
         if where:
             search = search.where(where, prefilter=True)
-        rows = search.to_list()
+        rows = self.collection.fetch(search)
         for row in rows:
             row["score"] = 1.0 - row.pop("_distance")
         return _sorted(rows)
 
     def _text(self, text: str, depth: int, where: str | None) -> list[dict[str, Any]]:
         if not any(index.columns == ["text"] for index in self.collection.chunks.list_indices()):
-            return []  # an interrupted first ingest; the next run makes the index
+            if not self.collection.num_chunks():
+                return []
+            raise StoreError(f"{self.collection.name!r} has no full-text index yet; run its ingest again to its end")
         match: Any = MatchQuery  # its stub takes every field for required
         search: Any = self.collection.chunks.search(match(text, "text"), query_type="fts")
         search = search.select([*_COLUMNS, "_score"]).limit(depth)
         if where:
             search = search.where(where, prefilter=True)
-        rows = search.to_list()
+        rows = self.collection.fetch(search)
         for row in rows:
             row["score"] = row.pop("_score")
         return _sorted(rows)
@@ -156,18 +163,21 @@ class Searcher:
         parts = [split_sentences(text) or [text] for text in texts]
         if vector is None:
             return [snippet_around(s, int(np.argmax(lexical_scores(query.text, s)))) for s in parts]
-        chosen = [shortlist(query.text, sentences) for sentences in parts]
+        chosen = [shortlist(query.text, sentences) for sentences in parts[:MAX_EMBEDDED_HITS]]
         instruction = self.view.document_instruction
-        flat = [InstructedText(instruction, s[i]) for s, picks in zip(parts, chosen, strict=True) for i in picks]
+        flat = [InstructedText(instruction, s[i]) for s, picks in zip(parts, chosen, strict=False) for i in picks]
         vectors = np.asarray(self.encoder.encode(flat), dtype=np.float32).reshape(-1, self.view.dim)
         scores = iter(vectors @ vector / np.maximum(np.linalg.norm(vectors, axis=1), 1e-12))
         best = [max(zip([next(scores) for _ in picks], picks, strict=True), key=lambda x: x[0])[1] for picks in chosen]
+        best += [int(np.argmax(lexical_scores(query.text, s))) for s in parts[MAX_EMBEDDED_HITS:]]
         return [snippet_around(s, i) for s, i in zip(parts, best, strict=True)]
 
 
 def _check(query: Query, top_k: int, mode: str) -> Mode:
     if not query.text.strip():
         raise ValueError("the query is empty; expected a text to search for")
+    if any("\ud800" <= character <= "\udfff" for character in query.text + query.instruction):
+        raise ValueError("the query is not valid text; expected characters in the terminal's encoding (UTF-8)")
     if len(query.text) > MAX_QUERY_CHARACTERS:
         raise ValueError(f"the query has {len(query.text)} characters; expected at most {MAX_QUERY_CHARACTERS}")
     if not 1 <= top_k <= MAX_TOP_K:

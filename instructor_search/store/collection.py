@@ -52,7 +52,8 @@ def store_folder(store: str | Path | None = None) -> Path:
 def list_collections(store: str | Path | None = None) -> list[str]:
     """Return the names of the collections in a store."""
     folder = store_folder(store)
-    return sorted(p.parent.name for p in folder.glob("*/manifest.json")) if folder.is_dir() else []
+    names = (path.parent.name for path in folder.glob("*/manifest.json")) if folder.is_dir() else ()
+    return sorted(name for name in names if _NAME.fullmatch(name))
 
 
 def _clear_errors(method: Callable[P, R]) -> Callable[P, R]:
@@ -66,7 +67,11 @@ def _clear_errors(method: Callable[P, R]) -> Callable[P, R]:
             text = " ".join(str(error).split())
             if "No space left on device" in text:
                 text = "No space left on device; what was acknowledged is stored, free some space and run again"
-            raise StoreError(f"the store could not be written: {text[:300]}") from error
+            raise StoreError(f"the store failed: {text[:300]}") from error
+        except ValueError as error:
+            if not str(error).lower().startswith(("lance", "invalid")):
+                raise
+            raise StoreError(f"the store failed: {' '.join(str(error).split())[:300]}") from error
 
     return run
 
@@ -111,16 +116,26 @@ class Collection:
         if not _NAME.fullmatch(name):
             raise StoreError(f"collection name {name!r}; expected letters, digits, '.', '_', '-', 64 at most")
         folder = store_folder(store) / name
-        if (folder / "manifest.json").exists():
+        if folder.exists():
             raise StoreError(f"collection {name!r} exists in {store_folder(store)}")
-        folder.mkdir(parents=True, exist_ok=True)
-        db = lancedb.connect(str(folder))
+        for left in folder.parent.glob(f".new-{name}-*"):  # by a run that was killed
+            pid = left.name.rsplit("-", 1)[-1]
+            if pid == str(os.getpid()) or not _is_alive(pid):
+                shutil.rmtree(left, ignore_errors=True)
+        part = folder.with_name(f".new-{name}-{os.getpid()}")
+        part.mkdir(parents=True)
+        db = lancedb.connect(str(part))
         chunks: Any = db.create_table(CHUNKS, schema=chunk_schema([]), mode="overwrite")
         chunks.set_unenforced_primary_key("id")
         sources: Any = db.create_table(SOURCES, schema=SOURCE_SCHEMA, mode="overwrite")
         sources.set_unenforced_primary_key("source")
         manifest = Manifest(name, _now(), chunk_tokens, chunk_overlap)
-        write_manifest(folder, manifest)
+        write_manifest(part, manifest)
+        try:
+            part.rename(folder)  # all of it or nothing
+        except OSError:
+            shutil.rmtree(part, ignore_errors=True)
+            raise StoreError(f"collection {name!r} was made by another process just now; run again") from None
         return cls(folder, manifest)
 
     @property
@@ -157,6 +172,11 @@ class Collection:
             raise StoreError(f"collection {self.name!r} has no view {chosen!r}; there is: {', '.join(views) or 'none'}")
         return views[chosen]
 
+    @_clear_errors
+    def fetch(self, query: Any) -> list[dict[str, Any]]:
+        """Run a query of the chunk table and return its rows."""
+        return query.to_list()
+
     def find_view(self, fingerprint: str, document_instruction: str) -> View | None:
         """Return the view of this encoder and instruction, if there is one."""
         for view in self.manifest.views.values():
@@ -173,7 +193,7 @@ class Collection:
         encoder.tokenizer.text_budget(document_instruction)  # refuses an instruction that leaves no room
         view = View(
             name=name,
-            column=f"vector_{_slug(name)}",
+            column=self._free_column(name),
             model=model or encoder.name,
             fingerprint=encoder.fingerprint,
             dialect=str(encoder.tokenizer.dialect),
@@ -185,12 +205,27 @@ class Collection:
             created=_now(),
             allow_pickle=allow_pickle,
         )
-        existing = set(self.chunks.schema.names)
-        missing = [f for f in view_fields(view) if f.name not in existing]  # there already: killed before the manifest
-        if missing:
-            self.chunks.add_columns(pa.schema(missing))
+        self._drop_orphans()
+        self.chunks.add_columns(pa.schema(view_fields(view)))
         self.save_manifest(self.manifest.with_view(view))
         return view
+
+    def _drop_orphans(self) -> None:
+        """Drop vector columns that no view names: a run was killed while it made or dropped a view."""
+        owned = {name for v in self.manifest.views.values() for name in (v.column, v.checksum_column)}
+        columns = (n for n in self.chunks.schema.names if n.startswith(("vector_", "checksum_")))
+        orphans = [name for name in columns if name not in owned]
+        if orphans:
+            self.chunks.drop_columns(orphans)
+
+    def _free_column(self, name: str) -> str:
+        """Return a column name that no other view has ("a b" and "a-b" would read the same)."""
+        taken = {view.column for view in self.manifest.views.values()}
+        base = column = f"vector_{_slug(name)}"
+        number = 2
+        while column in taken:
+            column, number = f"{base}_{number}", number + 1
+        return column
 
     @_clear_errors
     def drop_view(self, name: str) -> None:
@@ -221,20 +256,24 @@ class Collection:
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
+    @_clear_errors
     def num_chunks(self, where: str | None = None) -> int:
         """Return the number of chunks; ``where`` is SQL of our own making."""
         return self.chunks.count_rows(where)
 
+    @_clear_errors
     def sources(self) -> dict[str, SourceRecord]:
         """Return the sources whose chunks are all stored."""
         rows = self.sources_table.to_arrow().to_pylist()
         return {row["source"]: SourceRecord(**row) for row in rows}
 
+    @_clear_errors
     def sources_with_rows(self) -> set[str]:
         """Return every source that has chunks, complete or not."""
         column = self.chunks.search().select(["source"]).to_arrow()["source"]
         return set(column.unique().to_pylist())
 
+    @_clear_errors
     def rows_by_id(self, ids: list[str], columns: list[str]) -> pa.Table:
         """Return the rows of ``ids`` that exist."""
         return self.chunks.search().where(f"id IN ({_literals(ids)})").select(columns).limit(len(ids)).to_arrow()
@@ -254,6 +293,12 @@ class Collection:
         schema = pa.schema([CHUNK_FIELDS[0], *view_fields(view)])
         rows = pa.Table.from_arrays([pa.array(ids, pa.string()), *vector_arrays(view, vectors)], schema=schema)
         self.chunks.merge_insert("id").when_matched_update_all().execute(rows)
+
+    @_clear_errors
+    def touch_source(self, record: SourceRecord) -> None:
+        """Remember another time of an unchanged file."""
+        self.chunks.update(where=f"source = {_literal(record.source)}", values={"mtime": record.mtime_ns / 1e9})
+        self.put_sources([record])
 
     @_clear_errors
     def put_sources(self, records: list[SourceRecord]) -> None:
@@ -300,10 +345,12 @@ class Collection:
             self.chunks.delete(where)
         return len(affected)
 
+    @_clear_errors
     def missing_vectors(self, view: View) -> int:
         """Return how many chunks have no vector in ``view`` yet."""
         return self.chunks.count_rows(f"{view.column} IS NULL")
 
+    @_clear_errors
     def rows_without_vector(self, view: View, limit: int) -> pa.Table:
         """Return up to ``limit`` (id, text) rows that ``view`` has no vector for."""
         return self.chunks.search().where(f"{view.column} IS NULL").select(["id", "text"]).limit(limit).to_arrow()
@@ -322,9 +369,10 @@ class Collection:
 
     def drop(self) -> None:
         """Delete the collection and everything in it."""
+        gone = self.folder.with_name(f".deleted-{self.name}-{os.getpid()}")
         with writer_lock(self.folder):
-            (self.folder / "manifest.json").unlink()
-        shutil.rmtree(self.folder)
+            self.folder.rename(gone)  # all of it or nothing
+        shutil.rmtree(gone, ignore_errors=True)
 
     def update_manifest(self, **changes: Any) -> None:
         """Replace fields of the manifest."""
@@ -345,6 +393,16 @@ def vector_arrays(view: View, vectors: np.ndarray, valid: np.ndarray | None = No
     mask = None if valid is None else pa.array(~valid)
     column = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), view.dim, mask=mask)
     return [column, pa.array(sums, pa.int64(), mask=None if valid is None else ~valid)]
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _literal(value: str) -> str:

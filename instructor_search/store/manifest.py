@@ -51,6 +51,7 @@ class Manifest:
     chunk_overlap: int
     views: dict[str, View] = field(default_factory=dict)
     roots: dict[str, str] = field(default_factory=dict)  # first part of a source -> folder it was read from
+    text_fields: list[str] = field(default_factory=list)  # columns that make the text of a table's row
     fields: dict[str, str] = field(default_factory=dict)  # metadata field -> "string", "number", "bool" or "mixed"
     format_version: int = FORMAT_VERSION
 

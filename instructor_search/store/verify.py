@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from instructor_search.errors import StoreError
 from instructor_search.store.collection import Collection
 from instructor_search.store.schema import content_hash
 
@@ -35,6 +36,14 @@ def verify(collection: Collection) -> VerifyReport:
     Needed because the store keeps no checksum of its own: a flipped bit in a data file reads back as another vector.
     """
     report = VerifyReport(collection.name)
+    try:
+        _check_rows(collection, report)
+    except (StoreError, RuntimeError, OSError, ValueError) as error:  # a file of the table is missing or cut
+        report.problems.append(f"it cannot be read to its end ({' '.join(str(error).split())[:200]})")
+    return report
+
+
+def _check_rows(collection: Collection, report: VerifyReport) -> None:
     views = list(collection.manifest.views.values())
     columns = ["id", "source", "text", "content_hash", *(c for v in views for c in (v.column, v.checksum_column))]
     known = set(collection.chunks.schema.names)
@@ -59,7 +68,6 @@ def verify(collection: Collection) -> VerifyReport:
     report.problems += [f"{count} {what}" for what, count in bad.items() if count and not what.startswith("note:")]
     report.notes += [f"{count} {what[5:]}" for what, count in bad.items() if count and what.startswith("note:")]
     _check_sources(collection, per_source, report)
-    return report
 
 
 def _check_vectors(batch: Any, view: Any, bad: Counter[str]) -> None:

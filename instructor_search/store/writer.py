@@ -37,8 +37,8 @@ TARGET_SECONDS = 5.0
 class WriteCounts:
     """What a writer did, and where its time went."""
 
-    embedded: int = 0
-    kept: int = 0
+    embedded: int = 0  # vectors made and stored: chunks x views
+    kept: int = 0  # vectors that were there already
     deleted: int = 0
     cut: int = 0  # texts that did not fit into a view's window beside its instruction
     embed_seconds: float = 0.0
@@ -76,7 +76,13 @@ class CollectionWriter:
         self._rows: list[dict[str, Any]] = []
         self._finished: list[_Source] = []
         self._current: _Source | None = None
+        self._new = 0  # vectors made for the rows that are being written
         self._known = collection.sources_with_rows()
+        self._acknowledged = set(collection.sources())
+
+    def knows(self, source: str) -> bool:
+        """Whether a source was acknowledged, or has rows, before this run."""
+        return source in self._known or source in self._acknowledged
 
     def begin(self, record: SourceRecord) -> None:
         """Start a source; ``record`` names its bytes and how it is read."""
@@ -90,7 +96,6 @@ class CollectionWriter:
         text_hash = content_hash(chunk.text)
         occurrence = source.occurrences.get(text_hash, 0)
         source.occurrences[text_hash] = occurrence + 1
-        metadata = dict(document.metadata)
         self._rows.append(
             {
                 "id": chunk_id(source.record.source, text_hash, occurrence),
@@ -100,9 +105,9 @@ class CollectionWriter:
                 "mime": document.mime,
                 "heading": HEADING_SEPARATOR.join(chunk.heading) or None,
                 "page": chunk.page,
-                "row": metadata.pop("row", None),
+                "row": document.row,
                 "mtime": source.record.mtime_ns / 1e9,
-                "metadata": metadata,
+                "metadata": dict(document.metadata),
                 "text": chunk.text,
                 "start": chunk.start,
                 "end": chunk.end,
@@ -129,10 +134,16 @@ class CollectionWriter:
             self.flush()
 
     def abandon(self) -> None:
-        """Forget the current source: it could not be read to its end. What is stored of it stays unacknowledged."""
+        """Forget the current source: it could not be read to its end.
+
+        What was never acknowledged is deleted again; of an acknowledged source (the caller made sure that it could be
+        read) what is stored stays, and the next run reads it again.
+        """
         if self._current is not None:
             name = self._current.record.source
             self._rows = [row for row in self._rows if row["source"] != name]
+            if name not in self._acknowledged:
+                self.collection.delete_sources([name])
             self._current = None
 
     def flush(self) -> None:
@@ -142,7 +153,7 @@ class CollectionWriter:
         if self._rows:
             self._write_rows()
         for source in self._finished:
-            if source.record.source in self._known:
+            if self.knows(source.record.source):
                 self.counts.deleted += self.collection.delete_stale(source.record)
         records = [s.record for s in self._finished]
         self.collection.put_sources(records)
@@ -167,9 +178,12 @@ class CollectionWriter:
         plain = [{**row, "metadata": json.dumps(row["metadata"], ensure_ascii=False)} for row in rows]
         base = [pa.array([row[f.name] for row in plain], f.type) for f in chunk_schema([])]
         vectors: list[pa.Array] = []
+        self._new = 0
         for view in views:
             vectors += vector_arrays(view, self._vectors(view, stored))
         collection.upsert(pa.Table.from_arrays(base + vectors, schema=schema), may_exist=may_exist)
+        self.counts.embedded += self._new
+        self.counts.kept += len(rows) * len(views) - self._new
 
     def _vectors(self, view: View, stored: _StoredVectors) -> np.ndarray:
         """Return the vectors of the pending rows, (n, dim): stored ones where they are sound, new ones elsewhere."""
@@ -184,7 +198,7 @@ class CollectionWriter:
         if new:
             texts = [self._rows[position]["text"] for position in new]
             vectors[new] = embed(self.encoders[view.fingerprint], view, texts, self.counts, self._on_embedded)
-        self.counts.kept += len(self._rows) - len(new)
+        self._new += len(new)
         return vectors
 
 
@@ -235,7 +249,6 @@ def embed(
     pairs = [InstructedText(view.document_instruction, text) for text in texts]
     vectors = np.asarray(encoder.encode(pairs, on_batch=on_embedded), dtype=np.float32)
     counts.embed_seconds += time.perf_counter() - started
-    counts.embedded += len(texts)
     counts.cut += sum(n > limit for n in encoder.tokenizer.count_many(texts))
     if vectors.shape != (len(texts), view.dim):
         raise StoreError(
@@ -261,6 +274,7 @@ def fill_view(
         vectors = embed(encoder, view, rows["text"].to_pylist(), counts, on_embedded)
         write_started = time.perf_counter()
         collection.set_vectors(view, rows["id"].to_pylist(), vectors)
+        counts.embedded += rows.num_rows
         counts.write_seconds += time.perf_counter() - write_started
         done += rows.num_rows
         if time.perf_counter() - started < TARGET_SECONDS:

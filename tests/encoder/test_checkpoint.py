@@ -63,7 +63,7 @@ def break_json(name, change):
         (lambda f: (f / "config.json").unlink(), "config.json is missing"),
         (lambda f: (f / "config.json").write_text("{"), "not valid JSON"),
         (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer.json"),
-        (lambda f: (f / "model.safetensors").unlink(), "no model.safetensors"),
+        (lambda f: (f / "model.safetensors").unlink(), "no model.safetensors.*--allow-pickle"),
         (break_json("config.json", lambda c: c | {"model_type": "gpt2"}), "is a 'gpt2' model"),
         (break_json("1_Pooling/config.json", lambda c: {"pooling_mode_cls_token": True}), "pooling_mode_cls_token"),
         (break_json("modules.json", lambda m: [m[0], {"type": "x.WeightedPool", "path": ""}]), "WeightedPool"),

@@ -49,6 +49,7 @@ class Child:
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
+        assert self.process.returncode in (0, -signal.SIGKILL)  # a run that is refused is no kill
         return "done" not in self.log.read_text()
 
     def finish(self):

@@ -3,10 +3,11 @@
 import json
 import os
 import zipfile
+from pathlib import Path
 
 import pytest
 
-from ingest.discovery import FoundFile, SkippedFile, discover
+from ingest.discovery import SkippedPath, discover
 from ingest.readers import ReadOptions, read_file, suffixes
 from ingest.readers.sandbox import Sandbox
 from instructor_search.errors import ReaderError
@@ -69,7 +70,8 @@ def test_the_corpus_is_as_rich_as_it_says():
 
 def test_metadata_of_rows_pages_and_mail():
     document = read(CORPUS / "reviews/reviews.csv")[3][0]
-    assert document.metadata == {"product": "Aria 200 headphones", "stars": 1, "sentiment": "negative", "row": 4}
+    assert document.metadata == {"product": "Aria 200 headphones", "stars": 1, "sentiment": "negative"}
+    assert document.row == 4
     assert document.document_id == "root/reviews.csv#row=4"
     _, blocks, _ = one(CORPUS / "health/blood_pressure.pdf")
     assert {b.page for b in blocks} == {1, 2} and any(b.page == 2 and "ACE inhibitors" in b.text for b in blocks)
@@ -113,7 +115,7 @@ def test_text_fields(tmp_path):
     (tmp_path / "a.csv").write_text("id;titel;inhalt\n007;One;Alpha; \n8;Two;Beta;\n")
     documents = read(tmp_path / "a.csv", text_fields=("inhalt",))
     assert [d[2] for d in documents][0] == "Alpha"
-    assert documents[0][0].metadata == {"id": "007", "titel": "One", "row": 1}  # a leading zero is no number
+    assert documents[0][0].metadata == {"id": "007", "titel": "One"}  # a leading zero is no number
     with pytest.raises(ReaderError, match="no column nothing .*there is: id, titel, inhalt"):
         read(tmp_path / "a.csv", text_fields=("nothing",))
     whole = read(tmp_path / "a.csv")[0][2]
@@ -125,7 +127,7 @@ def test_nested_json_and_lists(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(value))
     documents = read(tmp_path / "a.json")
     assert [d[2] for d in documents] == ["one", "two"]
-    assert documents[0][0].metadata == {"author.name": "N", "author.age": 3, "tags": "a, b", "row": 1}
+    assert documents[0][0].metadata == {"author.name": "N", "author.age": 3, "tags": "a, b"}
 
 
 def make_zip_bomb(path):
@@ -164,7 +166,9 @@ def make_pdf_bomb(path):
         ("a.json", b'{"a": ', "not JSON"),
         ("a.json", b"[" * 200_000, "not JSON|nested too deeply"),
         ("a.jsonl", b'{"text": "fine"}\n{"text": \n', "line 2: not JSON"),
-        ("a.csv", b"a,b\n1,2\n1,2,3\n", "line 3: 3 cells under a header of 2"),
+        ("a.jsonl", b'{"a": ' * 100_000, "line 1: not JSON|its parser failed"),
+        ("a.ipynb", b'{"cells": [1, 2]}', "its parser failed"),
+        ("a.ipynb", b'{"cells": {}, "metadata": null}', "its parser failed"),
         ("a.parquet", b"PAR1 no", "not a readable parquet"),
         ("a.ipynb", b'{"nbformat": 4}', "not a notebook"),
         ("a.eml", b"\n\nno header at all", "no mail header"),
@@ -227,24 +231,134 @@ def test_discovery_skips_links_loops_hidden_and_binary_files(tmp_path):
     (root / ".git/config.txt").write_text("no")
     (root / "a.md").write_text("yes")
     (root / "sub/b.md").write_text("yes")
+    (root / "store").mkdir()
+    (root / "store/manifest.json").write_text("{}")
     (root / "image.png").write_bytes(b"\x89PNG")
     (root / "sub/loop").symlink_to(root)
     (root / "sub/link.md").symlink_to(tmp_path / "outside.md")
     (tmp_path / "outside.md").write_text("secret")
-    found = list(discover([root], [], []))
-    assert [f.source for f in found if isinstance(f, FoundFile)] == ["root/a.md", "root/sub/b.md"]
-    reasons = {os.path.basename(s.path): s.reason for s in found if isinstance(s, SkippedFile)}
-    assert reasons == {
+
+    def files(paths, include=(), exclude=()):
+        found = discover(paths, include, exclude, root / "store")
+        return [p.relative_to(root).as_posix() for p in found if isinstance(p, Path)]
+
+    assert files([root]) == ["a.md", "sub/b.md"]
+    passed = [p for p in discover([root], [], [], root / "store") if isinstance(p, SkippedPath)]
+    assert {p.path.name: p.reason for p in passed} == {
         "image.png": "no reader for .png",
         "loop": "symbolic link (not followed)",
         "link.md": "symbolic link (not followed)",
     }
-    assert [f.source for f in discover([root], ["sub/*"], []) if isinstance(f, FoundFile)] == ["root/sub/b.md"]
-    assert [f.source for f in discover([root], ["*.md"], ["sub/"]) if isinstance(f, FoundFile)] == ["root/a.md"]
-    twice = [f for f in discover([root, root / "a.md"], [], []) if isinstance(f, FoundFile)]
-    assert len(twice) == 2
+    assert files([root], ["sub/*"]) == files([root], ["sub"]) == ["sub/b.md"]
+    for pattern in ("sub", "sub/", "su*", "*/b.md", "b.md"):
+        assert files([root], ["*.md"], [pattern]) == ["a.md"], pattern
+    assert files([root, root / "a.md"]) == ["a.md", "sub/b.md"]  # each once
 
 
 def test_formats_of_the_documentation_have_a_reader():
     named = "txt md rst html pdf docx pptx xlsx csv tsv json jsonl parquet epub eml ipynb py js java go rs c".split()
     assert {f".{n}" for n in named} <= set(suffixes())
+
+
+def test_broken_characters_are_replaced_and_not_fatal(tmp_path):
+    lines = [
+        {"text": "tweet \ud83d cut", "user": "x \udc00", "title": "t \ud800", "n": float("inf"), "s": "\ud83d\ude00"}
+    ]
+    (tmp_path / "a.jsonl").write_text(json.dumps(lines[0]))
+    document, _, text = one(tmp_path / "a.jsonl")
+    assert text == "tweet \ufffd cut" and document.title == "t \ufffd"
+    assert document.metadata == {"user": "x \ufffd", "n": "inf", "s": "\U0001f600"}
+
+
+def test_nothing_of_an_odd_table_is_lost(tmp_path):
+    (tmp_path / "a.csv").write_text("a,a,b\none,two,three\nx,y,z,more,\n")
+    assert [d[2] for d in read(tmp_path / "a.csv")] == [
+        "a: one\na.2: two\nb: three",
+        "a: x\na.2: y\nb: z\nextra_cells: more",
+    ]
+    rows = [
+        {"text": "hello"},
+        {"content": "other field"},
+        {"y": 4},
+        {"text": {"inner": "deep"}},
+        {"row": "abc", "text": "r"},
+    ]
+    (tmp_path / "b.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    documents = read(tmp_path / "b.jsonl")
+    assert [d[2] for d in documents] == ["hello", "other field", "y: 4", "text.inner: deep", "r"]
+    assert (documents[4][0].metadata, documents[4][0].row) == ({"row": "abc"}, 5)
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [("12", 12), ("-3.50", -3.5), ("007", "007"), ("1_000", "1_000"), ("12e3", "12e3"), ("12345678901234567890", "12345678901234567890"),
+     ("True", True), ("0", 0), ("0.5", 0.5), ("1.2.3", "1.2.3"), ("", "")],
+)  # fmt: skip
+def test_cells_are_numbers_only_where_they_are_written_as_such(cell, value):
+    from ingest.readers.tables import typed
+
+    assert typed(cell) == value and type(typed(cell)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("<!doctype html><html><head><title>T</title><body><p>Visible</p></body></html>", "Visible"),
+        ("<p>Before</p><p hidden>secret<p>After", "Before After"),
+        ("<ul><li aria-hidden='true'>x<li>y</ul><p>rest", "y rest"),
+        ("<ul><li hidden>x</ul><p>rest", "rest"),
+        ("<div hidden><p>a<p>b</div>c", "c"),
+        ("<table><tr><td style='display: none'>a<td>b<tr><td>c</table>", "b c"),
+        ("<section><div hidden>never closed</section>after", "after"),
+    ],
+)
+def test_optional_end_tags(tmp_path, markup, text):
+    (tmp_path / "a.html").write_text(markup)
+    assert one(tmp_path / "a.html")[2].split() == text.split()
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("Käse".encode("cp1252"), "Käse"),
+        ("für Verkehr und Bau, über die Brücke nach Köln. ".encode() * 5 + b"\xff", "für Verkehr und Bau"),
+        ("für Verkehr und Bau, über die Brücke nach Köln".encode() * 3 + "ü".encode()[:1], "über die Brücke"),
+    ],
+    ids=["a word in cp1252", "one bad byte", "cut at the end"],
+)
+def test_small_damage_does_not_change_the_encoding(tmp_path, data, expected):
+    (tmp_path / "a.txt").write_bytes(data)
+    assert expected in one(tmp_path / "a.txt")[2]
+
+
+def test_groups_and_merged_cells_of_office_files(tmp_path):
+    import docx
+    import pptx
+    from pptx.util import Cm
+
+    deck = pptx.Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[6])
+    group = slide.shapes.add_group_shape()
+    group.shapes.add_textbox(Cm(1), Cm(1), Cm(5), Cm(1)).text_frame.text = "inside a group"
+    deck.save(tmp_path / "a.pptx")
+    assert "inside a group" in one(tmp_path / "a.pptx")[2]
+    document = docx.Document()
+    table = document.add_table(rows=1, cols=3)
+    table.cell(0, 0).merge(table.cell(0, 1)).text = "merged"
+    table.cell(0, 2).text = "single"
+    document.save(tmp_path / "a.docx")
+    assert one(tmp_path / "a.docx")[2] == "merged | single\n"
+
+
+def test_the_time_limit_is_for_each_file(tmp_path, monkeypatch):
+    """A child that has used its seconds on earlier files must not die on an innocent one."""
+    import subprocess
+    import sys
+
+    code = (
+        "import ingest.readers.sandbox as s, time; s.CPU_LIMIT_SECONDS = 1\n"
+        "for _ in range(4):\n    s._limit_cpu(); t = time.process_time()\n    while time.process_time() < t + 0.8: pass\n"
+        "print('alive')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "alive\n", done

@@ -1,0 +1,65 @@
+"""Names of files that stay the same: "corpus/reviews/one.md" wherever the folder lies, whichever part is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from instructor_search.errors import StoreError
+
+
+class Roots:
+    """Root folders by name. A file belongs to the innermost root that it lies in."""
+
+    def __init__(self, known: Mapping[str, str], paths: Sequence[Path], collection: str) -> None:
+        """Add roots for given ``paths`` that lie in no known root: a folder is its own root, a file's is its folder.
+
+        Raises:
+            StoreError: two different folders of one name, which would mix their files.
+        """
+        self.folders = {name: Path(folder) for name, folder in known.items()}
+        starts = sorted({p.resolve() if p.is_dir() else p.resolve().parent for p in paths}, key=lambda p: len(p.parts))
+        for start in starts:
+            if self._find(start) is None:
+                self._add(start, collection)
+
+    def _add(self, folder: Path, collection: str) -> None:
+        name = folder.name or "root"
+        known = self.folders.get(name)
+        if known is not None and known != folder and known.is_dir():
+            raise StoreError(
+                f"collection {collection!r} holds files of another folder called {name!r} ({known}); use "
+                f"--collection NAME for {folder}, or rename it"
+            )
+        self.folders[name] = folder  # new, or moved here
+
+    def _find(self, path: Path) -> str | None:
+        inside = [(len(f.parts), name) for name, f in self.folders.items() if path == f or f in path.parents]
+        return max(inside)[1] if inside else None
+
+    def source_of(self, path: Path) -> str:
+        """Return the name of a file or folder (resolved path)."""
+        name = self._find(path)
+        if name is None:
+            raise ValueError(f"{path} lies in no root")
+        below = path.relative_to(self.folders[name]).as_posix()
+        return name if below == "." else f"{name}/{below}"
+
+    def path_of(self, source: str) -> Path:
+        """Return where a source lies now."""
+        name, _, below = source.partition("/")
+        return self.folders.get(name, Path(name)) / below
+
+    def under(self, sources: Iterable[str], paths: Sequence[Path]) -> set[str]:
+        """Return the sources that lie at or below the given paths."""
+        starts = [p.resolve() for p in paths]
+        found = set()
+        for source in sources:
+            path = self.path_of(source)
+            if any(path == start or start in path.parents for start in starts):
+                found.add(source)
+        return found
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the roots for the manifest."""
+        return {name: str(folder) for name, folder in self.folders.items()}

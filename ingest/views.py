@@ -1,0 +1,122 @@
+"""Which encoder and which view a run is about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ingest.config import IngestConfig
+from instructor_search.encoder import load_encoder
+from instructor_search.encoder.protocol import Encoder
+from instructor_search.errors import StoreError
+from instructor_search.instructions import Instruction
+from instructor_search.store.collection import Collection
+from instructor_search.store.manifest import DEFAULT_VIEW, View
+
+
+class Encoders:
+    """The encoders of a run by fingerprint: the target's, and those of the collection's other views."""
+
+    def __init__(self, config: IngestConfig, given: Encoder | None, existing: Collection | None) -> None:
+        """Open the target's encoder (its weights load later): given, named by the config, or the collection's own."""
+        self.config = config
+        self.by_fingerprint: dict[str, Encoder] = {}
+        if given is not None:
+            self.target = given
+        elif existing and existing.manifest.views and config.model is None:
+            views = existing.manifest.views
+            view = views.get(config.view or DEFAULT_VIEW) or next(iter(views.values()))
+            if config.dialect not in (None, view.dialect):
+                raise StoreError(
+                    f"collection {existing.name!r} joins instruction and text by dialect {view.dialect!r}, not "
+                    f"{config.dialect!r}; give --model and --view NAME for a second view, or another --collection"
+                )
+            self.target = self.of_view(view)
+        else:
+            options = {"device": config.device, "dialect": config.dialect or "pypi"}
+            self.target = load_encoder(config.model, allow_pickle=config.allow_pickle, **options)
+        self.by_fingerprint[self.target.fingerprint] = self.target
+
+    def of_view(self, view: View) -> Encoder:
+        """Return the encoder that made a view.
+
+        Raises:
+            StoreError: the model is another one now.
+        """
+        if view.fingerprint not in self.by_fingerprint:
+            encoder = load_encoder(
+                view.model,
+                device=self.config.device,
+                dialect=view.dialect,
+                max_seq_length=view.max_tokens,
+                allow_pickle=view.allow_pickle,
+            )
+            if encoder.fingerprint != view.fingerprint:
+                raise StoreError(
+                    f"view {view.name!r} was made by {view.model} (fingerprint {view.fingerprint}), and {view.model} "
+                    f"now has {encoder.fingerprint}: the model changed; restore it, or ingest into a new --collection"
+                )
+            self.by_fingerprint[encoder.fingerprint] = encoder
+        return self.by_fingerprint[view.fingerprint]
+
+    def load(self, collection: Collection) -> None:
+        """Load the weights of every view's encoder."""
+        for view in collection.manifest.views.values():
+            self.of_view(view).load()
+
+
+def choose_instruction(config: IngestConfig, existing: Collection | None) -> str:
+    """Return the document instruction: the one given, else the existing view's, else none."""
+    if config.instruction is not None:
+        return config.instruction
+    if existing and existing.manifest.views:
+        named = config.view is None or config.view in existing.manifest.views
+        return existing.view(config.view if named else None).document_instruction
+    return ""
+
+
+def ensure_view(collection: Collection, encoder: Encoder, instruction: str, config: IngestConfig) -> View:
+    """Return the view of this encoder and instruction; make it where there is none.
+
+    Raises:
+        StoreError: the name is taken by another instruction or model, or another model needs a name of its own.
+    """
+    views = collection.manifest.views
+    found = collection.find_view(encoder.fingerprint, instruction)
+    if found and config.view in (None, found.name):
+        return found
+    name = config.view or (DEFAULT_VIEW if not views else _new_name(views, instruction, config))
+    if name in views:
+        other = views[name]
+        raise StoreError(
+            f"view {name!r} of {collection.name!r} has the instruction {other.document_instruction!r} and the "
+            f"model {other.model} (fingerprint {other.fingerprint}), not {instruction!r} and {encoder.name} "
+            f"({encoder.fingerprint}); give a new --view name"
+        )
+    if views and config.view is None and all(v.fingerprint != encoder.fingerprint for v in views.values()):
+        first = next(iter(views.values()))
+        raise StoreError(
+            f"collection {collection.name!r} was made with {first.model} (fingerprint {first.fingerprint}), not "
+            f"with {encoder.name} ({encoder.fingerprint}); add --view NAME, or use another --collection"
+        )
+    encoder.load()  # a model or device that fails does so before the view is made
+    model = _model_name(collection, encoder, config)
+    return collection.add_view(encoder, instruction, name, model=model, allow_pickle=config.allow_pickle)
+
+
+def _model_name(collection: Collection, encoder: Encoder, config: IngestConfig) -> str:
+    """Return what will load this encoder again: a folder's absolute path, or a hub id."""
+    if config.model is None:
+        known = {v.fingerprint: v.model for v in collection.manifest.views.values()}
+        return known.get(encoder.fingerprint, encoder.name)
+    folder = Path(config.model).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else config.model
+
+
+def _new_name(views: dict[str, View], instruction: str, config: IngestConfig) -> str:
+    """Return a name made of the library's name or of the instruction's objective."""
+    words = config.new_view_name or Instruction.parse(instruction).task_objective or instruction or "plain"
+    base = "-".join("".join(c if c.isalnum() else " " for c in words).lower().split()[:4]) or "view"
+    name, number = base, 2
+    while name in views:
+        name, number = f"{base}-{number}", number + 1
+    return name
