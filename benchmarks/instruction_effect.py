@@ -21,7 +21,7 @@ CORPUS = Path(__file__).parents[1] / "corpus"
 SETS: dict[str, tuple[str, str, tuple[str, str], int, dict[str, str]]] = {
     "reviews": (
         "reviews/reviews.csv",
-        "text",
+        "review",
         ("product", "sentiment"),
         5,
         {

@@ -72,6 +72,7 @@ def ingest(
         ReaderError: there is nothing to read, or (``strict``) a file that cannot be read.
         StoreError: the collection refuses: another model, another folder of the same name, a second writer.
     """
+    started = time.perf_counter()
     found = list(discover(config.paths, config.include, config.exclude, store_folder(config.store).resolve()))
     existing = _open(config)
     if not any(isinstance(f, Path) for f in found) and not (existing and config.prune):
@@ -86,7 +87,7 @@ def ingest(
     )
     with collection.writing():
         roots = Roots(collection.manifest.roots, config.paths, collection.name)
-        view = ensure_view(collection, encoders.target, instruction, config)
+        view = ensure_view(collection, encoders, instruction)
         for other in collection.manifest.views.values():
             encoders.of_view(other)
         fields = config.text_fields or tuple(collection.manifest.text_fields)
@@ -97,7 +98,8 @@ def ingest(
             text_fields=list(fields),
         )
         report = IngestReport(collection.name, view.name, view.model, view.document_instruction)
-        _Run(config, collection, encoders, chunker, roots, report, progress or Progress(), on_commit).run(found)
+        told = progress or Progress()
+        _Run(config, collection, encoders, chunker, roots, report, told, on_commit, started).run(found)
     return report
 
 
@@ -139,11 +141,12 @@ class _Run:
         report: IngestReport,
         progress: Progress,
         on_commit: Callable[[list[SourceRecord]], None] | None,
+        started: float,
     ) -> None:
         self.config, self.collection, self.encoders, self.chunker = config, collection, encoders, chunker
         self.roots, self.report, self.progress, self.on_commit = roots, report, progress, on_commit
         self.seconds = dict.fromkeys(("loading the model", "reading", "chunking", "embedding", "writing"), 0.0)
-        self.started = time.perf_counter()
+        self.started = started
         self.fields = tuple(collection.manifest.text_fields)
         self.known = collection.sources()
         self.under_way: dict[str, _Job] = {}
@@ -163,8 +166,7 @@ class _Run:
         try:
             jobs = self._jobs([f for f in found if isinstance(f, Path)])
             if jobs or any(collection.missing_vectors(v) for v in collection.manifest.views.values()):
-                with self._timed("loading the model"):
-                    self.encoders.load(collection)
+                self.encoders.load_all(collection)
             self.progress.start(len(jobs), sum(job.record.size for job in jobs))
             for job in jobs:
                 self._one_file(job)
@@ -185,6 +187,7 @@ class _Run:
         report.chunks_embedded, report.chunks_kept, report.texts_cut = counts.embedded, counts.kept, counts.cut
         report.chunks_deleted += counts.deleted
         report.chunks_total = self.collection.num_chunks()
+        self.seconds["loading the model"] = self.encoders.seconds
         self.seconds["embedding"] += counts.embed_seconds
         self.seconds["writing"] += counts.write_seconds
         report.seconds = {**self.seconds, "total": time.perf_counter() - self.started}

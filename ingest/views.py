@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from ingest.config import IngestConfig
@@ -19,6 +20,7 @@ class Encoders:
     def __init__(self, config: IngestConfig, given: Encoder | None, existing: Collection | None) -> None:
         """Open the target's encoder (its weights load later): given, named by the config, or the collection's own."""
         self.config = config
+        self.seconds = 0.0  # spent on loading weights
         self.by_fingerprint: dict[str, Encoder] = {}
         if given is not None:
             self.target = given
@@ -58,10 +60,16 @@ class Encoders:
             self.by_fingerprint[encoder.fingerprint] = encoder
         return self.by_fingerprint[view.fingerprint]
 
-    def load(self, collection: Collection) -> None:
+    def load(self, encoder: Encoder) -> None:
+        """Load an encoder's weights; the time is kept, so that it does not count as embedding."""
+        started = time.perf_counter()
+        encoder.load()
+        self.seconds += time.perf_counter() - started
+
+    def load_all(self, collection: Collection) -> None:
         """Load the weights of every view's encoder."""
         for view in collection.manifest.views.values():
-            self.of_view(view).load()
+            self.load(self.of_view(view))
 
 
 def choose_instruction(config: IngestConfig, existing: Collection | None) -> str:
@@ -74,13 +82,13 @@ def choose_instruction(config: IngestConfig, existing: Collection | None) -> str
     return ""
 
 
-def ensure_view(collection: Collection, encoder: Encoder, instruction: str, config: IngestConfig) -> View:
-    """Return the view of this encoder and instruction; make it where there is none.
+def ensure_view(collection: Collection, encoders: Encoders, instruction: str) -> View:
+    """Return the view of the target encoder and this instruction; make it where there is none.
 
     Raises:
         StoreError: the name is taken by another instruction or model, or another model needs a name of its own.
     """
-    views = collection.manifest.views
+    config, encoder, views = encoders.config, encoders.target, collection.manifest.views
     found = collection.find_view(encoder.fingerprint, instruction)
     if found and config.view in (None, found.name):
         return found
@@ -98,7 +106,7 @@ def ensure_view(collection: Collection, encoder: Encoder, instruction: str, conf
             f"collection {collection.name!r} was made with {first.model} (fingerprint {first.fingerprint}), not "
             f"with {encoder.name} ({encoder.fingerprint}); add --view NAME, or use another --collection"
         )
-    encoder.load()  # a model or device that fails does so before the view is made
+    encoders.load(encoder)  # a model or device that fails does so before the view is made
     model = _model_name(collection, encoder, config)
     return collection.add_view(encoder, instruction, name, model=model, allow_pickle=config.allow_pickle)
 

@@ -1,6 +1,9 @@
 """The README and the docs are held to what the programs do."""
 
 import argparse
+import contextlib
+import io
+import os
 import re
 import shlex
 
@@ -24,33 +27,48 @@ def console_examples():
 EXAMPLES = list(console_examples())
 
 
+INGESTS = [e for e in EXAMPLES if "-m ingest" in e[0]]
+SEARCHES = [e for e in EXAMPLES if "-m instructor_search search" in e[0]]
+
+
+@pytest.fixture(scope="module")
+def readme_store(tmp_path_factory):
+    """A store made by the README's own commands, in their order; and what they printed."""
+    from ingest.cli import main
+
+    folder, printed = tmp_path_factory.mktemp("readme_store"), []
+    before = os.getcwd()
+    os.chdir(ROOT)
+    try:
+        for command, _ in INGESTS:
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                assert main([*shlex.split(command)[3:], "--store", str(folder), "--quiet"]) == 0
+            printed.append([x for x in out.getvalue().splitlines() if not x.startswith(("time:", "made:"))])
+    finally:
+        os.chdir(before)
+    return folder, printed
+
+
 def test_the_readme_has_the_quickstart():
-    assert len(EXAMPLES) >= 4
-    assert sum("search mercury" in command for command, _ in EXAMPLES) == 2
+    assert len(INGESTS) == 3 and len(SEARCHES) >= 6 and "BENCHMARK" not in README
+    assert sum("search mercury" in command for command, _ in SEARCHES) == 2
 
 
-@pytest.mark.parametrize(("command", "expected"), [e for e in EXAMPLES if "search" in e[0].split()[2:4]],
-                         ids=lambda v: v[:60] if isinstance(v, str) else "")  # fmt: skip
-def test_searches_of_the_readme_print_what_it_shows(command, expected, corpus_store, capsys):
+def test_the_ingests_of_the_readme_print_what_it_shows(readme_store):
+    assert readme_store[1] == [expected for _, expected in INGESTS]
+
+
+@pytest.mark.parametrize(("command", "expected"), SEARCHES, ids=lambda v: v[29:90] if isinstance(v, str) else "")
+def test_searches_of_the_readme_print_what_it_shows(command, expected, readme_store, capsys):
     from instructor_search.cli import main
 
     arguments = shlex.split(command)
     assert arguments[:3] == ["python", "-m", "instructor_search"]
-    assert main([*arguments[3:], "--store", str(corpus_store)]) == 0
+    assert main([*arguments[3:], "--store", str(readme_store[0])]) == 0
     shown = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert [NUMBER.sub("#", line) for line in shown] == [NUMBER.sub("#", line) for line in expected]
     scores = [[float(x) for line in lines for x in NUMBER.findall(line)] for lines in (shown, expected)]
     assert scores[0] == pytest.approx(scores[1], abs=2e-3)
-
-
-def test_the_ingest_of_the_readme_prints_what_it_shows(tmp_path, capsys, monkeypatch):
-    from ingest.cli import main
-
-    (command, expected), *_ = [e for e in EXAMPLES if "-m ingest" in e[0]]
-    monkeypatch.chdir(ROOT)
-    assert main([*shlex.split(command)[3:], "--store", str(tmp_path), "--quiet"]) == 0
-    shown = capsys.readouterr().out.splitlines()
-    assert [line for line in shown if not line.startswith(("time:", "made:"))] == expected
 
 
 def test_the_python_example_of_the_readme_runs(store, tmp_path, monkeypatch, capsys):

@@ -73,7 +73,8 @@ def test_public_names_resolve():
 
 @pytest.mark.parametrize(
     "command",
-    [["ingest"], ["instructor_search"], ["instructor_search", "search"], ["instructor_search", "views"]],
+    [["ingest"], ["instructor_search"]]
+    + [["instructor_search", c] for c in ("search", "collections", "views", "instructions", "delete", "verify")],
     ids=" ".join,
 )
 def test_help_answers_in_half_a_second(command):
