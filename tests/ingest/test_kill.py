@@ -67,9 +67,10 @@ def write_files(folder, random_source, generation):
     for number in range(120):
         if generation == 0 or random_source.random() < 0.6:
             lines = [" ".join(random_source.choices(words, k=30)) + "." for _ in range(random_source.randint(1, 6))]
-            (folder / f"{number:03}.txt").write_text(
-                f"File {number}, generation {generation}.\n\n" + "\n\n".join(lines)
-            )
+            body = f"File {number}, generation {generation}.\n\n" + "\n\n".join(lines)
+            (folder / f"{number:03}.txt").write_text(body)
+            written.add(f"docs/{number:03}.txt")
+    return written
 
 
 def stored(store):
