@@ -5,16 +5,15 @@ Reading needs no lock. All writing goes through the methods here, under ``writin
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 os.environ.setdefault("LANCEDB_LOG", "error")  # read when lancedb is imported; its warnings are not for our users
 
@@ -25,6 +24,7 @@ import pyarrow as pa
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import CollectionNotFoundError, StoreError, ViewMismatchError
 from instructor_search.store import vector_index
+from instructor_search.store.failures import clear_errors
 from instructor_search.store.lock import writer_lock
 from instructor_search.store.manifest import DEFAULT_VIEW, Manifest, View, read_manifest, write_manifest
 from instructor_search.store.schema import (
@@ -36,11 +36,10 @@ from instructor_search.store.schema import (
     chunk_schema,
     view_fields,
 )
+from instructor_search.store.vectors import vector_arrays
 
 RETENTION = timedelta(hours=1)  # versions younger than this stay: open readers may still use them
 DEFAULT_STORE = "instructor_store"
-P = ParamSpec("P")
-R = TypeVar("R")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -54,26 +53,6 @@ def list_collections(store: str | Path | None = None) -> list[str]:
     folder = store_folder(store)
     names = (path.parent.name for path in folder.glob("*/manifest.json")) if folder.is_dir() else ()
     return sorted(name for name in names if _NAME.fullmatch(name))
-
-
-def _clear_errors(method: Callable[P, R]) -> Callable[P, R]:
-    """Turn what the store raises (it has no errors of its own for a full disk or a lost file) into a StoreError."""
-
-    @functools.wraps(method)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(*args, **kwargs)
-        except (RuntimeError, OSError) as error:
-            text = " ".join(str(error).split())
-            if "No space left on device" in text:
-                text = "No space left on device; what was acknowledged is stored, free some space and run again"
-            raise StoreError(f"the store failed: {text[:300]}") from error
-        except ValueError as error:
-            if not str(error).lower().startswith(("lance", "invalid")):
-                raise
-            raise StoreError(f"the store failed: {' '.join(str(error).split())[:300]}") from error
-
-    return run
 
 
 class Collection:
@@ -172,7 +151,7 @@ class Collection:
             raise StoreError(f"collection {self.name!r} has no view {chosen!r}; there is: {', '.join(views) or 'none'}")
         return views[chosen]
 
-    @_clear_errors
+    @clear_errors
     def fetch(self, query: Any) -> list[dict[str, Any]]:
         """Run a query of the chunk table and return its rows."""
         return query.to_list()
@@ -184,7 +163,7 @@ class Collection:
                 return view
         return None
 
-    @_clear_errors
+    @clear_errors
     def add_view(self, encoder: Encoder, document_instruction: str, name: str, *, model: str | None = None,
                  allow_pickle: bool = False) -> View:  # fmt: skip
         """Add an empty vector column for ``encoder`` and ``document_instruction``; other columns are not touched."""
@@ -227,7 +206,7 @@ class Collection:
             column, number = f"{base}_{number}", number + 1
         return column
 
-    @_clear_errors
+    @clear_errors
     def drop_view(self, name: str) -> None:
         """Remove a view and its vectors.
 
@@ -256,29 +235,29 @@ class Collection:
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
-    @_clear_errors
+    @clear_errors
     def num_chunks(self, where: str | None = None) -> int:
         """Return the number of chunks; ``where`` is SQL of our own making."""
         return self.chunks.count_rows(where)
 
-    @_clear_errors
+    @clear_errors
     def sources(self) -> dict[str, SourceRecord]:
         """Return the sources whose chunks are all stored."""
         rows = self.sources_table.to_arrow().to_pylist()
         return {row["source"]: SourceRecord(**row) for row in rows}
 
-    @_clear_errors
+    @clear_errors
     def sources_with_rows(self) -> set[str]:
         """Return every source that has chunks, complete or not."""
         column = self.chunks.search().select(["source"]).to_arrow()["source"]
         return set(column.unique().to_pylist())
 
-    @_clear_errors
+    @clear_errors
     def rows_by_id(self, ids: list[str], columns: list[str]) -> pa.Table:
         """Return the rows of ``ids`` that exist."""
         return self.chunks.search().where(f"id IN ({_literals(ids)})").select(columns).limit(len(ids)).to_arrow()
 
-    @_clear_errors
+    @clear_errors
     def upsert(self, rows: pa.Table, *, may_exist: bool) -> None:
         """Add rows, or replace those whose id exists. ``may_exist=False`` is faster and only right for new ids."""
         if may_exist:
@@ -287,20 +266,20 @@ class Collection:
         else:
             self.chunks.add(rows)
 
-    @_clear_errors
+    @clear_errors
     def set_vectors(self, view: View, ids: list[str], vectors: np.ndarray) -> None:
         """Fill a view's column for existing rows. ``vectors``: float32 (n, dim)."""
         schema = pa.schema([CHUNK_FIELDS[0], *view_fields(view)])
         rows = pa.Table.from_arrays([pa.array(ids, pa.string()), *vector_arrays(view, vectors)], schema=schema)
         self.chunks.merge_insert("id").when_matched_update_all().execute(rows)
 
-    @_clear_errors
+    @clear_errors
     def touch_source(self, record: SourceRecord) -> None:
         """Remember another time of an unchanged file."""
         self.chunks.update(where=f"source = {_literal(record.source)}", values={"mtime": record.mtime_ns / 1e9})
         self.put_sources([record])
 
-    @_clear_errors
+    @clear_errors
     def put_sources(self, records: list[SourceRecord]) -> None:
         """Acknowledge sources: from here on all their chunks count as stored."""
         if records:
@@ -308,14 +287,14 @@ class Collection:
             merge = self.sources_table.merge_insert("source").when_matched_update_all().when_not_matched_insert_all()
             merge.execute(rows)
 
-    @_clear_errors
+    @clear_errors
     def forget_sources(self, sources: Iterable[str]) -> None:
         """Take back the acknowledgement of sources; their chunks stay."""
         names = sorted(sources)
         if names:
             self.sources_table.delete(f"source IN ({_literals(names)})")
 
-    @_clear_errors
+    @clear_errors
     def delete_stale(self, record: SourceRecord) -> int:
         """Delete the rows of a source that are not of its current revision; return how many."""
         where = f"source = {_literal(record.source)} AND source_hash != {_literal(revision(record))}"
@@ -324,7 +303,7 @@ class Collection:
             self.chunks.delete(where)
         return count
 
-    @_clear_errors
+    @clear_errors
     def delete_sources(self, sources: Iterable[str]) -> int:
         """Delete sources with their chunks; return the number of chunks."""
         names = sorted(sources)
@@ -336,7 +315,7 @@ class Collection:
             self.chunks.delete(where)
         return count
 
-    @_clear_errors
+    @clear_errors
     def delete_where(self, where: str) -> int:
         """Delete chunks by a compiled filter. Their sources count as unread again: the next ingest brings them back."""
         affected = self.chunks.search().where(where).select(["source"]).to_arrow()["source"]
@@ -345,19 +324,19 @@ class Collection:
             self.chunks.delete(where)
         return len(affected)
 
-    @_clear_errors
+    @clear_errors
     def missing_vectors(self, view: View) -> int:
         """Return how many chunks have no vector in ``view`` yet."""
         return self.chunks.count_rows(f"{view.column} IS NULL")
 
-    @_clear_errors
+    @clear_errors
     def rows_without_vector(self, view: View, limit: int) -> pa.Table:
         """Return up to ``limit`` (id, text) rows that ``view`` has no vector for."""
         return self.chunks.search().where(f"{view.column} IS NULL").select(["id", "text"]).limit(limit).to_arrow()
 
     # -- upkeep ----------------------------------------------------------------------------------------------------
 
-    @_clear_errors
+    @clear_errors
     def maintain(self) -> list[str]:
         """Compact, bring the indexes up to date and make those that are due; return what was made, in words."""
         made = vector_index.ensure_text_index(self.chunks)
@@ -382,17 +361,6 @@ class Collection:
 def revision(record: SourceRecord) -> str:
     """Return what the rows of a source carry in ``source_hash``: its bytes and the way it was read."""
     return f"{record.hash}-{record.options}"
-
-
-def vector_arrays(view: View, vectors: np.ndarray, valid: np.ndarray | None = None) -> list[pa.Array]:
-    """Return the vector and checksum columns; rows that are not ``valid`` become null."""
-    import zlib
-
-    flat = np.ascontiguousarray(vectors, dtype=np.float32)
-    sums = [zlib.crc32(row.tobytes()) for row in flat]
-    mask = None if valid is None else pa.array(~valid)
-    column = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), view.dim, mask=mask)
-    return [column, pa.array(sums, pa.int64(), mask=None if valid is None else ~valid)]
 
 
 def _is_alive(pid: str) -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from instructor_search.errors import StoreError
 from instructor_search.store.collection import Collection
+from instructor_search.store.manifest import View
 from instructor_search.store.schema import content_hash
+from instructor_search.store.vectors import checksum, present_vectors
 
 
 @dataclass
@@ -70,17 +69,13 @@ def _check_rows(collection: Collection, report: VerifyReport) -> None:
     _check_sources(collection, per_source, report)
 
 
-def _check_vectors(batch: Any, view: Any, bad: Counter[str]) -> None:
-    vectors, sums = batch.column(view.column), batch.column(view.checksum_column).to_pylist()
-    present = vectors.is_valid().to_pylist()
-    flat = vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, view.dim)
-    rows = iter(flat)
-    for valid, expected in zip(present, sums, strict=True):
-        if not valid:
+def _check_vectors(batch: Any, view: View, bad: Counter[str]) -> None:
+    sums = batch.column(view.checksum_column).to_pylist()
+    for vector, expected in zip(present_vectors(batch, view), sums, strict=True):
+        if vector is None:
             bad[f"note:chunks without a vector in view {view.name}; the next ingest makes them"] += 1
-            continue
-        vector = np.ascontiguousarray(next(rows), dtype=np.float32)
-        bad[f"vectors of view {view.name} that differ from their checksum"] += zlib.crc32(vector.tobytes()) != expected
+        else:
+            bad[f"vectors of view {view.name} that differ from their checksum"] += checksum(vector) != expected
 
 
 def _check_sources(collection: Collection, per_source: Counter[str], report: VerifyReport) -> None:

@@ -19,7 +19,7 @@ from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import StoreError
 from instructor_search.instructions import InstructedText
 from instructor_search.records import Chunk, Document
-from instructor_search.store.collection import Collection, revision, vector_arrays
+from instructor_search.store.collection import Collection, revision
 from instructor_search.store.manifest import View, infer_field_types
 from instructor_search.store.schema import (
     HEADING_SEPARATOR,
@@ -28,6 +28,7 @@ from instructor_search.store.schema import (
     chunk_schema,
     content_hash,
 )
+from instructor_search.store.vectors import sound_vectors, vector_arrays
 
 FIRST_BATCH, LAST_BATCH = 256, 4096  # chunks of a write; grows while one takes less than TARGET_SECONDS
 TARGET_SECONDS = 5.0
@@ -215,21 +216,6 @@ class _StoredVectors:
 
     def get(self, view: View, row_id: str) -> np.ndarray | None:
         return self._tables[view.name].get(row_id)
-
-
-def sound_vectors(table: pa.Table, view: View) -> dict[str, np.ndarray]:
-    """Return id -> vector of the rows that have one and whose checksum agrees."""
-    import zlib
-
-    sound = {}
-    names, vectors = table["id"].to_pylist(), table[view.column].combine_chunks()
-    sums = table[view.checksum_column].to_pylist()
-    for row, (name, expected) in enumerate(zip(names, sums, strict=True)):
-        if expected is not None and vectors[row].is_valid:
-            vector = vectors[row].values.to_numpy(zero_copy_only=False)
-            if zlib.crc32(np.ascontiguousarray(vector, dtype=np.float32).tobytes()) == expected:
-                sound[name] = vector
-    return sound
 
 
 def embed(
