@@ -42,5 +42,6 @@ class IngestConfig:
     def collection_name(self) -> str:
         """The name asked for, or one made of the first folder's name."""
         first = self.paths[0].resolve()
-        folder = first.parent.name if first.is_file() else first.name
-        return self.collection or re.sub(r"[^A-Za-z0-9_.-]+", "-", folder).strip("-.")[:64] or "collection"
+        is_file = first.is_file() or (not first.exists() and bool(first.suffix))  # gone: its name tells
+        folder = first.parent.name if is_file else first.name
+        return self.collection or re.sub(r"[^A-Za-z0-9_.-]+", "-", folder).strip("-._")[:64] or "collection"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,10 @@ class SkippedPath:
     path: Path
     reason: str
     failed: bool = False
+
+    def __str__(self) -> str:
+        """Return the path as it can be printed."""
+        return os.fsencode(self.path).decode("utf-8", "replace")
 
 
 def discover(
@@ -45,14 +50,24 @@ def discover(
             if path in seen or _matches(relative, exclude) or (include and not _matches(relative, include)):
                 continue
             seen.add(path)
-            if path.is_symlink():
-                yield SkippedPath(path, "symbolic link (not followed)")
-            elif not path.is_file():
-                yield SkippedPath(path, "not a regular file")
-            elif path.suffix.lower() in BINARY_SUFFIXES:
-                yield SkippedPath(path, f"no reader for {path.suffix.lower()}")
-            else:
-                yield path
+            yield _looked_at(path)
+
+
+def _looked_at(path: Path) -> Path | SkippedPath:
+    """Return the path if it is a file to read, else why not."""
+    try:
+        kind = os.lstat(path).st_mode
+        str(path).encode()
+    except OSError as error:
+        return SkippedPath(path, error.strerror or str(error), failed=True)
+    except UnicodeEncodeError:
+        return SkippedPath(path, "its name is not valid UTF-8", failed=True)
+    if stat.S_ISLNK(kind):
+        return SkippedPath(path, "symbolic link (not followed)")
+    if not stat.S_ISREG(kind):
+        return SkippedPath(path, "not a regular file")
+    suffix = path.suffix.lower()
+    return SkippedPath(path, f"no reader for {suffix}") if suffix in BINARY_SUFFIXES else path
 
 
 def _walk(start: Path, leave_out: Path | None) -> Iterator[Path | SkippedPath]:

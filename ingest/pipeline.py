@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,6 +80,8 @@ def ingest(
         where = ", ".join(str(p) for p in config.paths)
         why = f" ({len(found)} passed over: {found[0].reason}, ...)" if found and not isinstance(found[0], Path) else ""
         raise ReaderError(f"nothing to read in {where}{why}; expected at least one document, see --include/--exclude")
+    if existing is None and not all(path.exists() for path in config.paths):
+        raise ReaderError(f"no such file or folder: {', '.join(str(p) for p in config.paths if not p.exists())}")
     encoders = Encoders(config, encoder, existing)
     instruction = choose_instruction(config, existing)
     chunker = _chunker(config, existing, encoders.target, instruction)  # refuses bad sizes before anything is made
@@ -87,15 +90,12 @@ def ingest(
     )
     with collection.writing():
         roots = Roots(collection.manifest.roots, config.paths, collection.name)
+        _check_missing(config, collection, roots)
         view = ensure_view(collection, encoders, instruction)
         for other in collection.manifest.views.values():
             encoders.of_view(other)
-        fields = config.text_fields or tuple(collection.manifest.text_fields)
         collection.update_manifest(
-            chunk_tokens=chunker.max_tokens,
-            chunk_overlap=chunker.overlap,
-            roots=roots.as_dict(),
-            text_fields=list(fields),
+            chunk_tokens=chunker.max_tokens, chunk_overlap=chunker.overlap, roots=roots.as_dict()
         )
         report = IngestReport(collection.name, view.name, view.model, view.document_instruction)
         told = progress or Progress()
@@ -108,6 +108,15 @@ def _open(config: IngestConfig) -> Collection | None:
         return Collection.open(config.collection_name, config.store)
     except CollectionNotFoundError:
         return None
+
+
+def _check_missing(config: IngestConfig, collection: Collection, roots: Roots) -> None:
+    """Refuse a path that is not there, unless something of it is stored that can be pruned."""
+    missing = [p for p in config.paths if not p.exists()]
+    stored = set(collection.sources()) | collection.sources_with_rows() if missing else set()
+    unknown = [str(p) for p in missing if not roots.under(stored, [p])]
+    if unknown:
+        raise ReaderError(f"no such file or folder, and nothing stored of it: {', '.join(unknown)}")
 
 
 def _chunker(config: IngestConfig, existing: Collection | None, encoder: Encoder, instruction: str) -> Chunker:
@@ -147,7 +156,7 @@ class _Run:
         self.roots, self.report, self.progress, self.on_commit = roots, report, progress, on_commit
         self.seconds = dict.fromkeys(("loading the model", "reading", "chunking", "embedding", "writing"), 0.0)
         self.started = started
-        self.fields = tuple(collection.manifest.text_fields)
+        self.fields = config.text_fields or tuple(collection.manifest.text_fields)
         self.known = collection.sources()
         self.under_way: dict[str, _Job] = {}
         self.writer = CollectionWriter(
@@ -160,9 +169,9 @@ class _Run:
         closed = [f.path for f in found if isinstance(f, SkippedPath) and f.failed]
         for skipped in (f for f in found if isinstance(f, SkippedPath)):
             if skipped.failed:
-                self._fail(skipped.path, str(skipped.path), skipped.reason)
+                self._fail(skipped.path, str(skipped), skipped.reason)
             else:
-                report.skipped.append((str(skipped.path), skipped.reason))
+                report.skipped.append((str(skipped), skipped.reason))
         try:
             jobs = self._jobs([f for f in found if isinstance(f, Path)])
             if jobs or any(collection.missing_vectors(v) for v in collection.manifest.views.values()):
@@ -178,6 +187,9 @@ class _Run:
                 report.made = collection.maintain()
         except KeyboardInterrupt:
             report.interrupted = True
+        except ReaderError:  # strict
+            self.writer.flush()  # what was read before it is stored
+            raise
         finally:
             self.progress.close()
             self._fill_report()
@@ -204,7 +216,7 @@ class _Run:
 
     def _jobs(self, files: list[Path]) -> list[_Job]:
         """Return the files that are new or changed: by size and time first, by content where those differ."""
-        jobs = []
+        jobs, touched = [], []
         for path in files:
             source = self.roots.source_of(path)
             old = self.known.get(source)
@@ -222,7 +234,7 @@ class _Run:
             if old and (old.hash, old.options) == (digest, options):
                 self.report.unchanged += 1
                 if not same:
-                    self.collection.touch_source(
+                    touched.append(
                         SourceRecord(
                             **record.__dict__ | {"num_documents": old.num_documents, "num_chunks": old.num_chunks}
                         )
@@ -231,6 +243,8 @@ class _Run:
                 self.report.skipped.append((source, "empty file"))
             else:
                 jobs.append(_Job(path, record, old is not None, state))
+        with self._timed("writing"):
+            self.collection.touch_sources(touched)
         return jobs
 
     def _options(self, path: Path) -> str:
@@ -244,7 +258,7 @@ class _Run:
         options = ReadOptions(self.fields)
         chunks = 0
         try:
-            if job.is_known:  # make sure that it can be read before any of its stored chunks is replaced
+            if writer.knows(source):  # make sure that it can be read before any of its stored chunks is replaced
                 with self._timed("reading"):
                     for document in read_file(job.path, source, options):
                         for _ in document.blocks:
@@ -264,6 +278,8 @@ class _Run:
             if not writer.knows(source):
                 writer.abandon()
                 return
+        if is_table(job.path) and self.config.text_fields:  # they were found: remember them
+            self.collection.update_manifest(text_fields=list(self.fields))
         self.under_way[source] = job
         writer.finish(job.num_documents)
         self.progress.read(job.record.size, job.num_documents, chunks)
@@ -316,12 +332,11 @@ def _is_gone(path: Path, closed: list[Path]) -> bool:
     if any(folder == path or folder in path.parents for folder in closed):
         return False
     try:
-        os.lstat(path)
+        return not stat.S_ISREG(os.lstat(path).st_mode)  # a folder or a link in a file's place is another thing
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
         return False
-    return False
 
 
 def _state(path: Path) -> tuple[int, ...]:

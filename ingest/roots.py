@@ -18,7 +18,9 @@ class Roots:
             StoreError: two different folders of one name, which would mix their files.
         """
         self.folders = {name: Path(folder) for name, folder in known.items()}
-        starts = sorted({p.resolve() if p.is_dir() else p.resolve().parent for p in paths}, key=lambda p: len(p.parts))
+        starts = sorted(
+            {p.resolve() if p.is_dir() else p.resolve().parent for p in paths if p.exists()}, key=lambda p: len(p.parts)
+        )
         for start in starts:
             if self._find(start) is None:
                 self._add(start, collection)
@@ -31,7 +33,11 @@ class Roots:
                 f"collection {collection!r} holds files of another folder called {name!r} ({known}); use "
                 f"--collection NAME for {folder}, or rename it"
             )
-        self.folders[name] = folder  # new, or moved here
+        if known is not None:  # moved here, and with it the roots inside it
+            for inner, place in self.folders.items():
+                if known in place.parents and not place.is_dir():
+                    self.folders[inner] = folder / place.relative_to(known)
+        self.folders[name] = folder
 
     def _find(self, path: Path) -> str | None:
         inside = [(len(f.parts), name) for name, f in self.folders.items() if path == f or f in path.parents]

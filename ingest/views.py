@@ -77,8 +77,8 @@ def choose_instruction(config: IngestConfig, existing: Collection | None) -> str
     if config.instruction is not None:
         return config.instruction
     if existing and existing.manifest.views:
-        named = config.view is None or config.view in existing.manifest.views
-        return existing.view(config.view if named else None).document_instruction
+        views = existing.manifest.views
+        return (views.get(config.view or DEFAULT_VIEW) or next(iter(views.values()))).document_instruction
     return ""
 
 

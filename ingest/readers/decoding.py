@@ -82,8 +82,8 @@ def open_text(path: Path) -> IO[str]:
     return path.open("r", encoding=detect_encoding(path), errors="replace", newline="")
 
 
-def read_all(path: Path, limit: int = 1 << 28) -> str:
-    """Return the whole text of a file.
+def read_all(path: Path, limit: int = 1 << 28, encoding: str = "") -> str:
+    """Return the whole text of a file; ``encoding`` as declared, where it fits.
 
     Raises:
         ReaderError: it is larger than ``limit`` bytes, or binary.
@@ -91,5 +91,10 @@ def read_all(path: Path, limit: int = 1 << 28) -> str:
     size = path.stat().st_size
     if size > limit:
         raise ReaderError(f"{size / 1e6:.0f} MB; this format is read whole, up to {limit / 1e6:.0f} MB")
+    if encoding:
+        try:
+            return path.read_bytes().decode(encoding)
+        except (LookupError, UnicodeError):
+            encoding = ""  # a wrong declaration: the bytes decide
     with open_text(path) as stream:
         return stream.read()

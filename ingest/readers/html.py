@@ -5,6 +5,7 @@ The standard library's parser is an event stream without recursion: nesting of a
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -45,13 +46,13 @@ def read_html(path: Path, source: str, options: ReadOptions) -> Iterator[Documen
 def _decode(path: Path) -> str:
     """Use the charset that the page declares, where Python knows it."""
     with path.open("rb") as stream:
-        declared = _CHARSET.search(stream.read(2048))
-    if declared:
-        try:
-            return path.read_text(encoding=declared[1].decode(), errors="strict")
-        except (LookupError, UnicodeDecodeError):
-            pass  # a wrong declaration: the bytes decide below
-    return read_all(path)
+        start = stream.read(2048)
+    declared = _CHARSET.search(start)
+    marked = start.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    name = declared[1].decode() if declared else ""
+    if marked or name.lower().startswith(("utf", "unicode")):
+        name = ""  # the bytes tell those themselves, and rightly
+    return read_all(path, encoding=name)
 
 
 def html_blocks(markup: str) -> tuple[str | None, list[Block]]:

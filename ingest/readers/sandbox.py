@@ -35,7 +35,7 @@ class Sandbox:
         self.memory_limit = memory_limit
         self.silence_limit_seconds = silence_limit_seconds
         self._child: subprocess.Popen[bytes] | None = None
-        self._buffer = b""
+        self._buffer = bytearray()
 
     def read(self, path: Path, source: str, options: ReadOptions) -> Iterator[Document]:
         """Yield the documents of a file; their blocks are lists.
@@ -68,7 +68,9 @@ class Sandbox:
     def _answer(self) -> dict[str, Any]:
         assert self._child is not None and self._child.stdout is not None
         handle = self._child.stdout.fileno()
-        while b"\n" not in self._buffer:
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
             if not select.select([handle], [], [], self.silence_limit_seconds)[0]:
                 self.close()
                 raise ReaderError(f"its parser took longer than {self.silence_limit_seconds:.0f} s: stopped")
@@ -77,14 +79,15 @@ class Sandbox:
                 self.close()
                 raise ReaderError(f"its parser died (damaged file, or more than {self.memory_limit >> 20} MiB needed)")
             self._buffer += part
-        line, _, self._buffer = self._buffer.partition(b"\n")
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
         return json.loads(line)
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
             root = str(Path(__file__).resolve().parents[2])
             path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-            self._buffer = b""
+            self._buffer = bytearray()
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "ingest.readers.sandbox", str(self.memory_limit)],
                 stdin=subprocess.PIPE,
@@ -119,8 +122,16 @@ def _limit(memory: int) -> None:
         import resource
     except ImportError:  # not on this system: the parent's time limit still holds
         return
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _set_soft_limit(resource.RLIMIT_AS, memory)
+    _set_soft_limit(resource.RLIMIT_CORE, 0)
+
+
+def _set_soft_limit(kind: int, wanted: int) -> None:
+    """Set a limit, within what the system allows this process anyway."""
+    import resource
+
+    hard = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
 def _limit_cpu() -> None:
@@ -131,7 +142,7 @@ def _limit_cpu() -> None:
         return
     used = resource.getrusage(resource.RUSAGE_SELF)
     limit = math.ceil(used.ru_utime + used.ru_stime) + CPU_LIMIT_SECONDS
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+    _set_soft_limit(resource.RLIMIT_CPU, limit)
 
 
 def _serve(memory: int) -> None:

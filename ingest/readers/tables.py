@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,39 +25,46 @@ def read_csv(path: Path, source: str, options: ReadOptions) -> Iterator[Document
     """Yield one document a row; the delimiter is found from the first lines."""
     csv.field_size_limit(1 << 26)
     with open_text(path) as stream:
-        sample = stream.read(1 << 16)
-        stream.seek(0)
-        rows = csv.reader(stream, delimiter=_delimiter(path, sample))
+        first = next((line for line in stream if line.strip()), "")
+        delimiter = _delimiter(path, first)
+        declared = re.fullmatch(r"\ufeff?sep=(.)\s*", first)  # Excel's own way to say it, before the header
+        if declared:
+            delimiter, first = declared[1], ""
+        rows = csv.reader(chain([first] if first else [], stream), delimiter=delimiter)
         try:
-            header = distinct([name.strip().lstrip("\ufeff") for name in next(rows, [])])
+            header = distinct([name.strip().lstrip("\ufeff") for name in next(filter(any, rows), [])])
             if not any(header):
                 return
             records = (_cells(header, row) for row in rows if any(c.strip() for c in row))
-            yield from row_documents(records, path, source, options)
+            yield from row_documents(records, path, source, options, convert=typed)
         except csv.Error as error:
             raise ReaderError(f"line {rows.line_num}: {error}") from error
 
 
-def _delimiter(path: Path, sample: str) -> str:
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    first = sample.splitlines()[0] if sample else ""
-    return max(",;\t|", key=first.count)
+def _delimiter(path: Path, header: str) -> str:
+    """Return what separates the header's names, quoted parts not counted."""
+    bare = re.sub(r'"[^"]*"', "", header)
+    return "\t" if path.suffix.lower() == ".tsv" else max(",;\t|", key=bare.count)
 
 
 def _cells(header: list[str], row: list[str]) -> dict[str, Any]:
-    cells = {name: typed(cell) for name, cell in zip(header, row, strict=False) if name}
+    cells: dict[str, Any] = {name: cell for name, cell in zip(header, row, strict=False) if name}
     extra = [cell for cell in row[len(header) :] if cell.strip()]  # more cells than the header has names
     return cells | ({EXTRA_CELLS: ", ".join(extra)} if extra else {})
 
 
 def distinct(names: list[str]) -> list[str]:
-    """Return column names that differ: a second "a" becomes "a.2"."""
+    """Return column names that differ: a second "a" becomes "a.2", an empty one "column 3"."""
     counts: dict[str, int] = {}
+    names = [name or f"column {position}" for position, name in enumerate(names, 1)] if any(names) else names
+    taken = set(names)
     for position, name in enumerate(names):
         counts[name] = counts.get(name, 0) + 1
-        if name and counts[name] > 1:
+        while counts[name] > 1 and f"{name}.{counts[name]}" in taken:
+            counts[name] += 1
+        if counts[name] > 1:
             names[position] = f"{name}.{counts[name]}"
+            taken.add(names[position])
     return names
 
 
@@ -107,41 +114,41 @@ def read_parquet(path: Path, source: str, options: ReadOptions) -> Iterator[Docu
 def row_documents(
     records: Iterable[Mapping[str, Any]], path: Path, source: str, options: ReadOptions, *, numbered: bool = True,
     place: str = "",
+    convert: Callable[[Any], Any] = lambda cell: cell,
 ) -> Iterator[Document]:  # fmt: skip
-    """Turn rows into documents. ``place`` names the part of the file that they are from (a sheet).
+    """Turn rows into documents; ``place`` names the part of the file that they are from (a sheet).
+
+    ``convert`` turns a metadata cell into a number or a truth value; the text is kept as it is written.
 
     Raises:
         ReaderError: a text column that was asked for is not there.
     """
-    iterator = iter(records)
-    first = next(iterator, None)
-    if first is None:
-        return
-    _check_columns(flatten(first), options)
-    for number, record in enumerate(chain([first], iterator), 1):
+    found = not options.text_fields
+    seen: dict[str, None] = {}
+    for number, record in enumerate(records, 1):
         row = flatten(record)
+        found = found or any(name in row for name in options.text_fields)
+        if not found:
+            seen |= dict.fromkeys(row)
         columns = list(options.text_fields) or _text_columns(row)
         text = _text(row, columns)
         if not text.strip():
             continue
         title = next((str(row[k]) for k in row if k.lower() in TITLE_COLUMNS and row[k]), None)
         where = f"{place}row={number}" if numbered else place
-        metadata = {k: v for k, v in row.items() if k not in columns and k != "title" and v not in (None, "")}
+        kept = {k: v for k, v in row.items() if k not in columns and k != "title" and v not in (None, "")}
         yield Document(
             document_id=f"{source}#{where}" if where else source,
             source=source,
             title=title or (f"{path.name} {where}" if where else path.name),
             mime=mime_type(path),
             blocks=[Block(text)],
-            metadata=metadata,
+            metadata={k: convert(v) for k, v in kept.items()},
             row=number if numbered else None,
         )
-
-
-def _check_columns(row: Mapping[str, Any], options: ReadOptions) -> None:
-    missing = [name for name in options.text_fields if name not in row]
-    if missing:
-        raise ReaderError(f"no column {', '.join(missing)} (--text-field); there is: {', '.join(row)}")
+    if not found and seen:
+        missing = ", ".join(options.text_fields)
+        raise ReaderError(f"no column {missing} (--text-field); there is: {', '.join(seen)}")
 
 
 def _text_columns(row: Mapping[str, Any]) -> list[str]:

@@ -274,10 +274,18 @@ class Collection:
         self.chunks.merge_insert("id").when_matched_update_all().execute(rows)
 
     @clear_errors
-    def touch_source(self, record: SourceRecord) -> None:
-        """Remember another time of an unchanged file."""
-        self.chunks.update(where=f"source = {_literal(record.source)}", values={"mtime": record.mtime_ns / 1e9})
-        self.put_sources([record])
+    def touch_sources(self, records: list[SourceRecord]) -> None:
+        """Remember other times of unchanged files, in their records and in their rows."""
+        for start in range(0, len(records), 500):
+            part = records[start : start + 500]
+            times = {r.source: r.mtime_ns / 1e9 for r in part}
+            query = self.chunks.search().where(f"source IN ({_literals(times)})").select(["id", "source"])
+            rows = query.limit(sum(r.num_chunks for r in part) or 1).to_arrow()
+            schema = pa.schema([CHUNK_FIELDS[0], pa.field("mtime", pa.float64())])
+            new = [rows["id"].combine_chunks(), pa.array([times[s] for s in rows["source"].to_pylist()], pa.float64())]
+            merge = self.chunks.merge_insert("id").when_matched_update_all()
+            merge.execute(pa.Table.from_arrays(new, schema=schema))
+            self.put_sources(part)
 
     @clear_errors
     def put_sources(self, records: list[SourceRecord]) -> None:

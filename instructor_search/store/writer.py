@@ -137,13 +137,13 @@ class CollectionWriter:
     def abandon(self) -> None:
         """Forget the current source: it could not be read to its end.
 
-        What was never acknowledged is deleted again; of an acknowledged source (the caller made sure that it could be
-        read) what is stored stays, and the next run reads it again.
+        What this run stored of a new source is deleted again. What was there before the run stays (the caller makes
+        sure that a known source can be read before its chunks are replaced), and the next run reads it again.
         """
         if self._current is not None:
             name = self._current.record.source
             self._rows = [row for row in self._rows if row["source"] != name]
-            if name not in self._acknowledged:
+            if not self.knows(name):
                 self.collection.delete_sources([name])
             self._current = None
 

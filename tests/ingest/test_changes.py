@@ -358,3 +358,95 @@ def test_a_window_the_model_does_not_have(minilm, window):
     with pytest.raises(ValueError, match="expected 4 to 512 tokens"):
         minilm.max_seq_length = window
     assert minilm.max_tokens == 256
+
+
+def test_chunks_of_a_file_that_lost_its_acknowledgement_outlive_its_damage(run, folder):
+    (folder / "t.csv").write_text("text\n" + "".join(f"row {i}\n" for i in range(50)))
+    run()
+    collection = Collection.open("docs")
+    with collection.writing():
+        collection.delete_where("text = 'row 3'")
+    (folder / "t.csv").write_bytes(b"\0\1\2" * 100)
+    report = run()
+    assert len(report.failed) == 1 and sum(t.startswith("row") for t in texts()) == 49
+
+
+def test_no_view_is_called_default(run, folder):
+    run(view="first")
+    run(view="second", instruction="other: ")
+    (folder / "a.txt").write_text("changed")
+    assert run(instruction=None).chunks_embedded == 2
+
+
+def test_a_name_that_is_no_text_costs_its_file_only(run, folder):
+    for name in (b"caf\xe9.txt", b"caf\xe9.png"):
+        with open(os.path.join(os.fsencode(folder), name), "wb") as stream:
+            stream.write(b"x")
+    report = run()
+    assert report.added == 3 and {r for _, r in report.failed} == {"its name is not valid UTF-8"}
+    report.as_text().encode()
+
+
+def test_many_touched_files_are_learnt_at_once(run, folder):
+    for number in range(300):
+        (folder / f"{number}.txt").write_text(f"text {number}")
+    run()
+    before = Collection.open("docs").chunks.version
+    for number in range(300):
+        os.utime(folder / f"{number}.txt", (1_700_000_000, 1_700_000_000))
+    report = run()
+    assert report.unchanged == 303 and report.nothing_changed
+    collection = Collection.open("docs")
+    assert collection.num_chunks("mtime = 1700000000.0") == 300 and verify(collection).sound
+    assert collection.chunks.version - before < 10  # a few commits, not one a file
+
+
+def test_a_wrong_text_field_is_not_remembered(run, folder):
+    (folder / "t.csv").write_text("review,note\nthe review,the note\n")
+    assert len(run(text_fields=("reveiw",)).failed) == 1
+    assert run().added == 1 and "the review" in texts()
+
+
+def test_strict_keeps_what_was_read_before(run, folder):
+    (folder / "z.json").write_text("{broken")
+    with pytest.raises(ReaderError, match="--strict stops"):
+        run(strict=True)
+    assert texts() == ["alpha", "beta"]  # the folder below comes after
+
+
+def test_prune_by_the_path_of_a_file_that_is_gone(run, folder):
+    run()
+    (folder / "a.txt").unlink()
+    assert run(folder / "a.txt", prune=True).removed == 1
+    with pytest.raises(ReaderError, match="nothing stored of it"):
+        run(folder / "typo.txt", prune=True)
+    assert list(Collection.open("docs").manifest.roots) == ["docs"]
+
+
+def test_a_file_that_becomes_a_folder_is_gone(run, folder):
+    run()
+    (folder / "a.txt").unlink()
+    (folder / "a.txt").mkdir()
+    (folder / "a.txt/in.txt").write_text("inside")
+    assert run(prune=True).removed == 1 and texts() == ["beta", "gamma", "inside"]
+
+
+def test_roots_inside_a_folder_move_with_it(run, folder, tmp_path):
+    run(folder / "sub", collection="docs")
+    run()
+    (tmp_path / "new").mkdir()
+    folder.rename(tmp_path / "new/docs")
+    report = run(tmp_path / "new/docs", prune=True)
+    assert (report.unchanged, report.added, report.removed) == (3, 0, 0) and len(texts()) == 3
+
+
+def test_limits_that_the_system_sets_lower(folder):
+    """Under ulimit, as on shared machines, the parser's process takes what it may have."""
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (1900 << 20,) * 2)\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (3600, 3600))\n"
+        "from pathlib import Path; from ingest.readers import ReadOptions, read_file\n"
+        "print(next(read_file(Path('corpus/legal/lease.docx'), 'x', ReadOptions())).title)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "Lease of a shop\n", done.stderr[-300:]

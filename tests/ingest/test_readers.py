@@ -362,3 +362,33 @@ def test_the_time_limit_is_for_each_file(tmp_path, monkeypatch):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "alive\n", done
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "metadata"),
+    [
+        ("\n\ntext,n\nhello,1\n", "hello", {"n": 1}),
+        ("sep=;\ntext;n\nhello;1\n", "hello", {"n": 1}),
+        ('"a;b;c",text\n"1;2",hello\n', "hello", {"a;b;c": "1;2"}),
+        ("text,n,\n3.50,TRUE,extra\n", "3.50", {"n": True, "column 3": "extra"}),
+        ("a,a.2,a\n1,2,3\n", "a: 1\na.2: 2\na.3: 3", {}),
+    ],
+    ids=["blank lines first", "excel's sep", "quoted delimiters", "text as written", "numbered twice"],
+)
+def test_headers_of_csv_files(tmp_path, content, text, metadata):
+    (tmp_path / "a.csv").write_text(content)
+    document, _, found = one(tmp_path / "a.csv")
+    assert found == text and (not metadata or document.metadata == metadata)
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1", "utf-16le", "utf-16", "nonsense"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_wrong_declarations_of_a_page(tmp_path, charset, mark):
+    page = f"<html><head><meta charset='{charset}'></head><body>Hello</body></html>".encode()
+    (tmp_path / "a.html").write_bytes(mark + page)
+    assert one(tmp_path / "a.html")[2] == "Hello\n\n"
+
+
+def test_a_text_column_may_be_missing_in_some_rows(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": 1}\n{"id": 2, "body": "x", "text": "hello"}\n')
+    assert [d[2] for d in read(tmp_path / "a.jsonl", text_fields=("text",))] == ["hello"]
