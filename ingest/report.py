@@ -46,7 +46,8 @@ class IngestReport:
         lines = [f"collection {self.collection}: {self.chunks_total:,} chunks, view {self.view} ({self.model})"]
         if self.nothing_changed:
             same = f"nothing changed: all {self.unchanged} files are stored as they are"
-            lines.append(same if self.unchanged or not self.failed else "nothing could be stored")
+            nothing = "nothing was stored yet" if self.interrupted else "nothing could be stored"
+            lines.append(same if self.unchanged or not (self.failed or self.interrupted) else nothing)
         else:
             lines.append(
                 f"files: {self.added} added, {self.changed} changed, {self.unchanged} unchanged, "
