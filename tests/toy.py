@@ -11,6 +11,20 @@ from instructor_search.encoder.tokenization import InstructedTokenizer
 from tests.conftest import PARITY
 
 
+def interrupt_at(encoder, number):
+    """Make the encoder's call of that number (from 1) be met by Ctrl-C; return what it did before."""
+    real, calls = encoder.encode, []
+
+    def interrupted(sentences, **options):
+        calls.append(len(sentences))
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return real(sentences, **options)
+
+    encoder.encode = interrupted
+    return real
+
+
 class HashEncoder:
     """Unit vectors that anybody can compute again; ``seconds`` is slept for each text."""
 

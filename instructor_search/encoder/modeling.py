@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def _load_backbone(checkpoint: Checkpoint, *, allow_pickle: bool) -> PreTrainedM
     transformers_logging.set_verbosity_error()  # "unexpected key pooler.*" is expected here
     try:
         model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
         raise ModelError(f"cannot load the weights of {folder}: {str(error).strip().splitlines()[0][:200]}") from error
     finally:
         transformers_logging.set_verbosity(verbosity)
@@ -92,7 +93,10 @@ def _load_dense(layer: DenseLayer, *, allow_pickle: bool) -> nn.Sequential:
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".bin":
-        return torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, pickle.UnpicklingError) as error:
+            raise ModelError(f"{path} holds more than weights, or is damaged: not loaded") from error
     from safetensors.torch import load_file
 
     return load_file(path)

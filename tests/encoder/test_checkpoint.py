@@ -44,7 +44,7 @@ def test_a_pickle_that_would_run_code_is_not_run(copy, tmp_path):
 
     torch.save({"shared.weight": Evil()}, copy / "pytorch_model.bin")
     (copy / "model.safetensors").unlink()
-    with pytest.raises((ModelError, Exception)):  # noqa: B017 - whatever torch raises: the file must not exist
+    with pytest.raises(ModelError):
         load_encoder(str(copy), allow_pickle=True, device="cpu").encode("x")
     assert not (tmp_path / "owned").exists()
 

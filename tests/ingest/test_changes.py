@@ -13,7 +13,7 @@ from instructor_search import Collection, Searcher
 from instructor_search.errors import ReaderError, StoreError
 from instructor_search.store.verify import verify
 from tests.conftest import ROOT
-from tests.toy import HashEncoder
+from tests.toy import HashEncoder, interrupt_at
 
 
 @pytest.fixture
@@ -168,15 +168,7 @@ print(report.removed, report.failed[0][1], report.chunks_total)
 def test_an_interrupted_run_counts_only_what_is_stored(run, folder, encoder):
     for number in range(600):
         (folder / f"{number}.txt").write_text(f"text {number}")
-    real, calls = encoder.encode, []
-
-    def interrupted(sentences, **options):
-        calls.append(len(sentences))
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return real(sentences, **options)
-
-    encoder.encode = interrupted
+    interrupt_at(encoder, 2)
     report = run()
     collection = Collection.open("docs")
     assert report.interrupted and 0 < report.added < 600

@@ -8,7 +8,7 @@ from instructor_search.cli import main
 from instructor_search.errors import StoreError
 from instructor_search.store.schema import content_hash
 from instructor_search.store.verify import verify
-from tests.toy import HashEncoder
+from tests.toy import HashEncoder, interrupt_at
 
 
 @pytest.fixture
@@ -98,15 +98,7 @@ def test_a_view_whose_making_was_interrupted_is_finished(collection, tmp_path, e
 
     monkeypatch.setattr(writer, "FIRST_BATCH", 8)
     monkeypatch.setattr(writer, "LAST_BATCH", 8)
-    real, calls = encoder.encode, []
-
-    def interrupted(sentences, **options):
-        calls.append(len(sentences))
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(sentences, **options)
-
-    encoder.encode = interrupted
+    real = interrupt_at(encoder, 3)
     config = IngestConfig(paths=(tmp_path / "docs",), instruction="other: ", view="second")
     assert ingest(config, encoder=encoder).interrupted
     opened = Collection.open("docs")
