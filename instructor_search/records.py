@@ -69,3 +69,11 @@ class Hit:
     page: int | None
     metadata: Mapping[str, Any]
     signals: Mapping[str, float]
+
+
+class Demonstration(NamedTuple):
+    """An (input, output) example retrieved for a prompt; ``score``: higher is nearer to the input asked about."""
+
+    input: str
+    output: str
+    score: float = 0.0

@@ -1,1 +1,1 @@
-"""Prompt retrieval for in-context learning."""
+"""Prompt retrieval for in-context learning: choose demonstrations, build a prompt within a budget, ask a model."""

@@ -19,6 +19,7 @@ from instructor_search.instructions import DEFAULT_QUERY_INSTRUCTION, Instructed
 from instructor_search.records import Hit, Query
 from instructor_search.search.filters import compile_filter
 from instructor_search.search.fusion import reciprocal_rank_fusion
+from instructor_search.search.reranking import Reranker
 from instructor_search.search.snippets import lexical_scores, shortlist, snippet_around, split_sentences
 from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View
@@ -82,10 +83,15 @@ class Searcher:
         where: str | None = None,
         top_k: int = 10,
         mode: str = Mode.DENSE,
+        reranker: Reranker | None = None,
+        rerank_depth: int = CANDIDATES,
+        snippets: bool = True,
     ) -> list[Hit]:
         """Return the best ``top_k`` chunks, best first; equal scores are ordered by chunk id.
 
-        Scores: cosine similarity (dense), BM25 (text), reciprocal rank fusion (hybrid).
+        Scores: cosine similarity (dense), BM25 (text), reciprocal rank fusion (hybrid); with a ``reranker`` its own,
+        given to the best ``rerank_depth`` candidates (or ``top_k``, if that is more). ``snippets`` False leaves them
+        empty, which saves embedding the hits' sentences.
 
         Raises:
             ValueError: the query is empty or too long, ``top_k`` or ``mode`` is not allowed.
@@ -97,20 +103,27 @@ class Searcher:
         self.seconds = {}
         vector = self._embed(asked) if mode is not Mode.TEXT else None
         rankings: dict[str, list[dict[str, Any]]] = {}
-        depth = top_k if mode is not Mode.HYBRID else max(CANDIDATES, 2 * top_k)
+        num_candidates = max(top_k, rerank_depth) if reranker else top_k
+        depth = num_candidates if mode is not Mode.HYBRID else max(CANDIDATES, 2 * num_candidates)
         started = time.perf_counter()
         if vector is not None:
             rankings["dense"] = self._dense(vector, depth, compiled)
         if mode is not Mode.DENSE:
             rankings["text"] = self._text(asked.text, depth, compiled)
         self.seconds["find"] = time.perf_counter() - started
-        ranked = _rank(rankings, mode)[:top_k]
+        ranked = _rank(rankings, mode)[:num_candidates]
+        if reranker:
+            started = time.perf_counter()
+            ranked = _rerank(asked.text, ranked, reranker)
+            self.seconds["rerank"] = time.perf_counter() - started
+        ranked = ranked[:top_k]
         started = time.perf_counter()
-        snippets = self._snippets(asked, vector, [row["text"] for row, _, _ in ranked])
+        texts = [row["text"] for row, _, _ in ranked]
+        shown = self._snippets(asked, vector, texts) if snippets else [""] * len(texts)
         self.seconds["snippets"] = time.perf_counter() - started
         return [
             _hit(rank, score, row, signals, snippet)
-            for rank, ((row, score, signals), snippet) in enumerate(zip(ranked, snippets, strict=True), 1)
+            for rank, ((row, score, signals), snippet) in enumerate(zip(ranked, shown, strict=True), 1)
         ]
 
     def _embed(self, query: Query) -> np.ndarray:
@@ -207,6 +220,18 @@ def _rank(
         scores = {name: row["score"] for name, row in rows.items()}
     order = sorted(scores, key=lambda name: (-scores[name], name))
     return [(rows[name], scores[name], signals[name]) for name in order]
+
+
+def _rerank(
+    query: str, ranked: list[tuple[dict[str, Any], float, dict[str, float]]], reranker: Reranker
+) -> list[tuple[dict[str, Any], float, dict[str, float]]]:
+    """Return the candidates by the reranker's score; what they had before stays in their signals."""
+    scores = reranker.score(query, [row["text"] for row, _, _ in ranked]) if ranked else []
+    again = [
+        (row, float(score), {**signals, "rerank": float(score)})
+        for (row, _, signals), score in zip(ranked, scores, strict=True)
+    ]
+    return sorted(again, key=lambda item: (-item[1], item[0]["id"]))
 
 
 def _hit(rank: int, score: float, row: dict[str, Any], signals: dict[str, float], snippet: str) -> Hit:

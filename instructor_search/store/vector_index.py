@@ -20,12 +20,12 @@ def ensure_text_index(table: Table) -> list[str]:
     return ["full-text index"]
 
 
-def ensure_vector_index(table: Table, view: View) -> list[str]:
-    """Make the vector index of ``view`` once it has more than INDEX_THRESHOLD vectors."""
+def ensure_vector_index(table: Table, view: View, threshold: int = INDEX_THRESHOLD) -> list[str]:
+    """Make the vector index of ``view`` once it has more than ``threshold`` vectors."""
     if has_vector_index(table, view.column):
         return []
     rows = table.count_rows(f"{view.column} IS NOT NULL")
-    if rows <= INDEX_THRESHOLD:
+    if rows <= threshold:
         return []
     partitions = max(1, rows // _PARTITION_ROWS)
     config = HnswSq(distance_type="cosine", num_partitions=partitions, ef_construction=_EF_CONSTRUCTION)

@@ -1,0 +1,162 @@
+"""Two runs task by task: the difference with a paired bootstrap interval, and a corrected significance mark.
+
+Both runs are resampled on the very same units (queries, pairs, texts, segments), so what is common to them cancels.
+The p-value is two-sided, from the resampled differences moved to a mean of zero; Holm's correction (1979) is over the
+tasks compared.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.results import Result, Run
+from eval.tasks.base import Category, EvalDataError
+from eval.units import interval
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The second run's score minus the first's, x 100."""
+
+    name: str
+    category: Category | None  # None: an average
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    is_significant: bool = False  # after Holm's correction, at LEVEL
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Differences of the tasks that both runs have on the same data, averages last; ``left_out``: name -> reason."""
+
+    first: str
+    second: str
+    tasks: list[Difference]
+    averages: list[Difference]
+    left_out: dict[str, str]
+
+
+def compare(first: Run, second: Run, *, num_resamples: int = 5000, seed: int = 0) -> Comparison:
+    """Return the comparison of two runs.
+
+    Raises:
+        EvalDataError: they have no task on the same data in common.
+    """
+    tasks: list[Difference] = []
+    drawn: dict[str, np.ndarray] = {}
+    left_out: dict[str, str] = {}
+    for name in sorted({*first.results, *second.results}, key=str.lower):
+        reason = _problem(name, first, second)
+        if reason:
+            left_out[name] = reason
+            continue
+        one, two = first.results[name], second.results[name]
+        samples = _paired(one, two, num_resamples, seed + zlib.crc32(name.encode()) % 100_000)
+        if samples is None:
+            left_out[name] = "its units were not kept, or differ"
+            continue
+        drawn[name] = samples
+        tasks.append(_difference(name, one.category, one.score, two.score, samples))
+    if not tasks:
+        why = "; ".join(f"{n}: {r}" for n, r in left_out.items()) or "neither has a result"
+        raise EvalDataError(f"nothing to compare between {first.title!r} and {second.title!r} ({why})")
+    order = list(Category)
+    tasks.sort(key=lambda d: (order.index(d.category) if d.category else 9, d.name.lower()))
+    return Comparison(first.title, second.title, _holm(tasks), _averages(tasks, drawn), left_out)
+
+
+def _problem(name: str, first: Run, second: Run) -> str | None:
+    for run in (first, second):
+        if name not in run.results:
+            return f"{run.title} {'failed on it' if name in run.failures else 'does not have it'}"
+    one, two = first.results[name], second.results[name]
+    if one.facts["data"] != two.facts["data"]:
+        return f"other data: {one.facts['data']['revision'][:12]} and {two.facts['data']['revision'][:12]}"
+    if one.metric != two.metric or _measured(one) != _measured(two):
+        return "it was measured in another way"
+    return None
+
+
+def _measured(result: Result) -> object:
+    return result.facts.get("settings")
+
+
+def _paired(one: Result, two: Result, num_resamples: int, seed: int) -> np.ndarray | None:
+    """Return resampled differences, or None where the two do not have the same units."""
+    units = one.units(), two.units()
+    if units[0] is None or units[1] is None:
+        return None
+    if [g.num_units for g in units[0].groups] != [g.num_units for g in units[1].groups]:
+        return None
+    return units[1].resample(num_resamples, seed) - units[0].resample(num_resamples, seed)
+
+
+def _difference(name: str, category: Category | None, one: float, two: float, samples: np.ndarray) -> Difference:
+    value = two - one
+    finite = samples[np.isfinite(samples)]
+    low, high = interval(value, finite)
+    beyond = int(np.sum(np.abs(finite - finite.mean()) >= abs(value) - 1e-12))
+    p_value = (1 + beyond) / (1 + len(finite))
+    return Difference(name, category, 100 * one, 100 * two, 100 * value, 100 * low, 100 * high, p_value)
+
+
+def _holm(tasks: Sequence[Difference]) -> list[Difference]:
+    """Mark what stays significant: the i-th smallest of m p-values must be under LEVEL / (m - i), up to the first not."""
+    marked: dict[str, bool] = {}
+    holds = True
+    for place, task in enumerate(sorted(tasks, key=lambda d: d.p_value)):
+        holds = holds and task.p_value <= LEVEL / (len(tasks) - place)
+        marked[task.name] = holds
+    return [Difference(**{**task.__dict__, "is_significant": marked[task.name]}) for task in tasks]
+
+
+def _averages(tasks: Sequence[Difference], drawn: dict[str, np.ndarray]) -> list[Difference]:
+    """Return the averages of the categories, and over the categories; each is one comparison, not corrected."""
+    rows, samples = [], []
+    for category in Category:
+        own = [t for t in tasks if t.category is category]
+        if own:
+            mean = np.mean([drawn[t.name] for t in own], axis=0)
+            samples.append(mean)
+            one, two = (float(np.mean([getattr(t, side) for t in own])) / 100 for side in ("first", "second"))
+            rows.append(_marked(_difference(f"{category} ({len(own)})", None, one, two, mean)))
+    if len(rows) > 1:
+        one, two = (float(np.mean([getattr(r, side) for r in rows])) / 100 for side in ("first", "second"))
+        average = _difference("average of categories", None, one, two, np.mean(samples, axis=0))
+        rows.append(_marked(average))
+    return rows
+
+
+def _marked(row: Difference) -> Difference:
+    return Difference(**{**row.__dict__, "is_significant": row.p_value <= LEVEL})
+
+
+def as_text(found: Comparison) -> str:
+    """Return the comparison for a terminal; "*" marks what is significant."""
+    lines = [["task", "first", "second", "difference", "95 % interval", "p", ""]]
+    for row in [*found.tasks, *found.averages]:
+        lines.append([
+            row.name, f"{row.first:.2f}", f"{row.second:.2f}", f"{row.difference:+.2f}",
+            f"[{row.low:+.2f}, {row.high:+.2f}]", f"{row.p_value:.4f}", "*" if row.is_significant else "",
+        ])  # fmt: skip
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    texts = ["  ".join(w.ljust(n) for w, n in zip(line, widths, strict=True)).rstrip() for line in lines]
+    texts.insert(1, "-" * len(max(texts, key=len)))
+    texts.insert(2 + len(found.tasks), "")
+    notes = [f"not compared: {name} ({why})" for name, why in found.left_out.items()]
+    better = sum(t.is_significant and t.difference > 0 for t in found.tasks)
+    worse = sum(t.is_significant and t.difference < 0 for t in found.tasks)
+    head = [f"first:  {found.first}", f"second: {found.second}", ""]
+    tail = ["", f"second significantly better on {better}, worse on {worse} of {len(found.tasks)} tasks "
+            f"(paired bootstrap, Holm, {LEVEL:.2f}; averages not corrected)"]  # fmt: skip
+    return "\n".join([*head, *texts, *tail, *notes])

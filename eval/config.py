@@ -1,0 +1,41 @@
+"""What one run of eval is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_OUTPUT = Path("runs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """One run. ``models``: specifications (eval/systems.py); ``instructions``: a variant, or a JSON file."""
+
+    suites: tuple[str, ...]
+    data: str = "auto"
+    models: tuple[str, ...] = ("default",)
+    instructions: str = "default"
+    output: Path = DEFAULT_OUTPUT
+    overwrite: bool = False
+    use_cache: bool = True
+    device: str | None = None
+    allow_pickle: bool = False
+    reranker: str | None = None
+    seed: int = 42
+    num_resamples: int = 1000
+    num_demonstrations: int = 8
+    prompt_tokens: int = 1000
+    llm: str | None = None  # folder of a causal language model
+    llm_endpoint: str | None = None
+    llm_model: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without opening anything."""
+        if bool(self.llm_endpoint) != bool(self.llm_model):
+            missing = "--llm-model NAME" if self.llm_endpoint else "--llm-endpoint URL"
+            raise ValueError(f"--llm-endpoint and --llm-model go together; {missing} is missing")
+        if self.llm and self.llm_endpoint:
+            raise ValueError("give --llm FOLDER or --llm-endpoint URL, not both")
+        if len(set(self.models)) < len(self.models):
+            raise ValueError(f"--models names one twice: {', '.join(self.models)}")

@@ -1,0 +1,2 @@
+"""placeholder while building"""
+def write_reports(runs, stem): return []

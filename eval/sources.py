@@ -1,0 +1,238 @@
+"""Where evaluation data comes from: the hub, a folder, or the small sets that come with the project.
+
+``auto`` takes the hub when it can be reached (asked once, at most RESPONSE_SECONDS), else the folder that the
+environment names, else the bundled sets. The bundled sets check the machinery; their scores say nothing of a model.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from eval.instructions import SPECIALISED_DOMAINS, derived_variants, from_meta
+from eval.local_data import num_bytes, read_meta, revision_of
+from eval.tasks.base import Category, EvalDataError, EvalTask, Sides, TaskInfo
+
+DATA_VARIABLE = "INSTRUCTOR_SEARCH_EVAL_DATA"
+RESPONSE_SECONDS = 2.0
+BUNDLED = Path(__file__).parent / "bundled"
+FOLDERS = {
+    "retrieval": Category.RETRIEVAL, "reranking": Category.RERANKING, "clustering": Category.CLUSTERING,
+    "pairclassification": Category.PAIR_CLASSIFICATION, "classification": Category.CLASSIFICATION,
+    "sts": Category.STS, "summarization": Category.SUMMARIZATION, "icl": Category.PROMPT_RETRIEVAL,
+    "textgen": Category.BILLBOARD, **{str(c): c for c in Category},
+}  # fmt: skip
+_METRICS = {
+    Category.RETRIEVAL: "ndcg_at_10", Category.RERANKING: "map_at_1000", Category.CLUSTERING: "v_measure",
+    Category.PAIR_CLASSIFICATION: "cosine_ap", Category.CLASSIFICATION: "accuracy", Category.STS: "cosine_spearman",
+    Category.SUMMARIZATION: "cosine_spearman",
+}  # fmt: skip
+# Local sets that are the test data of an MTEB task of another name.
+MTEB_NAMES = {
+    "AmazonCounterfactual-en": "AmazonCounterfactualClassification",
+    "Banking77": "Banking77Classification",
+    "TwentyNewsgroups": "TwentyNewsgroupsClustering",
+    **{name: name for name in ("STS12", "STS13", "STS14", "STS15", "SciFact", "SummEval")},
+}
+_SPECIALISED_MTEB = {"Academic", "Medical", "Legal", "Financial", "Programming", "Chemistry", "Engineering"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place that has tasks. ``reason``: why it was chosen, for the person who runs the evaluation."""
+
+    name: str  # "hub", "local" or "bundled"
+    reason: str
+    folder: Path | None = None
+
+    @cached_property
+    def tasks(self) -> list[EvalTask]:
+        """All tasks, in the order of the categories and then of their names; no data is read yet."""
+        found = _hub_tasks() if self.folder is None else _folder_tasks(self.folder, self.name)
+        order = list(Category)
+        return sorted(found, key=lambda task: (order.index(task.info.category), task.info.name.lower()))
+
+
+def choose_source(data: str) -> Source:
+    """Return the source that ``--data`` names: "auto", "hub", "bundled" or a folder.
+
+    Raises:
+        EvalDataError: the folder is missing or holds no evaluation set.
+    """
+    if data == "bundled":
+        return _bundled("asked for")
+    if data == "hub":
+        return Source("hub", "asked for")
+    if data != "auto":
+        return _folder(Path(data).expanduser(), "asked for")
+    problem = hub_problem()
+    if problem is None:
+        return Source("hub", f"{_endpoint()} answers")
+    named = os.environ.get(DATA_VARIABLE)
+    if named:
+        return _folder(Path(named).expanduser(), f"{DATA_VARIABLE} names it, and {problem}")
+    return _bundled(f"{problem}, and neither --data DIR nor {DATA_VARIABLE} names a folder")
+
+
+def _bundled(reason: str) -> Source:
+    return Source("bundled", reason, BUNDLED)
+
+
+def _folder(folder: Path, reason: str) -> Source:
+    if not folder.is_dir():
+        raise EvalDataError(f"no data folder {str(folder)!r}; expected a folder with {', '.join(list(FOLDERS)[:3])}, ...")
+    if not any(_set_folders(folder)):
+        inner = next((p.name for p in sorted(folder.iterdir()) if p.is_dir() and any(_set_folders(p))), None)
+        hint = f"; did you mean {str(folder / inner)!r}?" if inner else f"; expected one of {', '.join(list(FOLDERS)[:9])}"
+        raise EvalDataError(f"{str(folder)!r} has no folder of a task category with a set in it{hint}")
+    return Source("local", reason, folder)
+
+
+def hub_problem() -> str | None:
+    """Return why the hub cannot be used, or None; never takes longer than RESPONSE_SECONDS."""
+    for variable in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        if os.environ.get(variable, "").upper() in ("1", "TRUE", "YES", "ON"):
+            return f"the hub is switched off by {variable}"
+    answer: list[str | None] = ["did not answer"]
+
+    def ask() -> None:  # in a thread: a name server that hangs cannot be given a timeout
+        request = urllib.request.Request(f"{_endpoint()}/api/datasets/mteb/sts12-sts", method="HEAD")
+        try:
+            with urllib.request.urlopen(request, timeout=RESPONSE_SECONDS):
+                answer[0] = None
+        except urllib.error.HTTPError as error:
+            answer[0] = None if error.code < 500 else f"answers HTTP {error.code}"
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            answer[0] = f"cannot be reached ({getattr(error, 'reason', error)})"
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(RESPONSE_SECONDS)
+    return f"the hub ({_endpoint()}) {answer[0]}" if answer[0] else None
+
+
+def _endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def _set_folders(folder: Path) -> list[tuple[Category, Path]]:
+    return [
+        (category, path)
+        for name, category in FOLDERS.items()
+        for path in (sorted((folder / name).iterdir()) if (folder / name).is_dir() else ())
+        if path.is_dir() and not path.name.startswith(".")
+    ]
+
+
+def _folder_tasks(folder: Path, source: str) -> list[EvalTask]:
+    return [_local_task(category, path, source) for category, path in _set_folders(folder)]
+
+
+def _local_task(category: Category, folder: Path, source: str) -> EvalTask:
+    meta = read_meta(folder)
+    name = str(meta.get("name", folder.name))
+    instruction, variants = from_meta(name, category, meta, str(folder / "meta.json"))
+    domain = str(meta.get("domain", "general"))
+    metric = _METRICS.get(category, "")
+    read: Callable[[], Any]
+    if category is Category.BILLBOARD:
+        from eval.tasks import billboard
+
+        metric = billboard.DARR if "kendall-tau-like" in str(meta.get("metric", "")).lower() else billboard.PEARSON
+    elif category is Category.PROMPT_RETRIEVAL:
+        from eval.tasks import prompt_retrieval
+
+        metric = prompt_retrieval.RETRIEVAL_MEASURES[prompt_retrieval.kind_of_output(meta)]
+    info = TaskInfo(
+        name=name,
+        category=category,
+        metric=metric,
+        instruction=instruction,
+        variants=variants,
+        domain=domain,
+        is_specialised=bool(meta.get("specialised", domain in SPECIALISED_DOMAINS)),
+        revision=revision_of(folder),
+        source=source,
+        num_bytes=num_bytes(folder),
+        published_name=MTEB_NAMES.get(name) if source == "local" else None,
+    )
+    if category is Category.BILLBOARD:
+        return billboard.BillboardTask(info, lambda: billboard.read_folder(folder))
+    if category is Category.PROMPT_RETRIEVAL:
+        task = str(meta.get("task_description", ""))
+        kind = prompt_retrieval.kind_of_output(meta)
+        return prompt_retrieval.PromptRetrievalTask(info, lambda: prompt_retrieval.read_folder(folder, task), kind)
+    from eval.tasks.local_mteb import local_task
+    from eval.tasks.mteb_tasks import MtebTask
+
+    return MtebTask(info, local_task(info, folder), notes=lambda task: task.notes)
+
+
+def _hub_tasks() -> list[EvalTask]:
+    """Return the paper's 56 MTEB tasks, eleven prompt-retrieval sets and three Billboard sets."""
+    import mteb
+
+    from eval.tasks.billboard import PEARSON, BillboardTask
+    from eval.tasks.mteb_tasks import MtebTask
+    from eval.tasks.official_files import COMMIT
+    from eval.tasks.paper_sets import BILLBOARD_SETS, PROMPT_SETS, read_billboard
+    from eval.tasks.prompt_retrieval import RETRIEVAL_MEASURES, PromptRetrievalTask
+
+    tasks: list[EvalTask] = [
+        MtebTask(_hub_info(task), lambda seed, task=task: _fresh(task, seed))
+        for task in mteb.get_benchmark("MTEB(eng, v1)").tasks
+    ]
+    for name, paper_set in PROMPT_SETS.items():
+        info = _own_info(name, Category.PROMPT_RETRIEVAL, RETRIEVAL_MEASURES[paper_set.output], paper_set.instruction,
+                         paper_set.domain, paper_set.revision)  # fmt: skip
+        tasks.append(PromptRetrievalTask(info, paper_set.read, paper_set.output))
+    for name, (stem, instruction, domain) in BILLBOARD_SETS.items():
+        info = _own_info(name, Category.BILLBOARD, PEARSON, instruction, domain, COMMIT)
+        tasks.append(BillboardTask(info, lambda stem=stem: read_billboard(stem)))  # type: ignore[misc]
+    return tasks
+
+
+def _fresh(task: Any, seed: int) -> Any:
+    """Return the task with a seed; it is loaded and unloaded by who evaluates it."""
+    task.seed = seed
+    return task
+
+
+def _own_info(name: str, category: Category, metric: str, instruction: str, domain: str, revision: str) -> TaskInfo:
+    both = Sides(instruction, instruction)
+    return TaskInfo(
+        name=name, category=category, metric=metric, instruction=both, variants=derived_variants(name, both),
+        domain=domain, is_specialised=domain in SPECIALISED_DOMAINS or domain == "civil comments", revision=revision,
+        source="hub", num_bytes=0,
+    )  # fmt: skip
+
+
+def _hub_info(task: Any) -> TaskInfo:
+    from instructor_search.integrations.mteb_instructions import MTEB_INSTRUCTIONS, sides
+
+    meta = task.metadata
+    categories = {"Retrieval": Category.RETRIEVAL, "Reranking": Category.RERANKING, "Clustering": Category.CLUSTERING,
+                  "PairClassification": Category.PAIR_CLASSIFICATION, "Classification": Category.CLASSIFICATION,
+                  "STS": Category.STS, "Summarization": Category.SUMMARIZATION}  # fmt: skip
+    if meta.name in MTEB_INSTRUCTIONS:
+        instruction = Sides(*sides(meta.name))
+    else:  # CQADupstack: the mean of twelve, each under its own
+        instruction = Sides(
+            "Represent the forum question for retrieving duplicate questions: ",
+            "Represent the forum question for retrieval: ",
+        )
+    domains = [d for d in meta.domains or [] if d != "Written"]
+    characters = sum((split or {}).get("number_of_characters") or 0 for split in (meta.descriptive_stats or {}).values())
+    return TaskInfo(
+        name=meta.name, category=categories[meta.type], metric=meta.main_score, instruction=instruction,
+        variants=derived_variants(meta.name, instruction), domain=", ".join(domains).lower() or "general",
+        is_specialised=bool(_SPECIALISED_MTEB & set(domains)) or meta.name == "Banking77Classification",
+        revision=str(meta.dataset.get("revision", "")), source="hub", num_bytes=int(characters), published_name=meta.name,
+    )  # fmt: skip

@@ -1,0 +1,197 @@
+"""The seven MTEB categories, run by mteb 2.x's own task classes on hub data or on local folders.
+
+After mteb has scored a task, its saved predictions are taken apart into units (a query, a pair, a text), from which the
+same score is computed again: that check, and the interval, come from them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mteb
+import numpy as np
+import pytrec_eval
+from mteb.abstasks import AbsTaskClassification, AbsTaskPairClassification, AbsTaskRetrieval, AbsTaskSTS
+from mteb.abstasks.aggregated_task import AbsTaskAggregate
+from mteb.abstasks.clustering_legacy import AbsTaskClusteringLegacy
+from mteb.abstasks.text.summarization import AbsTaskSummarization
+from scipy.stats import spearmanr
+
+from eval.tasks.base import Context, EvalTask, Outcome, Sides, TaskInfo
+from eval.units import Group, Units, means
+
+if TYPE_CHECKING:
+    from mteb.abstasks.abstask import AbsTask
+
+    from eval.systems import System
+
+_ENCODE_KWARGS = {"batch_size": 256, "show_progress_bar": False}  # of mteb's dataloaders; our encoder batches itself
+_TOLERANCE = 2e-5  # mteb rounds retrieval scores to five digits
+
+
+class MtebTask(EvalTask):
+    """One of mteb's tasks."""
+
+    def __init__(self, info: TaskInfo, make: Callable[[int], AbsTask], notes: Callable[[AbsTask], list[str]] | None = None):
+        """``make`` builds the task for a seed; ``notes`` says after loading what a reader must know."""
+        self.info = info
+        self._make = make
+        self._notes = notes
+
+    def evaluate(self, system: System, sides: Sides, context: Context) -> Outcome:
+        """Run mteb's protocol; the result is mteb's own score."""
+        task = self._make(context.seed)
+        if isinstance(task, AbsTaskAggregate):
+            return self._evaluate_aggregate(task, system, context)
+        with quiet_mteb():
+            task.load_data()
+            model = system.as_mteb(self.info, sides, context)
+            outcome = _run(task, model, context.folder)
+        if self._notes:
+            outcome.notes += self._notes(task)
+        task.unload_data()
+        return outcome
+
+    def _evaluate_aggregate(self, task: AbsTaskAggregate, system: System, context: Context) -> Outcome:
+        """Run the parts of a task that is a mean of others (CQADupstack), each under its own instruction."""
+        outcomes = []
+        for part in task.metadata.tasks:
+            with quiet_mteb():
+                part.load_data()
+                sides = system.sides_of_part(self.info, part.metadata.name)
+                outcomes.append(_run(part, system.as_mteb(self.info, sides, context), context.folder))
+            part.unload_data()
+        scores = {"main_score": float(np.mean([o.scores["main_score"] for o in outcomes]))}
+        scores |= {p.metadata.name: o.scores["main_score"] for p, o in zip(task.metadata.tasks, outcomes, strict=True)}
+        groups = tuple(g for o in outcomes for g in (o.units.groups if o.units else ()))
+        whole = all(o.units for o in outcomes)
+        return Outcome(scores, Units(groups) if whole else None, [n for o in outcomes for n in o.notes])
+
+
+def _run(task: AbsTask, model: Any, folder: Path) -> Outcome:
+    predictions_folder = Path(tempfile.mkdtemp(prefix="predictions-", dir=folder))
+    try:
+        result = mteb.evaluate(
+            model, task, cache=None, co2_tracker=False, prediction_folder=predictions_folder, show_progress_bar=False,
+            encode_kwargs=dict(_ENCODE_KWARGS),
+        ).task_results[0]  # fmt: skip
+        predictions = json.loads((predictions_folder / task.prediction_file_name).read_text(encoding="utf-8"))
+    finally:
+        shutil.rmtree(predictions_folder, ignore_errors=True)
+    (split,), (subset,) = task.eval_splits, task.hf_subsets
+    scores = dict(result.scores[split][0])
+    units = Units(tuple(_groups(task, predictions[subset][split], scores, split, subset)))
+    outcome = Outcome(scores, units, [], split, subset)
+    if not abs(units.score() - scores["main_score"]) < _TOLERANCE:
+        outcome.units = None
+        outcome.notes.append(f"no interval: the units give {units.score():.5f}, mteb {scores['main_score']:.5f}")
+    return outcome
+
+
+def _groups(task: AbsTask, predictions: Any, scores: dict[str, Any], split: str, subset: str) -> Iterator[Group]:
+    """Yield the units of a task from the predictions that mteb saved."""
+    data = task.dataset if task.dataset is None or subset not in task.dataset else task.dataset[subset]
+    rows = data[split]
+    if isinstance(task, AbsTaskRetrieval):
+        yield means(_per_query(task, predictions, rows["relevant_docs"]))
+    elif isinstance(task, AbsTaskClassification):
+        gold = np.asarray(rows[task.label_column_name])
+        yield means(np.mean([np.asarray(p) == gold for p in predictions], axis=0))
+    elif isinstance(task, AbsTaskClusteringLegacy):
+        yield from _cluster_sets(list(rows[task.label_column_name]), predictions)
+    elif isinstance(task, AbsTaskPairClassification):
+        yield _pairs(task, predictions, rows, scores)
+    elif isinstance(task, AbsTaskSTS):
+        first = np.asarray(predictions["cosine_scores"], dtype=np.float64)
+        yield Group("spearman", {"first": first, "second": np.asarray(rows["score"], dtype=np.float64)})
+    elif isinstance(task, AbsTaskSummarization):
+        yield means(_per_text(task, predictions))
+
+
+def _per_query(task: AbsTaskRetrieval, results: dict[str, dict[str, float]], qrels: dict[str, dict[str, int]]) -> list[float]:
+    """Return the main score's measure of each query."""
+    metric = task.metadata.main_score
+    if task.ignore_identical_ids:
+        results = {q: {d: s for d, s in found.items() if d != q} for q, found in results.items()}
+    if metric.startswith("max_over_subqueries_"):
+        metric = metric.removeprefix("max_over_subqueries_")
+        results, qrels = _best_of_subqueries(results, qrels)
+    name, cutoff = metric.rsplit("_at_", 1)
+    measure = {"ndcg": "ndcg_cut", "map": "map_cut", "recall": "recall", "mrr": "recip_rank"}[name]
+    evaluator = pytrec_eval.RelevanceEvaluator(qrels, {f"{measure}.{cutoff}"})
+    found = evaluator.evaluate(results)
+    return [found[query][f"{measure}_{cutoff}"] for query in sorted(found)]
+
+
+def _best_of_subqueries(results: dict[str, dict[str, float]], qrels: dict[str, dict[str, int]]) -> tuple[Any, Any]:
+    """Merge queries "x_0", "x_1", ... into "x", a document keeping its best score (MindSmallReranking)."""
+    merged: dict[str, dict[str, float]] = {}
+    gold: dict[str, dict[str, int]] = {}
+    for query in qrels:
+        base = "_".join(query.split("_")[:-1])
+        best = merged.setdefault(base, {})
+        for document, score in results[query].items():
+            best[document] = max(score, best.get(document, score))
+        gold[base] = qrels[query]
+    return merged, gold
+
+
+def _cluster_sets(sets: list[list[Any]], predictions: list[list[int]]) -> Iterator[Group]:
+    remaining = iter(predictions)
+    for labels in sets:
+        codes = np.unique(np.asarray(labels), return_inverse=True)[1]
+        one = len(set(codes)) < 2  # mteb gives such a set 1.0 without clustering it
+        clusters = np.zeros_like(codes) if one else np.asarray(next(remaining))
+        yield Group("v_measure", {"labels": codes, "clusters": clusters})
+
+
+def _pairs(task: AbsTaskPairClassification, predictions: Any, rows: Any, scores: dict[str, Any]) -> Group:
+    labels = rows[task.label_column_name]
+    if len(labels) == 1 and isinstance(labels[0], list):  # the old format: all pairs in one row
+        labels = labels[0]
+    keys = {"cosine": "cosine_scores", "similarity": "similarity_scores", "dot": "dot_scores",
+            "manhattan": "manhattan_distances", "euclidean": "euclidean_distances"}  # fmt: skip
+    used = min(keys, key=lambda name: abs(scores[f"{name}_ap"] - scores["main_score"]))
+    sign = -1.0 if keys[used].endswith("distances") else 1.0
+    values = sign * np.asarray(predictions[keys[used]], dtype=np.float64)
+    return Group("average_precision", {"scores": values, "labels": np.asarray(labels, dtype=np.float64)})
+
+
+def _per_text(task: AbsTaskSummarization, predictions: Any) -> list[float]:
+    """Return Spearman's rho of each text; its mean with the p-value where mteb's first version of the task does that."""
+    values = []
+    for human, machine in zip(predictions["human_scores"], predictions["cosine_scores"], strict=True):
+        found = spearmanr(human, machine)
+        deprecated = task.evaluator.__name__.startswith("Deprecated")
+        values.append(float(np.mean([found.statistic, found.pvalue])) if deprecated else float(found.statistic))
+    return values
+
+
+@contextmanager
+def quiet_mteb() -> Iterator[None]:
+    """Keep the progress bars and warnings of mteb and datasets off the terminal; ours are enough."""
+    import logging
+
+    import datasets
+
+    shown = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    levels = {name: logging.getLogger(name).level for name in ("mteb", "datasets", "sentence_transformers")}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        if not shown:
+            datasets.enable_progress_bars()

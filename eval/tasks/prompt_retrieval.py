@@ -1,0 +1,214 @@
+"""Prompt retrieval: examples fetched under an instruction, and what they are good for.
+
+Without a language model the retrieved examples are judged by themselves, and the measures say so in their names:
+label agreement (share of the k nearest with the right label), ROUGE-L of retrieved and gold outputs, similarity of
+retrieved and gold programs. With one, a prompt is built (nearest last, within a token budget), the model answers, and
+the task's own metric is the score; ROUGE-L, which the paper reports for all tasks (section 2.3), stands beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from eval.local_data import TEXT, find, read_rows
+from eval.tasks.base import Context, EvalDataError, EvalTask, Outcome, Sides, TaskInfo
+from eval.units import Units, means
+from instructor_search.in_context.prompt import PromptTemplate, build_prompt
+from instructor_search.in_context.selection import nearest
+from instructor_search.records import Demonstration
+
+if TYPE_CHECKING:
+    from eval.systems import System
+    from instructor_search.in_context.llm import LanguageModel
+
+
+class Output(StrEnum):
+    """What the examples' outputs are."""
+
+    LABEL = "label"
+    TEXT = "text"
+    PROGRAM = "program"
+
+
+RETRIEVAL_MEASURES = {
+    Output.LABEL: "label_agreement",
+    Output.TEXT: "retrieved_rouge_l",
+    Output.PROGRAM: "program_similarity",
+}
+_ANSWER_TOKENS = {Output.LABEL: 16, Output.TEXT: 64, Output.PROGRAM: 200}
+
+
+class Examples(NamedTuple):
+    """A pool and the inputs asked about. ``task``: what to do, in a sentence."""
+
+    pool: list[Demonstration]
+    test: list[Demonstration]
+    task: str = ""
+
+
+class PromptRetrievalTask(EvalTask):
+    """A pool of (input, output) examples and test inputs with gold outputs."""
+
+    def __init__(self, info: TaskInfo, read: Callable[[], Examples], output: Output) -> None:
+        """``read`` gives the examples; ``output`` says what the outputs are and so how they are compared."""
+        self.info = info
+        self._read = read
+        self.output = output
+
+    def evaluate(self, system: System, sides: Sides, context: Context) -> Outcome:
+        """Return the retrieval-only measure, or the language model's score where there is one."""
+        examples = self._read()
+        if len(examples.pool) < 2:
+            raise EvalDataError(f"{self.info.name}: a pool of {len(examples.pool)} examples; expected at least 2")
+        pool = system.embed([e.input for e in examples.pool], sides.document, context)
+        asked = system.embed([e.input for e in examples.test], sides.query, context)
+        copies = _copies(examples)
+        k = min(context.num_demonstrations, len(examples.pool) - max(map(len, copies)))
+        positions, similarities = nearest(asked, pool, k, forbidden=copies)
+        retrieved = [
+            [examples.pool[p]._replace(score=float(s)) for p, s in zip(places, values, strict=True)]
+            for places, values in zip(positions, similarities, strict=True)
+        ]
+        scores, values = self._judge_retrieved(examples, retrieved)
+        if context.llm is not None:
+            llm_scores, values = self._judge_answers(examples, retrieved, context)
+            scores |= llm_scores
+        scores |= {"main_score": float(np.mean(values)), "k": k}
+        left_out = sum(map(bool, copies))
+        notes = [f"{left_out} test inputs stand in the pool too; their copies are not retrieved"] if left_out else []
+        return Outcome(scores, Units((means(values),)), notes)
+
+    def _judge_retrieved(
+        self, examples: Examples, retrieved: list[list[Demonstration]]
+    ) -> tuple[dict[str, Any], list[float]]:
+        compare = {Output.LABEL: _same, Output.TEXT: rouge_l, Output.PROGRAM: program_similarity}[self.output]
+        values = [
+            [compare(found.output, asked.output) for found in group]
+            for asked, group in zip(examples.test, retrieved, strict=True)
+        ]
+        per_input = [float(np.mean(v)) for v in values]
+        name = RETRIEVAL_MEASURES[self.output]
+        scores: dict[str, Any] = {name: float(np.mean(per_input)), f"{name}_nearest": float(np.mean([v[0] for v in values]))}
+        if self.output is Output.LABEL:
+            votes = [_vote([d.output for d in group]) for group in retrieved]
+            scores["knn_accuracy"] = float(np.mean([v == e.output for v, e in zip(votes, examples.test, strict=True)]))
+        elif self.output is Output.PROGRAM:
+            scores["retrieved_rouge_l"] = float(np.mean([
+                np.mean([rouge_l(d.output, e.output) for d in group])
+                for e, group in zip(examples.test, retrieved, strict=True)
+            ]))  # fmt: skip
+        return scores, per_input
+
+    def _judge_answers(
+        self, examples: Examples, retrieved: list[list[Demonstration]], context: Context
+    ) -> tuple[dict[str, Any], list[float]]:
+        llm = context.llm
+        assert llm is not None  # the caller looked
+        template = PromptTemplate(task=examples.task)
+        labels = sorted({e.output for e in examples.pool}) if self.output is Output.LABEL else []
+        answers, used = [], []
+        for asked, group in zip(examples.test, retrieved, strict=True):
+            prompt = build_prompt(
+                group, asked.input, budget=context.prompt_tokens, template=template, count_tokens=llm.count_tokens
+            )
+            used.append(len(prompt.demonstrations))
+            answers.append(_answer(llm, prompt.text, labels, _ANSWER_TOKENS[self.output]))
+        rouge = [rouge_l(a, e.output) for a, e in zip(answers, examples.test, strict=True)]
+        exact = [_same(_normal(a), _normal(e.output)) for a, e in zip(answers, examples.test, strict=True)]
+        values = rouge if self.output is Output.TEXT else exact
+        name = {Output.LABEL: "llm_accuracy", Output.TEXT: "llm_rouge_l", Output.PROGRAM: "llm_exact_match"}[self.output]
+        return {
+            name: float(np.mean(values)),
+            "llm_rouge_l": float(np.mean(rouge)),
+            "demonstrations_per_prompt": float(np.mean(used)),
+        }, values
+
+
+def _copies(examples: Examples) -> list[set[int]]:
+    """Return for each test input the positions of pool examples with the same input: they would give it away."""
+    places: dict[str, set[int]] = {}
+    for place, example in enumerate(examples.pool):
+        places.setdefault(_normal(example.input), set()).add(place)
+    return [places.get(_normal(e.input), set()) for e in examples.test]
+
+
+def _answer(llm: LanguageModel, prompt: str, labels: Sequence[str], max_tokens: int) -> str:
+    """Return the model's answer; of labels the likeliest, or the one that the generated text begins with or names."""
+    if labels and (place := llm.choose(prompt, labels)) is not None:
+        return labels[place]
+    text = llm.generate(prompt, max_tokens=max_tokens, stop=("\n\n", "\nInput:")).strip()
+    if not labels:
+        return text
+    said = _normal(text)
+    longest_first = sorted(labels, key=lambda label: (-len(label), label))
+    starts = [label for label in longest_first if said.startswith(_normal(label))]
+    named = [label for label in longest_first if re.search(rf"\b{re.escape(_normal(label))}\b", said)]
+    return (starts or named or [text])[0]
+
+
+def _same(first: str, second: str) -> float:
+    return float(first == second)
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.lower().split()).rstrip(" .;")
+
+
+def _vote(labels: Sequence[str]) -> str:
+    """Return the commonest label; of equally common ones the nearest."""
+    counts = Counter(labels)
+    return max(labels, key=lambda label: (counts[label], -labels.index(label)))
+
+
+def rouge_l(prediction: str, target: str) -> float:
+    """Return ROUGE-L F1 of stemmed words (Lin, 2004), 0 to 1, by the rouge-score package."""
+    return float(_scorer().score(target, prediction)["rougeL"].fmeasure)
+
+
+def _scorer() -> Any:
+    if not _SCORERS:
+        from rouge_score.rouge_scorer import RougeScorer
+
+        _SCORERS.append(RougeScorer(["rougeL"], use_stemmer=True))
+    return _SCORERS[0]
+
+
+_SCORERS: list[Any] = []
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+def program_similarity(first: str, second: str) -> float:
+    """Return 1 - Levenshtein distance of two programs' tokens / the longer one's length."""
+    from rapidfuzz.distance import Levenshtein
+
+    return float(Levenshtein.normalized_similarity(_TOKEN.findall(first), _TOKEN.findall(second)))
+
+
+def read_folder(folder: Path, task: str) -> Examples:
+    """Return the examples of a folder with train.jsonl and test.jsonl.
+
+    Raises:
+        EvalDataError: a file is missing or a row is malformed.
+    """
+    pool, test = (
+        [Demonstration(row["input"], row["output"]) for row in read_rows(find(folder, name), {"input": TEXT, "output": TEXT})]
+        for name in ("train.jsonl", "test.jsonl")
+    )
+    return Examples(pool, test, task)
+
+
+def kind_of_output(meta: dict[str, Any]) -> Output:
+    """Return what the outputs of a set are, by its meta.json: "output_kind", or the metric that it names."""
+    if meta.get("output_kind") in list(Output):
+        return Output(meta["output_kind"])
+    metric = str(meta.get("metric", "")).lower()
+    if "exact match" in metric:
+        return Output.PROGRAM
+    return Output.LABEL if "accuracy" in metric else Output.TEXT

@@ -1,0 +1,37 @@
+"""Which examples go into a prompt."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_BLOCK = 512  # queries compared with the pool at a time
+
+
+def nearest(
+    queries: np.ndarray, pool: np.ndarray, k: int, *, forbidden: list[set[int]] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions in the pool and cosine similarities of each query's nearest examples, both (n, k), best first.
+
+    Ties go to the earlier example. ``forbidden``: for each query the positions it must not get (itself, its copies).
+
+    Raises:
+        ValueError: the pool has fewer than ``k`` examples that are allowed.
+    """
+    allowed = len(pool) - max((len(f) for f in forbidden), default=0) if forbidden else len(pool)
+    if not 1 <= k <= allowed:
+        raise ValueError(f"k is {k} and the pool has {allowed} examples to choose from; expected 1 to {allowed}")
+    unit_pool = _unit(pool)
+    positions = np.empty((len(queries), k), dtype=np.int64)
+    scores = np.empty((len(queries), k), dtype=np.float32)
+    for start in range(0, len(queries), _BLOCK):
+        similarity = _unit(queries[start : start + _BLOCK]) @ unit_pool.T
+        for row, values in enumerate(similarity):
+            for place in forbidden[start + row] if forbidden else ():
+                values[place] = -np.inf
+            best = np.argsort(-values, kind="stable")[:k]
+            positions[start + row], scores[start + row] = best, values[best]
+    return positions, scores
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
