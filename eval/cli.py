@@ -309,7 +309,8 @@ def _bars(quiet: bool) -> Progress:
         def task(self, name: str) -> None:
             self.number += 1
             form = "{desc}: {n_fmt} texts [{elapsed}{postfix}]"
-            self.bar = tqdm(desc=f"[{self.number}/{self.num_tasks}] {name}", file=sys.stderr, bar_format=form, leave=False)
+            self.bar = tqdm(desc=f"[{self.number}/{self.num_tasks}] {name}", file=sys.stderr, bar_format=form, leave=False,
+                            disable=None)  # no bar where stderr is no terminal
 
         def texts(self, count: int) -> None:
             if self.bar is not None:

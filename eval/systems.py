@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +119,8 @@ def make_system(specification: str, source: str, options: SystemOptions) -> Syst
         return System("bm25", "none", search.meta(experiment), make_search=lambda _: Bm25(),
                       categories=_SEARCH_ONLY, own_sides=Sides("", ""), facts=facts)  # fmt: skip
     if name == "random":
-        return _encoder_system("random", "none", RandomEncoder(), experiment, options, own_sides=Sides("", ""))
+        no_cache = replace(options, cache_folder=None)  # drawing is faster than looking up
+        return _encoder_system("random", "none", RandomEncoder(), experiment, no_cache, own_sides=Sides("", ""))
     if name.startswith("st:"):
         baseline = SentenceTransformersEncoder(name.removeprefix("st:"), device=options.device)
         own = Sides("", "") if variant == "none" else baseline.prompts
@@ -150,7 +151,8 @@ def _encoder_system(
         "precision": encoder.precision,
         "max_tokens": encoder.max_tokens,
     }
-    meta = model_meta(encoder, experiment)
+    organisation = {"sentence-transformers": "sentence-transformers", "numpy": "baseline"}.get(encoder.runtime)
+    meta = model_meta(encoder, experiment, organisation or "instructor-search")
     kept = CachedEncoder(encoder, options.cache_folder) if options.cache_folder else encoder
     return System(label, variant, meta, kept, facts=facts, **fields)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -61,3 +64,33 @@ def corpus_store(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("corpus_store")
     assert main([str(ROOT / "corpus"), "--instruction", "--store", str(folder), "--quiet", "--json"]) == 0
     return folder
+
+
+@pytest.fixture
+def endpoint():
+    """A chat endpoint that answers with the output of the last demonstration of the prompt; it may fail first."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            server.requests.append((self.path, self.headers.get("Authorization"),
+                                    json.loads(self.rfile.read(int(self.headers["Content-Length"])))))  # fmt: skip
+            status = server.failures.pop(0) if server.failures else 200
+            prompt = server.requests[-1][2]["messages"][0]["content"]
+            said = prompt.split("Output: ")[-1].split("\n")[0]
+            body = {"choices": [{"message": {"content": said}}], "usage": {"prompt_tokens": 7, "completion_tokens": 2}}
+            answer = json.dumps(server.body if server.body is not None else body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.requests, server.failures, server.body = [], [], None
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server.url = f"http://127.0.0.1:{server.server_port}/v1"
+    yield server
+    server.shutdown()
+    server.server_close()

@@ -7,11 +7,12 @@ same score is computed again: that check, and the interval, come from them.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,19 @@ class MtebTask(EvalTask):
         task.unload_data()
         return outcome
 
+    def labelled_pairs(self, seed: int) -> list[tuple[str, str, int]]:
+        """Return (first text, second text, 1 or 0) of a pair-classification task."""
+        task = self._make(seed)
+        with quiet_mteb():
+            task.load_data()
+        (split,), (subset,) = task.eval_splits, task.hf_subsets
+        rows = _split_rows(task, split, subset)
+        columns = [list(rows[name]) for name in (task.input1_column_name, task.input2_column_name, task.label_column_name)]
+        if len(columns[0]) == 1 and isinstance(columns[0][0], list):  # the old format: all pairs in one row
+            columns = [column[0] for column in columns]
+        task.unload_data()
+        return list(zip(*columns, strict=True))
+
     def _evaluate_aggregate(self, task: AbsTaskAggregate, system: System, context: Context) -> Outcome:
         """Run the parts of a task that is a mean of others (CQADupstack), each under its own instruction."""
         outcomes = []
@@ -87,8 +101,10 @@ def _run(task: AbsTask, model: Any, folder: Path) -> Outcome:
         shutil.rmtree(predictions_folder, ignore_errors=True)
     (split,), (subset,) = task.eval_splits, task.hf_subsets
     scores = dict(result.scores[split][0])
-    units = Units(tuple(_groups(task, predictions[subset][split], scores, split, subset)))
-    outcome = Outcome(scores, units, [], split, subset)
+    found = predictions[subset][split]
+    units = Units(tuple(_groups(task, found, scores, split, subset)))
+    notes = [_first_version(found)] if isinstance(task, AbsTaskSummarization) and not _averages_p(task) else []
+    outcome = Outcome(scores, units, notes, split, subset)
     if not abs(units.score() - scores["main_score"]) < _TOLERANCE:
         outcome.units = None
         outcome.notes.append(f"no interval: the units give {units.score():.5f}, mteb {scores['main_score']:.5f}")
@@ -97,8 +113,7 @@ def _run(task: AbsTask, model: Any, folder: Path) -> Outcome:
 
 def _groups(task: AbsTask, predictions: Any, scores: dict[str, Any], split: str, subset: str) -> Iterator[Group]:
     """Yield the units of a task from the predictions that mteb saved."""
-    data = task.dataset if task.dataset is None or subset not in task.dataset else task.dataset[subset]
-    rows = data[split]
+    rows = _split_rows(task, split, subset)
     if isinstance(task, AbsTaskRetrieval):
         yield means(_per_query(task, predictions, rows["relevant_docs"]))
     elif isinstance(task, AbsTaskClassification):
@@ -112,7 +127,12 @@ def _groups(task: AbsTask, predictions: Any, scores: dict[str, Any], split: str,
         first = np.asarray(predictions["cosine_scores"], dtype=np.float64)
         yield Group("spearman", {"first": first, "second": np.asarray(rows["score"], dtype=np.float64)})
     elif isinstance(task, AbsTaskSummarization):
-        yield means(_per_text(task, predictions))
+        yield means(_per_text(predictions, with_p=_averages_p(task)))
+
+
+def _split_rows(task: AbsTask, split: str, subset: str) -> Any:
+    data: Any = task.dataset
+    return data[subset][split] if subset in data else data[split]
 
 
 def _per_query(task: AbsTaskRetrieval, results: dict[str, dict[str, float]], qrels: dict[str, dict[str, int]]) -> list[float]:
@@ -164,14 +184,21 @@ def _pairs(task: AbsTaskPairClassification, predictions: Any, rows: Any, scores:
     return Group("average_precision", {"scores": values, "labels": np.asarray(labels, dtype=np.float64)})
 
 
-def _per_text(task: AbsTaskSummarization, predictions: Any) -> list[float]:
-    """Return Spearman's rho of each text; its mean with the p-value where mteb's first version of the task does that."""
-    values = []
-    for human, machine in zip(predictions["human_scores"], predictions["cosine_scores"], strict=True):
-        found = spearmanr(human, machine)
-        deprecated = task.evaluator.__name__.startswith("Deprecated")
-        values.append(float(np.mean([found.statistic, found.pvalue])) if deprecated else float(found.statistic))
-    return values
+def _averages_p(task: AbsTaskSummarization) -> bool:
+    """Whether the task is mteb's first SummEval, which averages rho with its p-value."""
+    return bool(task.evaluator.__name__.startswith("Deprecated"))
+
+
+def _per_text(predictions: Any, *, with_p: bool) -> list[float]:
+    """Return Spearman's rho of each text, or its mean with its p-value."""
+    pairs = zip(predictions["human_scores"], predictions["cosine_scores"], strict=True)
+    found = [spearmanr(human, machine) for human, machine in pairs]
+    return [float(np.mean([f.statistic, f.pvalue])) if with_p else float(f.statistic) for f in found]
+
+
+def _first_version(predictions: Any) -> str:
+    value = 100 * float(np.mean(_per_text(predictions, with_p=True)))
+    return f"published SummEval scores average rho with its p-value, which would be {value:.2f} here"
 
 
 @contextmanager
@@ -181,17 +208,17 @@ def quiet_mteb() -> Iterator[None]:
 
     import datasets
 
-    shown = datasets.are_progress_bars_disabled()
+    hidden = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     levels = {name: logging.getLogger(name).level for name in ("mteb", "datasets", "sentence_transformers")}
     for name in levels:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
             warnings.simplefilter("ignore")
-            yield
+            yield  # a bar that was drawn before keeps its own stream
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-        if not shown:
+        if not hidden:
             datasets.enable_progress_bars()

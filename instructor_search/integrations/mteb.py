@@ -205,10 +205,15 @@ def _as_document(row: Mapping[str, Any]) -> tuple[Document, Chunk]:
     return document, Chunk(row["id"], text, 0, len(text), 0, (), None)
 
 
-def model_meta(encoder: Encoder, experiment: Mapping[str, Any] | None = None) -> ModelMeta:
-    """Return mteb's description of an encoder; ``experiment`` names what else makes its scores."""
+def model_meta(
+    encoder: Encoder, experiment: Mapping[str, Any] | None = None, organisation: str = "instructor-search"
+) -> ModelMeta:
+    """Return mteb's description of an encoder; ``experiment`` names what else makes its scores.
+
+    ``organisation`` stands before a name that has none (mteb wants ORGANISATION/NAME).
+    """
     checkpoint: Checkpoint | None = getattr(encoder, "checkpoint", None)
-    name = encoder.name if "/" in encoder.name else f"instructor-search/{encoder.name}"
+    name = encoder.name if "/" in encoder.name else f"{organisation}/{encoder.name}"
     known = INSTRUCTOR_METAS.get(name)
     if known is not None:
         return known.model_copy(

@@ -1,0 +1,59 @@
+"""Robustness: five paraphrases of each instruction (INSTRUCTOR paper, section 4.2): best, worst, gap, mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from eval.config import EvalConfig
+from eval.instructions import PARAPHRASES
+from eval.plots import gaps_plot
+from eval.results import Run
+from eval.runner import Progress
+from eval.studies.study import Grid, Study, percent, run_variants, shared_tasks, span
+from eval.tasks.base import EvalTask
+from eval.units import interval
+
+
+def run_robustness(
+    config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Progress | None = None
+) -> Study:
+    """Return best, worst, gap and mean over the paraphrases for each set and model.
+
+    The mean's interval covers both: which units were drawn and which paraphrases.
+    """
+    study = Study("robustness", f"Robustness: five paraphrases of each instruction ({source} data)")
+    found = run_variants(study, config, tasks, source, PARAPHRASES, progress)
+    for model, runs in found.items():
+        if len(runs) < len(PARAPHRASES):
+            continue  # interrupted
+        rows = {name: _row(name, runs, config) for name in shared_tasks(runs)}
+        study.values.setdefault("models", {})[model] = rows
+        columns = ("set", "best", "worst", "gap", "mean", "95 % interval")
+        lines = [
+            (name, percent(r["best"]), percent(r["worst"]), percent(r["gap"]), percent(r["mean"]), span(*r["interval_95"]))
+            for name, r in rows.items()
+        ]
+        if rows:
+            averages = {key: float(np.mean([r[key] for r in rows.values()])) for key in ("best", "worst", "gap", "mean")}
+            study.values.setdefault("averages", {})[model] = averages
+            lines.append((f"average of {len(rows)}", *(percent(averages[k]) for k in ("best", "worst", "gap", "mean")), ""))
+        study.grids.append(Grid(model, columns, lines))
+    if study.values:
+        study.svg = gaps_plot(study.values["models"])
+    return study
+
+
+def _row(name: str, runs: dict[str, Run], config: EvalConfig) -> dict[str, object]:
+    scores = {variant: runs[variant].results[name].score for variant in PARAPHRASES}
+    mean = float(np.mean(list(scores.values())))
+    units = [runs[variant].results[name].units() for variant in PARAPHRASES]
+    low = high = float("nan")
+    if all(units):
+        # the same draws of units for every paraphrase, then a draw of paraphrases
+        drawn = np.array([u.resample(config.num_resamples, config.seed) for u in units if u])  # (5, resamples)
+        chosen = np.random.default_rng(config.seed).integers(len(drawn), size=drawn.shape)
+        low, high = interval(mean, np.take_along_axis(drawn, chosen, axis=0).mean(axis=0))
+    best, worst = max(scores.values()), min(scores.values())
+    return {"scores": scores, "best": best, "worst": worst, "gap": best - worst, "mean": mean, "interval_95": [low, high]}

@@ -1,0 +1,47 @@
+"""Systems and a small data folder that the evaluation tests share."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from eval.sources import BUNDLED
+from eval.systems import SystemOptions, make_system
+from eval.tasks.base import Context
+
+
+@pytest.fixture(scope="session")
+def embeddings(tmp_path_factory) -> Path:
+    """Embeddings of the default model, made once for all tests."""
+    return tmp_path_factory.mktemp("embeddings")
+
+
+@pytest.fixture(scope="session")
+def default_system(embeddings):
+    return make_system("default", "bundled", SystemOptions(device="cpu", cache_folder=embeddings))
+
+
+@pytest.fixture
+def context(tmp_path) -> Context:
+    return Context(tmp_path)
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """A copy of three bundled sets, to be changed and spoiled."""
+    folder = tmp_path / "data"
+    for path in ("sts/EverydaySentences", "pairclassification/LibraryQuestions", "icl/FileCommands"):
+        shutil.copytree(BUNDLED / path, folder / path)
+    return folder
+
+
+def rows_of(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def write_rows(path: Path, rows: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -1,0 +1,126 @@
+"""Bad data: each a clear line that names file and line."""
+
+import json
+import re
+
+import pytest
+
+from eval.local_data import read_labelled, read_meta, read_reranking, read_retrieval, read_rows, revision_of
+from eval.sources import choose_source
+from eval.tasks.base import EvalDataError
+from tests.eval.conftest import write_rows
+
+
+def beir(folder, qrels="q1\td1\t1\n", corpus=None, queries=None):
+    write_rows(folder / "corpus.jsonl", corpus or [{"_id": "d1", "title": "", "text": "one"}, {"_id": "d2", "text": "two"}])
+    write_rows(folder / "queries.jsonl", queries or [{"_id": "q1", "text": "a"}, {"_id": "q2", "text": "b"}])
+    (folder / "qrels").mkdir(exist_ok=True)
+    (folder / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\n" + qrels)
+    return folder
+
+
+def test_a_beir_folder(tmp_path):
+    corpus, queries, qrels, notes = read_retrieval(beir(tmp_path))
+    assert [d["_id"] for d in corpus] == ["d1", "d2"] and [q["_id"] for q in queries] == ["q1"]
+    assert qrels == {"q1": {"d1": 1}}
+    assert notes == ["1 of 2 queries have no relevant document and are left out"]
+
+
+@pytest.mark.parametrize(
+    ("qrels", "message"),
+    [
+        ("q1\td9\t1\n", "qrels/test.tsv, line 2: 'd9' is not in corpus.jsonl"),
+        ("q1\td1\t1\nq7\td1\t1\n", "qrels/test.tsv, line 3: 'q7' is not in queries.jsonl"),
+        ("q1 d1 1\n", "qrels/test.tsv, line 2: 'q1 d1 1'; expected query-id, corpus-id, score"),
+        ("q1\td1\t0\n", "no query has a relevant document"),
+    ],
+)
+def test_bad_qrels(tmp_path, qrels, message):
+    with pytest.raises(EvalDataError, match=re.escape(message)):
+        read_retrieval(beir(tmp_path, qrels))
+
+
+def test_an_id_that_stands_there_twice(tmp_path):
+    with pytest.raises(EvalDataError, match="queries.jsonl: an _id stands there twice"):
+        read_retrieval(beir(tmp_path, queries=[{"_id": "q1", "text": "a"}, {"_id": "q1", "text": "b"}]))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"text": "a", "label": "x"', "test.jsonl, line 2: not valid JSON"),
+        ('["a", "x"]', "test.jsonl, line 2: '[\"a\", \"x\"]'; expected an object with text, label"),
+        ('{"text": "a"}', "test.jsonl, line 2: 'label' is nothing; expected a label"),
+        ('{"text": 3, "label": "x"}', "test.jsonl, line 2: 'text' is 3; expected a string"),
+        ('{"text": "a", "label": null}', "test.jsonl, line 2: 'label' is null; expected a label"),
+    ],
+)
+def test_bad_rows(tmp_path, line, message):
+    (tmp_path / "test.jsonl").write_text('{"text": "a", "label": "x"}\n' + line + "\n")
+    with pytest.raises(EvalDataError, match=re.escape(message)):
+        read_labelled(tmp_path, "test")
+
+
+def test_one_label_no_rows_no_file(tmp_path):
+    write_rows(tmp_path / "test.jsonl", [{"text": t, "label": "x"} for t in "abc"])
+    with pytest.raises(EvalDataError, match="all 3 rows have the label 'x'; expected two labels or more"):
+        read_labelled(tmp_path, "test")
+    (tmp_path / "test.jsonl").write_text("\n")
+    with pytest.raises(EvalDataError, match="test.jsonl is empty"):
+        read_labelled(tmp_path, "test")
+    with pytest.raises(EvalDataError, match="has no train.jsonl .nor train.jsonl.gz."):
+        read_labelled(tmp_path, "train")
+
+
+def test_a_number_that_is_none_and_a_damaged_archive(tmp_path):
+    (tmp_path / "test.jsonl").write_text('{"score": NaN}\n')
+    with pytest.raises(EvalDataError, match="line 1: 'score' is NaN; expected a number"):
+        read_rows(tmp_path / "test.jsonl", {"score": "a number"})
+    (tmp_path / "test.jsonl.gz").write_bytes(b"\x1f\x8b\x08 half")
+    with pytest.raises(EvalDataError, match="test.jsonl.gz cannot be read"):
+        read_rows(tmp_path / "test.jsonl.gz", {"score": "a number"})
+
+
+def test_reranking_rows_without_a_side_are_left_out(tmp_path):
+    whole = {"query": "q", "positive": ["a"], "negative": ["b"]}
+    write_rows(tmp_path / "test.jsonl", [whole, whole | {"positive": []}])
+    assert read_reranking(tmp_path) == ([whole], ["1 of 2 queries lack a positive or a negative and are left out"])
+    write_rows(tmp_path / "test.jsonl", [whole | {"negative": []}])
+    with pytest.raises(EvalDataError, match="no row has both a positive and a negative"):
+        read_reranking(tmp_path)
+
+
+def test_meta_json(tmp_path, data):
+    assert read_meta(tmp_path) == {}
+    meta = data / "sts/EverydaySentences/meta.json"
+    meta.write_text("[1]")
+    with pytest.raises(EvalDataError, match="holds a list; expected an object"):
+        read_meta(meta.parent)
+    meta.write_text('{"instruction": 5}')
+    with pytest.raises(EvalDataError, match=r"meta.json, instruction: 5; expected"):
+        _ = choose_source(str(data)).tasks
+    meta.unlink()  # a set without it gets its category's instruction
+    sts = next(t for t in choose_source(str(data)).tasks if t.info.category == "sts")
+    assert sts.info.instruction.query == "Represent the sentence for measuring semantic similarity: "
+    assert sts.info.variants["short"].query == "sentence: "
+
+
+def test_the_revision_follows_the_data_and_not_its_description(data):
+    folder = data / "sts/EverydaySentences"
+    before = revision_of(folder)
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps(meta | {"domain": "other"}))
+    assert revision_of(folder) == before
+    with (folder / "test.jsonl").open("a") as stream:
+        stream.write('{"sentence1": "a", "sentence2": "b", "score": 1}\n')
+    assert revision_of(folder) != before
+
+
+def test_missing_and_empty_data_folders(tmp_path):
+    with pytest.raises(EvalDataError, match="no data folder"):
+        choose_source(str(tmp_path / "nothing"))
+    with pytest.raises(EvalDataError, match="has no folder of a task category with a set in it"):
+        choose_source(str(tmp_path))
+    (tmp_path / "eval/sts/One").mkdir(parents=True)
+    with pytest.raises(EvalDataError, match="did you mean .*eval"):
+        choose_source(str(tmp_path))

@@ -1,0 +1,251 @@
+"""Runs from the command line: tables, resumption, failures, interruption, and files that mteb's tools load."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from eval import runner
+from eval.cli import main
+from eval.results import find_run, read_runs
+from eval.sources import BUNDLED
+from tests.eval.conftest import rows_of, write_rows
+
+
+@pytest.fixture
+def output(tmp_path) -> Path:
+    return tmp_path / "runs"
+
+
+def evaluate(*arguments, output):
+    return main(["--quiet", "--output", str(output), *map(str, arguments)])
+
+
+def test_a_table_ends_the_run_and_a_second_run_does_nothing_again(data, output, capsys):
+    assert main(["--suite", "all", "--data", str(data), "--output", str(output)]) == 0
+    first = capsys.readouterr()
+    lines = first.out.splitlines()
+    assert lines[0].split() == ["task", "metric", "all-MiniLM-L6-v2"]
+    assert [line.split()[0] for line in lines[2:] if line] == [
+        "LibraryQuestions", "pair-classification", "EverydaySentences", "sts", "FileCommands", "prompt-retrieval",
+        "average", "average",
+    ]  # fmt: skip
+    assert "3 run, 0 known, 0 failed" in first.err and "data: local" in first.err
+    before = {p: p.stat().st_mtime_ns for p in (output / "results").rglob("*.npz")}
+    assert main(["--suite", "all", "--data", str(data), "--output", str(output)]) == 0
+    second = capsys.readouterr()
+    assert second.out == first.out and "0 run, 3 known, 0 failed" in second.err
+    assert {p: p.stat().st_mtime_ns for p in (output / "results").rglob("*.npz")} == before
+    assert main(["--suite", "sts", "--data", str(data), "--output", str(output), "--overwrite"]) == 0
+    assert "1 run, 0 known" in capsys.readouterr().err
+
+
+def test_the_result_says_what_made_it(data, output, capsys):
+    assert evaluate("--suite", "sts", "--data", data, "--json", output=output) == 0
+    printed = json.loads(capsys.readouterr().out)["runs"][0]
+    path = Path(printed["folder"]) / "EverydaySentences.json"
+    values = json.loads(path.read_text())
+    facts = values["instructor_search"]
+    assert values["task_name"] == "EverydaySentences" and values["dataset_revision"] == facts["data"]["revision"]
+    assert facts["instruction"]["query"] == "Represent the everyday sentence for measuring semantic similarity: "
+    assert (facts["runtime"], facts["precision"]) == ("torch", "fp32") and len(facts["fingerprint"]) == 16
+    assert facts["settings"] == {"seed": 42} and {"mteb", "torch", "numpy", "instructor-search"} <= set(facts["packages"])
+    low, high = facts["interval_95"]
+    score = values["scores"]["test"][0]["main_score"]
+    assert low < score < high and printed["results"]["EverydaySentences"]["score"] == score
+    assert values["evaluation_time"] > 0 and values["date"].startswith("20")
+
+
+def test_changed_data_or_instructions_are_run_again(data, output, capsys):
+    def run(*more):
+        assert main(["--suite", "sts", "--data", str(data), "--output", str(output), *more]) == 0
+        return capsys.readouterr().err
+
+    assert "1 run, 0 known" in run()
+    path = data / "sts/EverydaySentences/test.jsonl"
+    write_rows(path, rows_of(path)[:-1])
+    assert "1 run, 0 known" in run() and "0 run, 1 known" in run()
+    meta = data / "sts/EverydaySentences/meta.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"instruction": {"text": "Represent it: "}}))
+    assert "1 run, 0 known" in run()
+    assert "1 run, 0 known" in run("--seed", "7")
+
+
+def test_a_failing_task_is_recorded_and_the_rest_goes_on(data, output, capsys):
+    path = data / "pairclassification/LibraryQuestions/test.jsonl"
+    good = path.read_text()
+    write_rows(path, [row for row in rows_of(path) if row["label"] == 1])
+    code = main(["--suite", "all", "--data", str(data), "--output", str(output)])
+    shown = capsys.readouterr()
+    assert code == 3
+    assert "failed: LibraryQuestions (all-MiniLM-L6-v2)" in shown.err and "all 18 rows have the label 1" in shown.err
+    assert "2 run, 0 known, 1 failed" in shown.err and "Traceback" not in shown.err
+    row = next(line for line in shown.out.splitlines() if line.startswith("LibraryQuestions"))
+    assert row.split()[-1] == "failed"
+    assert "average of sets (2 of 3)" in shown.out
+    (run,) = read_runs(output)
+    assert "expected two labels or more" in run.failures["LibraryQuestions"].reason and len(run.results) == 2
+    path.write_text(good)
+    assert main(["--suite", "all", "--data", str(data), "--output", str(output)]) == 0
+    assert "1 run, 2 known, 0 failed" in capsys.readouterr().err
+    assert not read_runs(output)[0].failures
+
+
+def test_an_old_score_does_not_outlive_a_failure(data, output, capsys):
+    assert evaluate("--suite", "sts", "--data", data, output=output) == 0
+    (data / "sts/EverydaySentences/test.jsonl").write_text("{}\n")
+    assert evaluate("--suite", "sts", "--data", data, output=output) == 3
+    (run,) = read_runs(output)
+    assert not run.results and "line 1: 'sentence1' is nothing" in run.failures["EverydaySentences"].reason
+
+
+def test_ctrl_c_keeps_what_is_done(data, output, capsys, monkeypatch):
+    real, calls = runner.write_result, []
+
+    def interrupted(folder, info, *args, **options):
+        calls.append(info.name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(folder, info, *args, **options)
+
+    monkeypatch.setattr(runner, "write_result", interrupted)
+    assert main(["--suite", "all", "--data", str(data), "--output", str(output)]) == 130
+    shown = capsys.readouterr()
+    assert "interrupted; run the same command again to go on" in shown.err and "LibraryQuestions" in shown.out
+    assert not list(output.glob(".working-*"))
+    monkeypatch.setattr(runner, "write_result", real)
+    assert main(["--suite", "all", "--data", str(data), "--output", str(output)]) == 0
+    assert "2 run, 1 known" in capsys.readouterr().err
+
+
+def test_a_result_that_was_cut_short_is_run_again(data, output, capsys):
+    evaluate("--suite", "sts", "--data", data, output=output)
+    (path,) = (output / "results").rglob("EverydaySentences.json")
+    path.write_text(path.read_text()[:200])
+    capsys.readouterr()
+    assert main(["--suite", "sts", "--data", str(data), "--output", str(output)]) == 0
+    assert "1 run, 0 known" in capsys.readouterr().err
+
+
+def test_mteb_loads_what_was_written(data, output):
+    import mteb
+    from mteb.results import TaskResult
+
+    assert evaluate("--suite", "all", "--data", data, "--models", "default,default@none", output=output) == 0
+    cache = mteb.ResultCache(output)
+    loaded = cache.load_results(load_experiments="match_name", validate_and_filter=False)
+    found = {
+        (m.model_name, r.task_name): r.get_score() for m in loaded.model_results for r in m.task_results
+    }  # fmt: skip
+    assert {name for _, name in found} == {"LibraryQuestions", "EverydaySentences", "FileCommands"}
+    assert {model for model, _ in found} == {"instructor-search/all-MiniLM-L6-v2"}
+    assert len(loaded.model_results) == 2  # with and without instructions are two experiments
+    run = find_run("all-MiniLM-L6-v2", output)
+    result = TaskResult.from_disk(run.results["EverydaySentences"].path)
+    assert result.get_score() == run.results["EverydaySentences"].score
+    assert run.folder.parts[-5:-2] == ("results", "instructor-search__all-MiniLM-L6-v2", run.results["FileCommands"].facts["fingerprint"])
+
+
+def test_models_side_by_side(tmp_path, output, capsys):
+    folder = tmp_path / "data"
+    for path in ("retrieval/GardenAnswers", "reranking/MuseumQuestions", "sts/EverydaySentences"):
+        shutil.copytree(BUNDLED / path, folder / path)
+    models = "default,default@none,st:default,bm25,random"
+    assert evaluate("--suite", "all", "--data", folder, "--models", models, "--json", output=output) == 0
+    runs = {run["label"]: run["results"] for run in json.loads(capsys.readouterr().out)["runs"]}
+    score = {label: {task: r["score"] for task, r in results.items()} for label, results in runs.items()}
+    assert set(score["bm25"]) == {"GardenAnswers", "MuseumQuestions"}  # words say nothing of a similarity
+    for task in ("GardenAnswers", "MuseumQuestions", "EverydaySentences"):
+        assert score["st:all-MiniLM-L6-v2"][task] == pytest.approx(score["all-MiniLM-L6-v2@none"][task], abs=1e-4)
+    assert score["random"]["GardenAnswers"] < 0.25 < score["bm25"]["GardenAnswers"] < score["all-MiniLM-L6-v2"]["GardenAnswers"]
+    assert abs(score["random"]["EverydaySentences"]) < 0.4
+    assert evaluate("--suite", "all", "--data", folder, "--models", models, output=output) == 0
+    shown = capsys.readouterr().out
+    assert next(x for x in shown.splitlines() if x.startswith("EverydaySentences")).split()[-3] == "-"  # bm25
+    average = next(x for x in shown.splitlines() if x.startswith("average of sets (3 of 3)"))
+    assert average.count("[") == 4 and average.split()[-3] == "-"
+
+
+def test_the_whole_bundled_suite_as_the_readme_says(output, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("INSTRUCTOR_SEARCH_EVAL_DATA", raising=False)
+    assert main(["--suite", "all", "--output", str(output)]) == 0
+    shown = capsys.readouterr()
+    assert "data: bundled (the hub is switched off by HF_HUB_OFFLINE" in shown.err
+    assert shown.out.rstrip().endswith("bundled sets: a check of the machinery, not of the model")
+    assert shown.out.count(" (1 of 1)") == 8 and "prompt-retrieval (2 of 2)" in shown.out
+    assert (output / "report.html").is_file() and (output / "report.md").is_file()
+
+
+def test_with_a_language_model_the_tasks_own_metric_is_the_score(data, output, capsys, endpoint):
+    more = ["--llm-endpoint", endpoint.url, "--llm-model", "tiny", "--demonstrations", "4"]
+    assert evaluate("--suite", "FileCommands", "--data", data, "--json", *more, output=output) == 0
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    path = Path(run["folder"]) / "FileCommands.json"
+    values = json.loads(path.read_text())
+    scores = values["scores"]["test"][0]
+    # the model repeats the output of the nearest example, which stands last in the prompt
+    pool, test = (rows_of(data / f"icl/FileCommands/{s}.jsonl") for s in ("train", "test"))
+    said = [r[2]["messages"][0]["content"].split("Output: ")[-1].split("\n")[0] for r in endpoint.requests]
+    assert len(said) == len(test) and set(said) <= {r["output"] for r in pool}
+    expected = sum(s == t["output"] for s, t in zip(said, test, strict=True)) / len(test)
+    assert scores["llm_exact_match"] == scores["main_score"] == pytest.approx(expected)
+    assert scores["demonstrations_per_prompt"] == 4.0 and 0 < scores["llm_rouge_l"] <= 1
+    assert values["instructor_search"]["settings"] == {
+        "seed": 42, "num_demonstrations": 4, "llm": "tiny", "prompt_tokens": 1000,
+    }  # fmt: skip
+
+
+def test_no_language_model_where_one_was_named(data, output, capsys):
+    more = ["--llm-endpoint", "http://127.0.0.1:9/v1", "--llm-model", "tiny"]
+    assert evaluate("--suite", "FileCommands", "--data", data, *more, output=output) == 3
+    assert "http://127.0.0.1:9/v1/chat/completions did not answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--suite", "nothing"], 1, "unknown suite or task: nothing"),
+        (["--suite", "sts", "--models", "default@loud"], 1, "no variant 'loud'; expected one of default, none, tag"),
+        (["--suite", "sts", "--models", "/no/such/model"], 1, "no model folder '/no/such/model'"),
+        (["--suite", "sts", "--models", "collection:loud"], 1, "'collection:loud' is no collection"),
+        (["--suite", "sts", "--models", "default,default"], 0, ""),
+        (["--suite", "sts", "--instructions", "none.json"], 1, "none.json cannot be read as instructions"),
+        (["--suite", "sts", "--llm-endpoint", "http://x/v1"], 1, "--llm-model NAME is missing"),
+        (["--suite", "robustness,sts", "--models", "bm25"], 1, "it takes no instructions, so there is nothing to study"),
+        (["--suite", "robustness,sts", "--models", "default@none"], 1, "a study chooses the variants itself"),
+        (["compare", "a", "b"], 1, "no run 'a' in"),
+        (["report"], 1, "no runs in"),
+    ],
+)
+def test_wrong_arguments_are_one_line(arguments, code, message, data, output, capsys):
+    more = [] if arguments[0] in ("compare", "report") else ["--data", str(data), "--quiet"]
+    assert main([*arguments, *more, "--output", str(output)]) == code
+    shown = capsys.readouterr().err
+    assert message in shown and len(shown.strip().splitlines()) <= 1
+
+
+@pytest.mark.parametrize(("arguments", "message"), [([], "which suite?"), (["--suite", "all", "--resamples", "0"], "'0'")])
+def test_arguments_that_cannot_be_parsed(arguments, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_the_list_of_tasks(data, capsys):
+    assert main(["--list", "--data", str(data), "--quiet"]) == 0
+    shown = capsys.readouterr().out
+    assert "robustness, complexity, domain-shift" in shown and "Represent the library question" in shown
+    assert main(["--list", "--data", str(data), "--quiet", "--json"]) == 0
+    assert {t["name"] for t in json.loads(capsys.readouterr().out)["tasks"]} == {
+        "LibraryQuestions", "EverydaySentences", "FileCommands",
+    }  # fmt: skip
+
+
+def test_runs_are_listed(data, output, capsys):
+    evaluate("--suite", "sts", "--data", data, "--models", "default,default@none", output=output)
+    capsys.readouterr()
+    assert main(["runs", "--output", str(output)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["all-MiniLM-L6-v2 (local)", "all-MiniLM-L6-v2@none (local)"]

@@ -1,0 +1,99 @@
+"""The five studies: their numbers are those of the runs they make."""
+
+import json
+
+import numpy as np
+import pytest
+
+from eval.cli import main
+from eval.results import find_run
+
+PAIRS = "pair-classification,prompt-retrieval"
+
+
+@pytest.fixture
+def study(data, tmp_path, capsys):
+    output = tmp_path / "runs"
+
+    def run(name, *more):
+        command = ["--suite", name, "--data", str(data), "--output", str(output), "--quiet", "--resamples", "300", *more]
+        code = main([*command, "--json"])
+        values = json.loads(capsys.readouterr().out)
+        assert main(command) == code
+        return values, capsys.readouterr().out, output
+
+    return run
+
+
+def scores(output, variant, task):
+    label = "all-MiniLM-L6-v2" + (f"@{variant}" if variant != "default" else "")
+    return find_run(label, output).results[task].score
+
+
+def test_robustness(study):
+    values, shown, output = study("robustness")
+    rows = values["models"]["all-MiniLM-L6-v2"]
+    for task in ("LibraryQuestions", "EverydaySentences", "FileCommands"):
+        found = [scores(output, f"paraphrase-{n}", task) for n in range(1, 6)]
+        row = rows[task]
+        assert row["best"] == max(found) and row["worst"] == min(found) and len(set(found)) > 1
+        assert row["gap"] == pytest.approx(max(found) - min(found)) and row["mean"] == pytest.approx(np.mean(found))
+        assert row["interval_95"][0] < row["mean"] < row["interval_95"][1]
+    gap = np.mean([r["gap"] for r in rows.values()])
+    assert values["averages"]["all-MiniLM-L6-v2"]["gap"] == pytest.approx(gap)
+    assert f"{100 * gap:.2f}" in shown.splitlines()[-1]
+    for suffix in ("md", "json", "svg"):
+        assert (output / f"studies/robustness.{suffix}").stat().st_size > 300
+    assert "<svg" in (output / "studies/robustness.svg").read_text()[:200]
+
+
+def test_complexity(study):
+    values, shown, output = study("complexity")
+    found = values["models"]["all-MiniLM-L6-v2"]
+    for task, row in found["sets"].items():
+        assert row == [scores(output, step, task) for step in ("none", "tag", "short", "detailed")]
+    expected = np.mean([found["averages"][c] for c in found["averages"] if not c.startswith("average")], axis=0)
+    assert found["averages"]["average of categories"] == pytest.approx(expected.tolist())
+    assert shown.splitlines()[-1].startswith("average of categories")
+
+
+def test_with_and_without(study):
+    values, shown, output = study("instructions")
+    for row in values["models"]["all-MiniLM-L6-v2"]["sets"]:
+        gain = scores(output, "default", row["name"]) - scores(output, "none", row["name"])
+        assert row["difference"] == pytest.approx(100 * gain) and row["low"] <= row["difference"] <= row["high"]
+    assert "95 % interval" in shown
+
+
+def test_domain_shift(study):
+    values, shown, output = study("domain-shift")
+    found = values["models"]["all-MiniLM-L6-v2"]
+    assert found["specialised"]["sets"] == {"FileCommands": "command-line"}
+    assert set(found["general"]["sets"]) == {"LibraryQuestions", "EverydaySentences"}
+    gains = [scores(output, "default", t) - scores(output, "none", t) for t in found["general"]["sets"]]
+    assert found["general"]["gain"] == pytest.approx(np.mean(gains))
+    assert "domain-specific: FileCommands (command-line)" in shown
+
+
+def test_projection(study, minilm):
+    values, shown, output = study("projection")
+    (drawn,) = values["maps"]
+    assert len(drawn["labels"]) == 36 and sum(drawn["labels"]) == 18
+    for variant in ("without", "with"):
+        assert np.array(drawn[variant]["points"]).shape == (72, 2)
+        assert drawn[variant]["same"] > drawn[variant]["different"]
+    assert drawn["without"]["instruction"] == "" and drawn["with"]["instruction"].startswith("Represent the library")
+    svg = (output / "studies/projection.svg").read_text()
+    assert "without instruction" in svg and "with instruction" in svg
+    assert "LibraryQuestions, without" in shown
+
+
+def test_a_study_of_nothing_to_draw(data, tmp_path, capsys):
+    assert main(["--suite", "projection,sts", "--data", str(data), "--output", str(tmp_path), "--quiet"]) == 1
+    assert "projection draws pair-classification sets, and none was chosen" in capsys.readouterr().err
+
+
+def test_failures_of_a_study_are_told(study, data):
+    (data / "sts/EverydaySentences/test.jsonl").write_text("{}\n")
+    values, shown, _ = study("complexity")
+    assert len(values["failures"]) == 4 and "EverydaySentences" not in shown

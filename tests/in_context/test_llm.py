@@ -1,0 +1,91 @@
+"""Language models: a real endpoint on loopback, and a tiny causal model from a folder."""
+
+import pytest
+
+from instructor_search.errors import ModelError
+from instructor_search.in_context.llm import EndpointModel, LanguageModelError, LocalModel
+
+
+def model(endpoint, **options):
+    return EndpointModel(endpoint.url, "tiny", wait_seconds=0.01, **options)
+
+
+def test_an_endpoint_answers_with_the_key_of_the_environment(endpoint, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret-1")
+    asked = model(endpoint)
+    assert asked.generate("Input: a\nOutput: yes\n\nInput: b\nOutput:", max_tokens=5) == "yes"
+    path, key, body = endpoint.requests[0]
+    assert (path, key) == ("/v1/chat/completions", "Bearer secret-1")
+    assert body["model"] == "tiny" and body["max_tokens"] == 5 and body["temperature"] == 0
+    assert (asked.num_prompt_tokens, asked.num_answer_tokens) == (7, 2)
+
+
+def test_passing_failures_are_tried_again(endpoint):
+    endpoint.failures = [503, 429]
+    assert model(endpoint).generate("Output: x") == "x"
+    assert len(endpoint.requests) == 3
+
+
+def test_lasting_failures_are_one_line_without_the_key(endpoint, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret-2")
+    endpoint.failures = [401]
+    with pytest.raises(LanguageModelError, match="HTTP 401") as caught:
+        model(endpoint).generate("Output: x")
+    assert len(endpoint.requests) == 1 and "secret" not in str(caught.value)
+    endpoint.failures = [500] * 9
+    with pytest.raises(LanguageModelError, match="did not answer .HTTP 500."):
+        model(endpoint, num_retries=2).generate("Output: x")
+    endpoint.body = {"nothing": 1}
+    endpoint.failures = []
+    with pytest.raises(LanguageModelError, match="without choices"):
+        model(endpoint).generate("Output: x")
+
+
+def test_nobody_listens():
+    with pytest.raises(LanguageModelError, match="did not answer"):
+        EndpointModel("http://127.0.0.1:9/v1", "tiny", num_retries=0).generate("x")
+    with pytest.raises(ValueError, match="expected an address such as http"):
+        EndpointModel("localhost:8000", "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_llm(tmp_path_factory):
+    """A GPT-2 of two layers over a few words, taught four sentences until it continues them."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    sentences = ["red is a colour . end", "cat is an animal . end", "oak is a tree . end", "june is a month . end"]
+    vocabulary = {w: i for i, w in enumerate(["[UNK]", "[EOS]", *sorted({w for s in sentences for w in s.split()})])}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", eos_token="[EOS]")
+    torch.manual_seed(0)
+    network = GPT2LMHeadModel(GPT2Config(vocab_size=len(vocabulary), n_positions=64, n_embd=32, n_layer=2, n_head=2,
+                                         bos_token_id=1, eos_token_id=1))  # fmt: skip
+    ids = tokenizer(sentences, return_tensors="pt")["input_ids"]  # six words each
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
+    for _ in range(80):
+        loss = network(ids, labels=ids).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    folder = tmp_path_factory.mktemp("tiny_llm")
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_local_model_continues_and_chooses(tiny_llm):
+    local = LocalModel(str(tiny_llm), device="cpu")
+    assert local.generate("cat is an", max_tokens=5, stop=(".",)).strip() == "animal"
+    options = ["colour", "animal", "tree", "month"]
+    assert [local.choose(p, options) for p in ("red is a", "cat is an", "oak is a", "june is a")] == [0, 1, 2, 3]
+    assert local.count_tokens("oak is a tree .") == 5
+
+
+def test_a_folder_without_a_model(tmp_path):
+    with pytest.raises(ModelError, match="no model folder"):
+        LocalModel(str(tmp_path / "nothing"))
+    with pytest.raises(ModelError, match="no causal language model that can be loaded"):
+        LocalModel(str(tmp_path))
