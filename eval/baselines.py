@@ -75,7 +75,11 @@ class SentenceTransformersEncoder:
         return int(self.model.get_sentence_embedding_dimension() or 0)
 
     def encode(
-        self, sentences: Sequence[InstructedText], batch_size: int = 32, *, on_batch: Callable[[int], None] | None = None
+        self,
+        sentences: Sequence[InstructedText],
+        batch_size: int = 32,
+        *,
+        on_batch: Callable[[int], None] | None = None,
     ) -> np.ndarray:
         """Return float32 vectors, (n, dim)."""
         joined = [prefix + text for prefix, text in sentences]
@@ -108,7 +112,11 @@ class RandomEncoder:
     max_tokens = 1_000_000
 
     def encode(
-        self, sentences: Sequence[InstructedText], batch_size: int = 32, *, on_batch: Callable[[int], None] | None = None
+        self,
+        sentences: Sequence[InstructedText],
+        batch_size: int = 32,
+        *,
+        on_batch: Callable[[int], None] | None = None,
     ) -> np.ndarray:
         """Return float32 vectors, (n, 384); equal texts get equal vectors."""
         vectors = np.empty((len(sentences), self.dim), dtype=np.float32)

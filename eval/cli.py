@@ -59,11 +59,23 @@ def build_parser() -> argparse.ArgumentParser:
     add("--reranker", metavar="MODEL",
         help="for +rerank: folder or hub id of a cross-encoder, or 'instruction:SENTENCE'")  # fmt: skip
     add("--seed", type=int, default=42, metavar="N", help="seed of samples and bootstrap (default: 42)")
-    add("--resamples", type=positive, default=1000, metavar="N", help="bootstrap samples of an interval (default: 1000)")
-    add("--demonstrations", type=positive, default=8, metavar="K", help="prompt retrieval: examples a prompt (default: 8)")
+    add(
+        "--resamples", type=positive, default=1000, metavar="N", help="bootstrap samples of an interval (default: 1000)"
+    )
+    add(
+        "--demonstrations",
+        type=positive,
+        default=8,
+        metavar="K",
+        help="prompt retrieval: examples a prompt (default: 8)",
+    )
     add("--prompt-tokens", type=positive, default=1000, metavar="N", help="prompt retrieval: budget (default: 1000)")
     add("--llm", metavar="FOLDER", help="prompt retrieval: a local causal language model answers")
-    add("--llm-endpoint", metavar="URL", help="prompt retrieval: an OpenAI-compatible endpoint answers (key: OPENAI_API_KEY)")
+    add(
+        "--llm-endpoint",
+        metavar="URL",
+        help="prompt retrieval: an OpenAI-compatible endpoint answers (key: OPENAI_API_KEY)",
+    )
     add("--llm-model", metavar="NAME", help="name of the endpoint's model")
     add("--json", action="store_true", help="print the results as JSON")
     add("--quiet", action="store_true", help="no progress")
@@ -76,7 +88,9 @@ def compare_parser() -> argparse.ArgumentParser:
     parser.add_argument("first", metavar="RUN", help="label, 'LABEL (DATA)' or folder; python -m eval runs lists them")
     parser.add_argument("second", metavar="RUN")
     _output(parser)
-    parser.add_argument("--resamples", type=positive, default=5000, metavar="N", help="bootstrap samples (default: 5000)")
+    parser.add_argument(
+        "--resamples", type=positive, default=5000, metavar="N", help="bootstrap samples (default: 5000)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap (default: 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
@@ -259,7 +273,10 @@ def _compare(args: argparse.Namespace) -> int:
     from eval.results import find_run
 
     found = compare(
-        find_run(args.first, args.output), find_run(args.second, args.output), num_resamples=args.resamples, seed=args.seed
+        find_run(args.first, args.output),
+        find_run(args.second, args.output),
+        num_resamples=args.resamples,
+        seed=args.seed,
     )
     print(json.dumps(asdict(found), ensure_ascii=False) if args.json else as_text(found))
     return 0
@@ -309,8 +326,13 @@ def _bars(quiet: bool) -> Progress:
         def task(self, name: str) -> None:
             self.number += 1
             form = "{desc}: {n_fmt} texts [{elapsed}{postfix}]"
-            self.bar = tqdm(desc=f"[{self.number}/{self.num_tasks}] {name}", file=sys.stderr, bar_format=form, leave=False,
-                            disable=None)  # no bar where stderr is no terminal
+            self.bar = tqdm(
+                desc=f"[{self.number}/{self.num_tasks}] {name}",
+                file=sys.stderr,
+                bar_format=form,
+                leave=False,
+                disable=None,
+            )  # no bar where stderr is no terminal
 
         def texts(self, count: int) -> None:
             if self.bar is not None:

@@ -111,7 +111,7 @@ def _difference(name: str, category: Category | None, one: float, two: float, sa
 
 
 def _holm(tasks: Sequence[Difference]) -> list[Difference]:
-    """Mark what stays significant: the i-th smallest of m p-values must be under LEVEL / (m - i), up to the first not."""
+    """Mark what stays significant: the i-th smallest of m p-values is at most LEVEL / (m - i), up to the first not."""
     marked: dict[str, bool] = {}
     holds = True
     for place, task in enumerate(sorted(tasks, key=lambda d: d.p_value)):

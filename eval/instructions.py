@@ -91,7 +91,7 @@ def read_sides(value: Any, where: str) -> Sides:
             return Sides(value["text"], value["text"])
         if isinstance(value.get("query"), str) and isinstance(document, str):
             return Sides(value["query"], document)
-    raise EvalDataError(f"{where}: {json.dumps(value)[:80]}; expected {{\"text\": ...}} or {{\"query\": ..., \"doc\": ...}}")
+    raise EvalDataError(f'{where}: {json.dumps(value)[:80]}; expected {{"text": ...}} or {{"query": ..., "doc": ...}}')
 
 
 def from_meta(name: str, category: Category, meta: Mapping[str, Any], where: str) -> tuple[Sides, dict[str, Sides]]:

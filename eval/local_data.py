@@ -55,7 +55,9 @@ def read_rows(path: Path, fields: dict[str, str]) -> list[Row]:
         except ValueError as error:
             raise EvalDataError(f"{path}, line {number}: not valid JSON ({error})") from None
         if not isinstance(row, dict):
-            raise EvalDataError(f"{path}, line {number}: {line.strip()[:60]!r}; expected an object with {', '.join(fields)}")
+            raise EvalDataError(
+                f"{path}, line {number}: {line.strip()[:60]!r}; expected an object with {', '.join(fields)}"
+            )
         for field, kind in fields.items():
             if field not in row or not _is(row[field], kind):
                 given = json.dumps(row[field])[:60] if field in row else "nothing"
@@ -100,7 +102,9 @@ def read_qrels(path: Path, queries: set[str], documents: set[str]) -> dict[str, 
         if not line.strip() or (number == 1 and not parts[-1].lstrip("-").isdigit()):
             continue
         if len(parts) != 3 or not parts[2].lstrip("-").isdigit():
-            raise EvalDataError(f"{path}, line {number}: {line.strip()[:60]!r}; expected query-id, corpus-id, score (tabs)")
+            raise EvalDataError(
+                f"{path}, line {number}: {line.strip()[:60]!r}; expected query-id, corpus-id, score (tabs)"
+            )
         query, document, score = parts
         for name, known, where in ((query, queries, "queries.jsonl"), (document, documents, "corpus.jsonl")):
             if name not in known:
@@ -150,7 +154,9 @@ def read_labelled(folder: Path, split: str, texts: tuple[str, ...] = ("text",)) 
     rows = read_rows(path, {**dict.fromkeys(texts, TEXT), "label": LABEL})
     labels = {row["label"] for row in rows}
     if len(labels) < 2:
-        raise EvalDataError(f"{path}: all {len(rows)} rows have the label {labels.pop()!r}; expected two labels or more")
+        raise EvalDataError(
+            f"{path}: all {len(rows)} rows have the label {labels.pop()!r}; expected two labels or more"
+        )
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Plots as SVG text, for the reports and the studies. Drawn without a screen; one palette, safe for colour blindness."""
+"""Plots as SVG text, for reports and studies. Drawn without a screen; the palette is safe for colour blindness."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def gaps_plot(models: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
                 if name in rows:
                     row, y = rows[name], place + number * step
                     axes.plot([100 * row["worst"], 100 * row["best"]], [y, y], color=colour, linewidth=3, alpha=0.5)
-                    axes.plot(100 * row["mean"], y, "o", color=colour, markersize=4, label=model if place == 0 else None)
+                    axes.plot(
+                        100 * row["mean"], y, "o", color=colour, markersize=4, label=model if place == 0 else None
+                    )
         axes.set_yticks(np.arange(len(names)) + step * (len(models) - 1) / 2, names)
         axes.invert_yaxis()
         axes.set_xlabel("score x 100: worst, mean and best of five paraphrases")
@@ -76,9 +78,16 @@ def ladder_plot(models: Mapping[str, Mapping[str, Any]], steps: Sequence[str]) -
             axes = figure.add_subplot(1, len(models), number + 1)
             for place, (name, scores) in enumerate(values["averages"].items()):
                 average = name.startswith("average")
-                axes.plot(steps, [100 * s for s in scores], marker="o", markersize=3.5, linewidth=2.4 if average else 1.2,
-                          color="#000000" if average else PALETTE[place % len(PALETTE)],
-                          linestyle="-" if place < len(PALETTE) else "--", label=name)  # fmt: skip
+                axes.plot(
+                    steps,
+                    [100 * s for s in scores],
+                    marker="o",
+                    markersize=3.5,
+                    linewidth=2.4 if average else 1.2,
+                    color="#000000" if average else PALETTE[place % len(PALETTE)],
+                    linestyle="-" if place < len(PALETTE) else "--",
+                    label=name,
+                )
             axes.set_title(model, fontsize=9)
             axes.set_ylabel("score x 100" if number == 0 else "")
             if number == len(models) - 1:
@@ -120,7 +129,9 @@ def groups_plot(models: Mapping[str, Mapping[str, Mapping[str, Any]]], groups: S
             gains = [100 * v["gain"] for _, v in shown]
             places = [i + number * width for i, _ in shown]
             axes.bar(places, gains, width * 0.92, color=PALETTE[number % len(PALETTE)], label=model)
-            errors = np.abs(np.array([[v["gain"] - v["interval_95"][0], v["interval_95"][1] - v["gain"]] for _, v in shown]).T)
+            errors = np.abs(
+                np.array([[v["gain"] - v["interval_95"][0], v["interval_95"][1] - v["gain"]] for _, v in shown]).T
+            )
             if shown and np.isfinite(errors).all():
                 axes.errorbar(places, gains, yerr=100 * errors, fmt="none", ecolor="#333333", elinewidth=1, capsize=3)
         axes.axhline(0, color="#333333", linewidth=0.8)

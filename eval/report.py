@@ -21,8 +21,14 @@ h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { font-size: 1.2rem; margin: 2
 th, td { padding: .28rem .6rem; text-align: left; border-bottom: 1px solid var(--line); white-space: nowrap }
 td.n, th.n { text-align: right } tr.average td { font-weight: 600; background: var(--soft) }
 .interval { opacity: .65; font-size: .85em } .failed { color: #d33 } td.best { color: var(--accent); font-weight: 600 }
-figure { margin: 1rem 0; background: #fff; padding: .8rem; border-radius: 6px } figure svg { max-width: 100%; height: auto }
+figure { margin: 1rem 0; background: #fff; padding: .8rem; border-radius: 6px }
+figure svg { max-width: 100%; height: auto }
 td.long { white-space: normal; min-width: 16rem } small { opacity: .7 }
+"""
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Evaluation report</title><style>{style}</style></head>
+<body>{body}</body></html>
 """
 
 
@@ -31,7 +37,9 @@ def write_reports(runs: Sequence[Run], stem: Path) -> list[Path]:
     shown = [run for run in runs if run.results or run.failures]
     if not shown:
         return []
-    groups = {source: [run for run in shown if run.source == source] for source in dict.fromkeys(r.source for r in shown)}
+    groups = {
+        source: [run for run in shown if run.source == source] for source in dict.fromkeys(r.source for r in shown)
+    }
     stem.parent.mkdir(parents=True, exist_ok=True)
     written = []
     for suffix, text in ((".html", _as_html(groups)), (".md", _as_markdown(groups))):
@@ -71,30 +79,33 @@ def _as_html(groups: dict[str, list[Run]]) -> str:
             body.append(f'<p class="note">{BUNDLED_NOTE}</p>')
         body += [_averages_figure(table), _html_table(table)]
         if published := _published_rows(table):
-            body.append("<h2>Published scores of the same sets</h2>" + _html_rows(["task", *PUBLISHED_MODELS], published))
+            body.append(
+                "<h2>Published scores of the same sets</h2>" + _html_rows(["task", *PUBLISHED_MODELS], published)
+            )
         if notes := _notes(runs):
             body.append("<h2>Notes</h2><ul>" + "".join(f"<li>{html.escape(n)}</li>" for n in notes) + "</ul>")
         body.append("<h2>Runs</h2>" + _html_rows(_RUN_COLUMNS, [_run_row(run) for run in runs]))
         rows = _html_rows(_INSTRUCTION_COLUMNS, _instruction_rows(runs), long=True)
         body.append(f"<details><summary>Instructions</summary>{rows}</details>")
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Evaluation report</title><style>{_CSS}</style>'
-    return f"<!doctype html><html lang=\"en\"><head>{head}</head><body>{''.join(body)}</body></html>\n"
+    return _PAGE.replace("{style}", _CSS).replace("{body}", "".join(body))
 
 
 def _averages_figure(table: Table) -> str:
     rows = [row for row in table.rows if row.is_average and any(cell.score is not None for cell in row.cells)]
     if not rows:
         return ""
-    series = {
-        column: [_bar(row.cells[place]) for row in rows] for place, column in enumerate(table.columns)
-    }
+    series = {column: [_bar(row.cells[place]) for row in rows] for place, column in enumerate(table.columns)}
     return f"<figure>{bars_plot([row.name for row in rows], series)}</figure>"
 
 
 def _bar(cell: Cell) -> tuple[float, float, float] | None:
     if cell.score is None:
         return None
-    return cell.score, cell.low if cell.low is not None else cell.score, cell.high if cell.high is not None else cell.score
+    return (
+        cell.score,
+        cell.low if cell.low is not None else cell.score,
+        cell.high if cell.high is not None else cell.score,
+    )
 
 
 def _html_table(table: Table) -> str:
@@ -147,7 +158,9 @@ def _run_row(run: Run) -> list[str]:
     facts = next((r.facts for r in run.results.values()), {})
     seconds = sum(r.facts.get("seconds") or 0 for r in run.results.values())
     packages = facts.get("packages") or {}
-    versions = ", ".join(f"{name} {packages[name]}" for name in ("instructor-search", "mteb", "torch") if name in packages)
+    versions = ", ".join(
+        f"{name} {packages[name]}" for name in ("instructor-search", "mteb", "torch") if name in packages
+    )
     words = [facts.get(key) for key in ("model", "fingerprint", "runtime", "precision", "max_tokens")]
     return [run.label, *("" if w is None else str(w) for w in words), str(len(run.results)), f"{seconds:.0f}", versions]
 

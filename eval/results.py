@@ -95,7 +95,14 @@ def write_run(folder: Path, label: str, source: str, meta: Any) -> None:
 
 
 def write_result(
-    folder: Path, info: TaskInfo, outcome: Outcome, facts: dict[str, Any], *, seconds: float, num_resamples: int, seed: int
+    folder: Path,
+    info: TaskInfo,
+    outcome: Outcome,
+    facts: dict[str, Any],
+    *,
+    seconds: float,
+    num_resamples: int,
+    seed: int,
 ) -> Result:
     """Write a task's scores, their interval, its units and the facts; the result file last and at once."""
     from mteb.results import TaskResult
@@ -169,7 +176,17 @@ def is_done(folder: Path, info: TaskInfo, facts: Mapping[str, Any]) -> Result | 
         result = _read_result(path)
     except EvalDataError:
         return None  # cut short by a kill: run it again
-    same = ("fingerprint", "runtime", "precision", "instruction", "data", "settings", "metric", "collection", "reranker")
+    same = (
+        "fingerprint",
+        "runtime",
+        "precision",
+        "instruction",
+        "data",
+        "settings",
+        "metric",
+        "collection",
+        "reranker",
+    )
     return result if all(result.facts.get(key) == facts.get(key) for key in same) else None
 
 

@@ -10,7 +10,6 @@ import os
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -87,10 +86,14 @@ def _bundled(reason: str) -> Source:
 
 def _folder(folder: Path, reason: str) -> Source:
     if not folder.is_dir():
-        raise EvalDataError(f"no data folder {str(folder)!r}; expected a folder with {', '.join(list(FOLDERS)[:3])}, ...")
+        raise EvalDataError(
+            f"no data folder {str(folder)!r}; expected a folder with {', '.join(list(FOLDERS)[:3])}, ..."
+        )
     if not any(_set_folders(folder)):
         inner = next((p.name for p in sorted(folder.iterdir()) if p.is_dir() and any(_set_folders(p))), None)
-        hint = f"; did you mean {str(folder / inner)!r}?" if inner else f"; expected one of {', '.join(list(FOLDERS)[:9])}"
+        hint = (
+            f"; did you mean {str(folder / inner)!r}?" if inner else f"; expected one of {', '.join(list(FOLDERS)[:9])}"
+        )
         raise EvalDataError(f"{str(folder)!r} has no folder of a task category with a set in it{hint}")
     return Source("local", reason, folder)
 
@@ -141,7 +144,6 @@ def _local_task(category: Category, folder: Path, source: str) -> EvalTask:
     instruction, variants = from_meta(name, category, meta, str(folder / "meta.json"))
     domain = str(meta.get("domain", "general"))
     metric = _METRICS.get(category, "")
-    read: Callable[[], Any]
     if category is Category.BILLBOARD:
         from eval.tasks import billboard
 
@@ -229,10 +231,18 @@ def _hub_info(task: Any) -> TaskInfo:
             "Represent the forum question for retrieval: ",
         )
     domains = [d for d in meta.domains or [] if d != "Written"]
-    characters = sum((split or {}).get("number_of_characters") or 0 for split in (meta.descriptive_stats or {}).values())
+    splits = (meta.descriptive_stats or {}).values()  # of the data on the hub; they come with mteb
+    characters = sum((split or {}).get("number_of_characters") or 0 for split in splits)
     return TaskInfo(
-        name=meta.name, category=categories[meta.type], metric=meta.main_score, instruction=instruction,
-        variants=derived_variants(meta.name, instruction), domain=", ".join(domains).lower() or "general",
+        name=meta.name,
+        category=categories[meta.type],
+        metric=meta.main_score,
+        instruction=instruction,
+        variants=derived_variants(meta.name, instruction),
+        domain=", ".join(domains).lower() or "general",
         is_specialised=bool(_SPECIALISED_MTEB & set(domains)) or meta.name == "Banking77Classification",
-        revision=str(meta.dataset.get("revision", "")), source="hub", num_bytes=int(characters), published_name=meta.name,
-    )  # fmt: skip
+        revision=str(meta.dataset.get("revision", "")),
+        source="hub",
+        num_bytes=int(characters),
+        published_name=meta.name,
+    )

@@ -1,12 +1,12 @@
 """What is evaluated: our encoder, a collection, or a baseline, each named by a short specification.
 
-    all-MiniLM-L6-v2             the default model under each task's instruction
-    FOLDER or HUB-ID             any model that this project loads
-    MODEL@VARIANT                under other instructions: none, tag, short, detailed, paraphrase-1 ... paraphrase-5
-    st:MODEL                     a sentence-transformers model with its own prompts or prefixes; st:MODEL@none without
-    bm25                         words only (bm25s, stemmed); retrieval and reranking
-    random                       a random vector for each text: the floor
-    collection:MODE[+hnsw][+rerank][=MODEL[@VARIANT]]   a real collection; MODE is dense, text or hybrid; retrieval
+all-MiniLM-L6-v2             the default model under each task's instruction
+FOLDER or HUB-ID             any model that this project loads
+MODEL@VARIANT                under other instructions: none, tag, short, detailed, paraphrase-1 ... paraphrase-5
+st:MODEL                     a sentence-transformers model with its own prompts or prefixes; st:MODEL@none without
+bm25                         words only (bm25s, stemmed); retrieval and reranking
+random                       a random vector for each text: the floor
+collection:MODE[+hnsw][+rerank][=MODEL[@VARIANT]]   a real collection; MODE is dense, text or hybrid; retrieval
 """
 
 from __future__ import annotations
@@ -167,7 +167,9 @@ def _collection(specification: str, source: str, options: SystemOptions) -> Syst
         )
     system = make_system(model or "default", source, options)
     if system.own_sides is not None:
-        raise ValueError(f"{specification!r}: {model!r} has no instructions; a collection takes a model of this project")
+        raise ValueError(
+            f"{specification!r}: {model!r} has no instructions; a collection takes a model of this project"
+        )
     reranker = _reranker(options, system) if "rerank" in flags else None
     experiment = {**(system.meta.experiment_kwargs or {}), "collection": body.replace("+", "-")}
     if reranker:
@@ -178,7 +180,13 @@ def _collection(specification: str, source: str, options: SystemOptions) -> Syst
     def make_search(instruction_for: Any) -> CollectionSearch:
         assert system.encoder is not None
         return CollectionSearch(
-            system.encoder, instruction_for, meta, mode=mode, quantised="hnsw" in flags, reranker=reranker, folder=folder
+            system.encoder,
+            instruction_for,
+            meta,
+            mode=mode,
+            quantised="hnsw" in flags,
+            reranker=reranker,
+            folder=folder,
         )
 
     facts = {**system.facts, "collection": body, "reranker": reranker.name if reranker else None}

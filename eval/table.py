@@ -101,9 +101,7 @@ def _cell(result: Result) -> Cell:
 def _average(name: str, tasks: Sequence[str], runs: Sequence[Run]) -> Row:
     active = [run for run in runs if all(task in run.results or task in run.failures for task in tasks)]
     shared = [task for task in tasks if all(task in run.results for run in active)]
-    cells = tuple(
-        _mean([run.results[task] for task in shared]) if run in active and shared else Cell() for run in runs
-    )
+    cells = tuple(_mean([run.results[task] for task in shared]) if run in active and shared else Cell() for run in runs)
     return Row(f"{name} ({len(shared)} of {len(tasks)})", "", cells, is_average=True)
 
 
@@ -147,7 +145,9 @@ def _published() -> dict[str, dict[str, float]]:
     with PUBLISHED_FILE.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     return {
-        row["task"]: {model.replace("__", "/"): float(score) for model, score in row.items() if model != "task" and score}
+        row["task"]: {
+            model.replace("__", "/"): float(score) for model, score in row.items() if model != "task" and score
+        }
         for row in rows
     }
 

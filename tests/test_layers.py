@@ -54,9 +54,13 @@ def test_the_library_imports_no_room_and_only_lower_layers():
     assert checked > 50
 
 
-@pytest.mark.parametrize("statement", ["import instructor_search", "import ingest.cli", "import instructor_search.cli"])
+@pytest.mark.parametrize(
+    "statement", ["import instructor_search", "import ingest.cli", "import instructor_search.cli", "import eval.cli"]
+)
 def test_imports_are_light(statement):
-    heavy = "('torch', 'lancedb', 'faiss', 'gradio', 'datasets', 'transformers', 'accelerate', 'pyarrow', 'numpy')"
+    heavy = (
+        "('torch', 'lancedb', 'faiss', 'gradio', 'datasets', 'transformers', 'accelerate', 'pyarrow', 'numpy', 'mteb')"
+    )
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
@@ -73,7 +77,7 @@ def test_public_names_resolve():
 
 @pytest.mark.parametrize(
     "command",
-    [["ingest"], ["instructor_search"]]
+    [["ingest"], ["instructor_search"], ["eval"], ["eval", "compare"], ["eval", "report"], ["eval", "runs"]]
     + [["instructor_search", c] for c in ("search", "collections", "views", "instructions", "delete", "verify")],
     ids=" ".join,
 )

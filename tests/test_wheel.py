@@ -36,5 +36,8 @@ def test_wheel_contents(tmp_path):
     tops = {n.split("/")[0] for n in names if not n.split("/")[0].endswith(".dist-info")}
     assert tops == {"instructor_search", "ingest", "train", "eval", "ui"}
     assert {f"{t}/py.typed" for t in tops} <= set(names)
-    assert "ingest/readers/sandbox.py" in names and "instructor_search/store/collection.py" in names
+    assert {"ingest/readers/sandbox.py", "instructor_search/store/collection.py", "eval/published_scores.csv"} <= set(
+        names
+    )
+    assert "eval/bundled/retrieval/GardenAnswers/qrels/test.tsv" in names
     assert any(n.endswith("licenses/LICENSE") for n in names)

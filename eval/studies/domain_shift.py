@@ -58,7 +58,12 @@ def _group(names: list[str], runs: dict[str, Run], config: EvalConfig) -> dict[s
             seed = config.seed + number
             drawn.append(pair[1].resample(config.num_resamples, seed) - pair[0].resample(config.num_resamples, seed))
     bounds = interval(gain, np.mean(drawn, axis=0)) if len(drawn) == len(names) else (float("nan"), float("nan"))
-    return {"without": float(np.mean(without)), "with": float(np.mean(with_)), "gain": gain, "interval_95": list(bounds)}
+    return {
+        "without": float(np.mean(without)),
+        "with": float(np.mean(with_)),
+        "gain": gain,
+        "interval_95": list(bounds),
+    }
 
 
 def _named(models: dict[str, dict[str, dict[str, dict[str, str]]]]) -> str:

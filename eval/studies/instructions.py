@@ -25,7 +25,9 @@ def run_instructions(
         if len(runs) < len(VARIANTS):
             continue  # interrupted
         try:
-            result = compare(runs["none"], runs["default"], num_resamples=max(config.num_resamples, 2000), seed=config.seed)
+            result = compare(
+                runs["none"], runs["default"], num_resamples=max(config.num_resamples, 2000), seed=config.seed
+            )
         except EvalDataError as error:
             study.notes.append(f"{model}: {error}")
             continue
@@ -41,4 +43,11 @@ def run_instructions(
 
 def _words(d: Difference) -> tuple[str, ...]:
     bounds = f"[{d.low:+.2f}, {d.high:+.2f}]"
-    return d.name, f"{d.first:.2f}", f"{d.second:.2f}", f"{d.difference:+.2f}", bounds, "yes" if d.is_significant else "no"
+    return (
+        d.name,
+        f"{d.first:.2f}",
+        f"{d.second:.2f}",
+        f"{d.difference:+.2f}",
+        bounds,
+        "yes" if d.is_significant else "no",
+    )

@@ -88,7 +88,9 @@ def _draw(task: MtebTask, system: System, context: Context) -> dict[str, Any]:
         vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         cosines = np.einsum("ij,ij->i", *np.split(vectors, 2))
         perplexity = min(15.0, (len(vectors) - 1) / 3)
-        points = TSNE(perplexity=perplexity, init="pca", metric="cosine", random_state=context.seed).fit_transform(vectors)
+        points = TSNE(perplexity=perplexity, init="pca", metric="cosine", random_state=context.seed).fit_transform(
+            vectors
+        )
         drawn[variant] = {
             "points": points,  # (2 pairs, 2): first texts, then second texts
             "same": float(cosines[labels == 1].mean()),

@@ -32,13 +32,24 @@ def run_robustness(
         study.values.setdefault("models", {})[model] = rows
         columns = ("set", "best", "worst", "gap", "mean", "95 % interval")
         lines = [
-            (name, percent(r["best"]), percent(r["worst"]), percent(r["gap"]), percent(r["mean"]), span(*r["interval_95"]))
+            (
+                name,
+                percent(r["best"]),
+                percent(r["worst"]),
+                percent(r["gap"]),
+                percent(r["mean"]),
+                span(*r["interval_95"]),
+            )
             for name, r in rows.items()
         ]
         if rows:
-            averages = {key: float(np.mean([r[key] for r in rows.values()])) for key in ("best", "worst", "gap", "mean")}
+            averages = {
+                key: float(np.mean([r[key] for r in rows.values()])) for key in ("best", "worst", "gap", "mean")
+            }
             study.values.setdefault("averages", {})[model] = averages
-            lines.append((f"average of {len(rows)}", *(percent(averages[k]) for k in ("best", "worst", "gap", "mean")), ""))
+            lines.append(
+                (f"average of {len(rows)}", *(percent(averages[k]) for k in ("best", "worst", "gap", "mean")), "")
+            )
         study.grids.append(Grid(model, columns, lines))
     if study.values:
         study.svg = gaps_plot(study.values["models"])
@@ -56,4 +67,11 @@ def _row(name: str, runs: dict[str, Run], config: EvalConfig) -> dict[str, objec
         chosen = np.random.default_rng(config.seed).integers(len(drawn), size=drawn.shape)
         low, high = interval(mean, np.take_along_axis(drawn, chosen, axis=0).mean(axis=0))
     best, worst = max(scores.values()), min(scores.values())
-    return {"scores": scores, "best": best, "worst": worst, "gap": best - worst, "mean": mean, "interval_95": [low, high]}
+    return {
+        "scores": scores,
+        "best": best,
+        "worst": worst,
+        "gap": best - worst,
+        "mean": mean,
+        "interval_95": [low, high],
+    }

@@ -60,7 +60,12 @@ class Study:
         """Write NAME.md, NAME.json and NAME.svg; return their paths."""
         folder.mkdir(parents=True, exist_ok=True)
         plot = f"![{self.name}]({self.name}.svg)"
-        parts = [f"## {self.title}", *(grid.as_markdown() for grid in self.grids), *([plot] if self.svg else []), *self.notes]
+        parts = [
+            f"## {self.title}",
+            *(grid.as_markdown() for grid in self.grids),
+            *([plot] if self.svg else []),
+            *self.notes,
+        ]
         texts = {"md": "\n\n".join(parts) + "\n", "json": json.dumps(self.as_json(), indent=1), "svg": self.svg}
         written = []
         for suffix, text in texts.items():
@@ -79,7 +84,9 @@ def bases(config: EvalConfig) -> list[str]:
     """
     for model in config.models:
         if "@" in model:
-            raise ValueError(f"--models {model}: a study chooses the variants itself; leave @{model.rpartition('@')[2]} out")
+            raise ValueError(
+                f"--models {model}: a study chooses the variants itself; leave @{model.rpartition('@')[2]} out"
+            )
         if model in ("bm25", "random") or model.startswith("st:"):
             raise ValueError(f"--models {model}: it takes no instructions, so there is nothing to study")
     return list(config.models)

@@ -89,6 +89,7 @@ class LocalRetrieval(LocalTask, AbsTaskRetrieval):
     """A BEIR folder."""
 
     def read(self) -> dict[str, RetrievalSplitData]:
+        """Return the test split, or train and test."""
         corpus, queries, qrels, self.notes = read_retrieval(self.folder)
         return {"test": _split_data(
             [{"id": d["_id"], "title": d.get("title") or "", "text": d["text"]} for d in corpus],
@@ -101,6 +102,7 @@ class LocalReranking(LocalTask, AbsTaskRetrieval):
     """Queries with their own positives and negatives."""
 
     def read(self) -> dict[str, RetrievalSplitData]:
+        """Return the test split, or train and test."""
         rows, self.notes = read_reranking(self.folder)
         documents: list[Row] = []
         queries, qrels, candidates = [], {}, {}
@@ -125,6 +127,7 @@ class LocalClustering(LocalTask, AbsTaskClusteringLegacy):
     """Texts with labels, shuffled and cut into sets as mteb's clustering tasks are."""
 
     def read(self) -> DatasetDict:
+        """Return the test split, or train and test."""
         rows = read_labelled(self.folder, "test")
         order = np.random.default_rng(self.seed).permutation(len(rows))
         num_sets = min(max(len(rows) // TEXTS_PER_CLUSTER_SET, 1), 10)
@@ -140,9 +143,11 @@ class LocalPairClassification(LocalTask, AbsTaskPairClassification):
     """Pairs that mean the same (1) or not (0)."""
 
     def configure(self, info: TaskInfo) -> None:
+        """Set what depends on the task."""
         _set_sides(self, info)
 
     def read(self) -> DatasetDict:
+        """Return the test split, or train and test."""
         rows = read_labelled(self.folder, "test", ("sentence1", "sentence2"))
         if {row["label"] for row in rows} != {0, 1}:
             given = sorted({str(row["label"]) for row in rows})[:5]
@@ -155,14 +160,18 @@ class LocalClassification(LocalTask, AbsTaskClassification):
     """Texts with labels; ten logistic regressions on a few examples a label each."""
 
     def configure(self, info: TaskInfo) -> None:
+        """Set what depends on the task."""
         self.samples_per_label = SAMPLES_PER_LABEL.get(info.published_name or "", 8)
 
     def read(self) -> DatasetDict:
+        """Return the test split, or train and test."""
         splits = {split: read_labelled(self.folder, split) for split in ("train", "test")}
         codes = {label: i for i, label in enumerate(sorted({str(r["label"]) for r in splits["train"]}))}
         unknown = {str(r["label"]) for r in splits["test"]} - codes.keys()
         if unknown:
-            raise EvalDataError(f"{self.folder}/test.jsonl has labels that train.jsonl lacks: {', '.join(sorted(unknown)[:5])}")
+            raise EvalDataError(
+                f"{self.folder}/test.jsonl has labels that train.jsonl lacks: {', '.join(sorted(unknown)[:5])}"
+            )
         return DatasetDict(
             {
                 split: Dataset.from_dict(
@@ -177,9 +186,11 @@ class LocalSTS(LocalTask, AbsTaskSTS):
     """Pairs with a graded similarity."""
 
     def configure(self, info: TaskInfo) -> None:
+        """Set what depends on the task."""
         _set_sides(self, info)
 
     def read(self) -> DatasetDict:
+        """Return the test split, or train and test."""
         path = find(self.folder, "test.jsonl")
         rows = read_rows(path, {"sentence1": TEXT, "sentence2": TEXT, "score": NUMBER})
         scores = [float(row["score"]) for row in rows]
@@ -196,6 +207,7 @@ class LocalSummarization(LocalTask, AbsTaskSummarization):
     min_score, max_score = 0, 5
 
     def read(self) -> DatasetDict:
+        """Return the test split, or train and test."""
         path = find(self.folder, "test.jsonl")
         fields = {"text": TEXT, "human_summaries": TEXTS, "machine_summaries": TEXTS, "relevance": NUMBERS}
         rows = read_rows(path, fields)

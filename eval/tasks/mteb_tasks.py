@@ -40,7 +40,9 @@ _TOLERANCE = 2e-5  # mteb rounds retrieval scores to five digits
 class MtebTask(EvalTask):
     """One of mteb's tasks."""
 
-    def __init__(self, info: TaskInfo, make: Callable[[int], AbsTask], notes: Callable[[AbsTask], list[str]] | None = None):
+    def __init__(
+        self, info: TaskInfo, make: Callable[[int], AbsTask], notes: Callable[[AbsTask], list[str]] | None = None
+    ) -> None:
         """``make`` builds the task for a seed; ``notes`` says after loading what a reader must know."""
         self.info = info
         self._make = make
@@ -67,7 +69,9 @@ class MtebTask(EvalTask):
             task.load_data()
         (split,), (subset,) = task.eval_splits, task.hf_subsets
         rows = _split_rows(task, split, subset)
-        columns = [list(rows[name]) for name in (task.input1_column_name, task.input2_column_name, task.label_column_name)]
+        columns = [
+            list(rows[name]) for name in (task.input1_column_name, task.input2_column_name, task.label_column_name)
+        ]
         if len(columns[0]) == 1 and isinstance(columns[0][0], list):  # the old format: all pairs in one row
             columns = [column[0] for column in columns]
         task.unload_data()
@@ -135,7 +139,9 @@ def _split_rows(task: AbsTask, split: str, subset: str) -> Any:
     return data[subset][split] if subset in data else data[split]
 
 
-def _per_query(task: AbsTaskRetrieval, results: dict[str, dict[str, float]], qrels: dict[str, dict[str, int]]) -> list[float]:
+def _per_query(
+    task: AbsTaskRetrieval, results: dict[str, dict[str, float]], qrels: dict[str, dict[str, int]]
+) -> list[float]:
     """Return the main score's measure of each query."""
     metric = task.metadata.main_score
     if task.ignore_identical_ids:

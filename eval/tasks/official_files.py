@@ -69,7 +69,9 @@ def _fetch(path: str) -> Path:
         with urllib.request.urlopen(address, timeout=60) as response:
             content: bytes = response.read()
     except (urllib.error.URLError, OSError) as error:
-        raise EvalDataError(f"cannot fetch {address} ({getattr(error, 'reason', error)}); or put it at {target}") from error
+        raise EvalDataError(
+            f"cannot fetch {address} ({getattr(error, 'reason', error)}); or put it at {target}"
+        ) from error
     if git_object(content) != GIT_OBJECTS[path]:
         raise EvalDataError(f"{address} is not the file of commit {COMMIT[:7]} ({len(content)} bytes); not used")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -42,10 +42,22 @@ def hub_rows(path: str, name: str | None, split: str) -> list[Row]:
     import datasets
 
     try:
-        return list(datasets.load_dataset(path, name, split=split))
+        rows = datasets.load_dataset(path, name, split=split)
+        assert isinstance(rows, datasets.Dataset)  # a split was named
+        return list(rows)
     except Exception as error:  # the client raises a dozen kinds: network, missing, gated, changed
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise EvalDataError(f"cannot read {path!r} ({split}) from the hub: {reason}") from error
+
+
+def hub_commit(path: str) -> str:
+    """Return the commit that a hub data set is at, or "an unknown commit" where the hub does not say."""
+    from huggingface_hub import HfApi
+
+    try:
+        return str(HfApi().dataset_info(path).sha)
+    except Exception:  # offline with cached data: any of the client's errors
+        return "an unknown commit"
 
 
 def _sampled(pool: list[Demonstration], test: list[Demonstration], task: str, *, whole_pool: bool = False) -> Examples:
@@ -55,11 +67,16 @@ def _sampled(pool: list[Demonstration], test: list[Demonstration], task: str, *,
 
 
 def _from_hub(
-    path: str, name: str | None, splits: tuple[str, str], show: Callable[[Row], tuple[str, str]], task: str, **options: Any
+    path: str,
+    name: str | None,
+    splits: tuple[str, str],
+    show: Callable[[Row], tuple[str, str]],
+    task: str,
+    **options: Any,
 ) -> Callable[[], Examples]:
     def read() -> Examples:
         pool, test = ([Demonstration(*show(row)) for row in hub_rows(path, name, split)] for split in splits)
-        return _sampled(pool, test, task, **options)
+        return _sampled(pool, test, task, **options)._replace(origin=f"data: {path} at {hub_commit(path)}")
 
     return read
 
@@ -119,7 +136,9 @@ def civil(train: Path, test: Path) -> Examples:
     labels = ("not toxic", "toxic")
     hard = [r for r in _read_json(test) if r["meta"][3] == 1 and r["label"] == 1]
     pool = [Demonstration(r["text"], labels[r["label"]]) for r in _read_json(train)]
-    return _sampled(pool, [Demonstration(r["text"], labels[r["label"]]) for r in hard], "Say whether the comment is toxic.")
+    return _sampled(
+        pool, [Demonstration(r["text"], labels[r["label"]]) for r in hard], "Say whether the comment is toxic."
+    )
 
 
 def geoquery(train: Path, test: Path) -> Examples:
@@ -144,8 +163,12 @@ def _turns(path: Path) -> dict[str, list[Demonstration]]:
     found: dict[str, list[Demonstration]] = {}
     for turn in _read_json(path):
         if set(turn["domains"]) <= domains:
-            system, user = ("" if turn["dialog"][side][-1] == "none" else turn["dialog"][side][-1] for side in ("sys", "usr"))
-            slots = "; ".join(f"{slot} = {value.split('|')[0]}" for slot, value in sorted(turn["turn_slot_values"].items()))
+            system, user = (
+                "" if turn["dialog"][side][-1] == "none" else turn["dialog"][side][-1] for side in ("sys", "usr")
+            )
+            slots = "; ".join(
+                f"{slot} = {value.split('|')[0]}" for slot, value in sorted(turn["turn_slot_values"].items())
+            )
             example = Demonstration(f"[system] {system} [user] {user}", slots or "none")
             found.setdefault(turn["ID"], []).append(example)
     return found

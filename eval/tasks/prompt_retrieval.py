@@ -46,11 +46,12 @@ _ANSWER_TOKENS = {Output.LABEL: 16, Output.TEXT: 64, Output.PROGRAM: 200}
 
 
 class Examples(NamedTuple):
-    """A pool and the inputs asked about. ``task``: what to do, in a sentence."""
+    """A pool and the inputs asked about. ``task``: what to do, in a sentence; ``origin``: where they are from."""
 
     pool: list[Demonstration]
     test: list[Demonstration]
     task: str = ""
+    origin: str = ""
 
 
 class PromptRetrievalTask(EvalTask):
@@ -83,6 +84,7 @@ class PromptRetrievalTask(EvalTask):
         scores |= {"main_score": float(np.mean(values)), "k": k}
         left_out = sum(map(bool, copies))
         notes = [f"{left_out} test inputs stand in the pool too; their copies are not retrieved"] if left_out else []
+        notes += [examples.origin] if examples.origin else []
         return Outcome(scores, Units((means(values),)), notes)
 
     def _judge_retrieved(
@@ -95,7 +97,10 @@ class PromptRetrievalTask(EvalTask):
         ]
         per_input = [float(np.mean(v)) for v in values]
         name = RETRIEVAL_MEASURES[self.output]
-        scores: dict[str, Any] = {name: float(np.mean(per_input)), f"{name}_nearest": float(np.mean([v[0] for v in values]))}
+        scores: dict[str, Any] = {
+            name: float(np.mean(per_input)),
+            f"{name}_nearest": float(np.mean([v[0] for v in values])),
+        }
         if self.output is Output.LABEL:
             votes = [_vote([d.output for d in group]) for group in retrieved]
             scores["knn_accuracy"] = float(np.mean([v == e.output for v, e in zip(votes, examples.test, strict=True)]))
@@ -123,7 +128,9 @@ class PromptRetrievalTask(EvalTask):
         rouge = [rouge_l(a, e.output) for a, e in zip(answers, examples.test, strict=True)]
         exact = [_same(_normal(a), _normal(e.output)) for a, e in zip(answers, examples.test, strict=True)]
         values = rouge if self.output is Output.TEXT else exact
-        name = {Output.LABEL: "llm_accuracy", Output.TEXT: "llm_rouge_l", Output.PROGRAM: "llm_exact_match"}[self.output]
+        name = {Output.LABEL: "llm_accuracy", Output.TEXT: "llm_rouge_l", Output.PROGRAM: "llm_exact_match"}[
+            self.output
+        ]
         return {
             name: float(np.mean(values)),
             "llm_rouge_l": float(np.mean(rouge)),
@@ -198,7 +205,10 @@ def read_folder(folder: Path, task: str) -> Examples:
         EvalDataError: a file is missing or a row is malformed.
     """
     pool, test = (
-        [Demonstration(row["input"], row["output"]) for row in read_rows(find(folder, name), {"input": TEXT, "output": TEXT})]
+        [
+            Demonstration(row["input"], row["output"])
+            for row in read_rows(find(folder, name), {"input": TEXT, "output": TEXT})
+        ]
         for name in ("train.jsonl", "test.jsonl")
     )
     return Examples(pool, test, task)

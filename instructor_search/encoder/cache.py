@@ -155,9 +155,7 @@ class _Shelf:
             for path in (self.keys_file, self.vectors_file):
                 path.touch()
             row_bytes = 4 * self.dim
-            count = min(
-                self.keys_file.stat().st_size // _KEY_BYTES, self.vectors_file.stat().st_size // row_bytes
-            )
+            count = min(self.keys_file.stat().st_size // _KEY_BYTES, self.vectors_file.stat().st_size // row_bytes)
             _append(self.vectors_file, count * row_bytes, vectors.tobytes())
             _append(self.keys_file, count * _KEY_BYTES, b"".join(keys))
 

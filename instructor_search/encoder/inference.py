@@ -27,7 +27,6 @@ from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT
 if TYPE_CHECKING:
     from instructor_search.encoder.torch_runtime import TorchRuntime
 
-BATCH_TOKENS = 16_384  # padded tokens of a forward pass at most, whatever batch_size says: bounds memory
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 
 
@@ -202,7 +201,7 @@ class InstructorEncoder:
         run: Any = runtime.embed if output_value == "sentence_embedding" else runtime.features
         results: list[Any] = [None] * len(texts)
         with _progress(len(texts), show_progress_bar) as bar:
-            for rows in _batches(tokenized, batch_size):
+            for rows in _batches(tokenized, batch_size, runtime.batch_tokens):
                 values = run([tokenized[row] for row in rows], normalize=normalize_embeddings)
                 for row, value in zip(rows, values, strict=True):
                     results[row] = value if output_value in ("sentence_embedding", None) else value[output_value]
@@ -258,15 +257,18 @@ class InstructorEncoder:
         save_checkpoint(self, Path(path))
 
 
-def _batches(tokenized: Sequence[TokenizedText], batch_size: int) -> Iterator[list[int]]:
-    """Yield row numbers, longest texts first, so that a batch has little padding and memory peaks at once."""
+def _batches(tokenized: Sequence[TokenizedText], batch_size: int, batch_tokens: int) -> Iterator[list[int]]:
+    """Yield row numbers, longest texts first, so that a batch has little padding and memory peaks at once.
+
+    A batch has at most ``batch_size`` texts and ``batch_tokens`` padded tokens, and always one text.
+    """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; expected at least 1")
     order = sorted(range(len(tokenized)), key=lambda row: -len(tokenized[row].ids))
     start = 0
     while start < len(order):
         longest = len(tokenized[order[start]].ids)
-        size = min(batch_size, max(BATCH_TOKENS // longest, 1))
+        size = min(batch_size, max(batch_tokens // longest, 1))
         yield order[start : start + size]
         start += size
 

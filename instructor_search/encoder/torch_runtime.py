@@ -13,6 +13,10 @@ from instructor_search.encoder.modeling import InstructorModel
 from instructor_search.encoder.tokenization import TokenizedText, pad
 from instructor_search.errors import ModelError
 
+# Padded tokens of a forward pass. On two cores 2,048 is a tenth faster than 16,384 and takes less memory: the
+# activations stay in the cache. A GPU wants more work at a time.
+CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 2_048, 16_384
+
 
 class TorchRuntime:
     """A loaded model on a device."""
@@ -22,6 +26,11 @@ class TorchRuntime:
         self.device = _usable(device or best_device())
         self.model = InstructorModel.from_checkpoint(checkpoint, allow_pickle=allow_pickle).to(self.device)
         self.pad_id = checkpoint.config.get("pad_token_id") or 0
+
+    @property
+    def batch_tokens(self) -> int:
+        """Padded tokens of a forward pass at most."""
+        return CPU_BATCH_TOKENS if self.device.type == "cpu" else GPU_BATCH_TOKENS
 
     def move(self, device: str) -> None:
         """Move the model to another device."""

@@ -47,7 +47,13 @@ class EndpointModel:
     """An OpenAI-compatible chat endpoint. ``num_prompt_tokens`` and ``num_answer_tokens`` count what it reports."""
 
     def __init__(
-        self, endpoint: str, model: str, *, timeout_seconds: float = 60.0, num_retries: int = 4, wait_seconds: float = 1.0
+        self,
+        endpoint: str,
+        model: str,
+        *,
+        timeout_seconds: float = 60.0,
+        num_retries: int = 4,
+        wait_seconds: float = 1.0,
     ) -> None:
         """``endpoint``: base address such as http://localhost:8000/v1. Retries wait 1, 2, 4, ... ``wait_seconds``.
 

@@ -3,7 +3,7 @@
     import mteb
     from instructor_search.integrations.mteb import register_models
     register_models()
-    mteb.evaluate(mteb.get_model("hkunlp/instructor-base"), mteb.get_task("STS12"))
+    mteb.evaluate(mteb.get_model("hkunlp/instructor-base", allow_pickle=True), mteb.get_task("STS12"))
 
 An instruction is chosen for each task and each side of it; mteb itself knows one prompt a model or a task.
 """
@@ -87,11 +87,14 @@ class MtebEncoder:
         prompt_type: Any = None,
         **kwargs: Any,
     ) -> np.ndarray:
-        """Return float32 vectors, (n, dim), of a dataloader's texts under the instruction of this task and side."""
+        """Return float32 vectors, (n, dim), of a dataloader's texts under the instruction of this task and side.
+
+        The dataloader's batch size is not the encoder's, which batches by length itself.
+        """
         side = None if prompt_type is None else PromptType(prompt_type).value
         instruction = self.instruction_for(task_metadata.name, side)
         texts = [InstructedText(instruction, text) for batch in inputs for text in batch["text"]]
-        return self.encoder.encode(texts, kwargs.get("batch_size", 32), on_batch=self._on_texts)
+        return self.encoder.encode(texts, on_batch=self._on_texts)
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """Return cosine similarities, (n, m)."""
@@ -122,7 +125,7 @@ class CollectionSearch:
         max_hits: int = 1000,
         folder: Path | None = None,
     ) -> None:
-        """``quantised``: search LanceDB's IVF_HNSW_SQ index, whatever the size. ``folder``: where to keep the tables."""
+        """``quantised``: search the IVF_HNSW_SQ index, whatever the size. ``folder``: where the tables go."""
         self.encoder = encoder
         self.instruction_for = instruction_for
         self._meta = meta or model_meta(encoder)
@@ -252,8 +255,6 @@ def _instructor_meta(size: str) -> ModelMeta:
     parameters = _INSTRUCTOR_PARAMETERS[size]
     return ModelMeta(
         loader=load_instructor,
-        # the published weights are pickles; weights_only loading is asked for by name here
-        loader_kwargs={"allow_pickle": True},
         name=f"hkunlp/instructor-{size}",
         revision=None,
         release_date="2022-12-20",

@@ -15,7 +15,9 @@ OFFICIAL = ROOT.parent / "shared/reference/eval_instructions.json"
 
 
 def test_variants_are_made_from_the_slots():
-    both = Sides("Represent the medical question for retrieving articles: ", "Represent the medical article for retrieval: ")
+    both = Sides(
+        "Represent the medical question for retrieving articles: ", "Represent the medical article for retrieval: "
+    )
     variants = derived_variants("Health", both)
     assert [*variants] == [*LADDER, *PARAPHRASES] == [*VARIANTS[1:]]
     assert variants["none"] == ("", "") and variants["tag"] == ("Health: ", "Health: ")

@@ -12,7 +12,9 @@ from tests.eval.conftest import write_rows
 
 
 def beir(folder, qrels="q1\td1\t1\n", corpus=None, queries=None):
-    write_rows(folder / "corpus.jsonl", corpus or [{"_id": "d1", "title": "", "text": "one"}, {"_id": "d2", "text": "two"}])
+    write_rows(
+        folder / "corpus.jsonl", corpus or [{"_id": "d1", "title": "", "text": "one"}, {"_id": "d2", "text": "two"}]
+    )
     write_rows(folder / "queries.jsonl", queries or [{"_id": "q1", "text": "a"}, {"_id": "q2", "text": "b"}])
     (folder / "qrels").mkdir(exist_ok=True)
     (folder / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\n" + qrels)
@@ -49,7 +51,7 @@ def test_an_id_that_stands_there_twice(tmp_path):
     ("line", "message"),
     [
         ('{"text": "a", "label": "x"', "test.jsonl, line 2: not valid JSON"),
-        ('["a", "x"]', "test.jsonl, line 2: '[\"a\", \"x\"]'; expected an object with text, label"),
+        ('["a", "x"]', 'test.jsonl, line 2: \'["a", "x"]\'; expected an object with text, label'),
         ('{"text": "a"}', "test.jsonl, line 2: 'label' is nothing; expected a label"),
         ('{"text": 3, "label": "x"}', "test.jsonl, line 2: 'text' is 3; expected a string"),
         ('{"text": "a", "label": null}', "test.jsonl, line 2: 'label' is null; expected a label"),

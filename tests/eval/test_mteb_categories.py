@@ -39,14 +39,17 @@ def test_retrieval_is_pytrec_eval_of_cosines_under_both_instructions(run):
     outcome, vectors = run("GardenAnswers")
     folder = BUNDLED / "retrieval/GardenAnswers"
     corpus, queries = rows_of(folder / "corpus.jsonl"), rows_of(folder / "queries.jsonl")
-    scores = vectors([q["text"] for q in queries]) @ vectors(
-        [f"{d['title']} {d['text']}" for d in corpus], "document"
-    ).T
+    scores = (
+        vectors([q["text"] for q in queries]) @ vectors([f"{d['title']} {d['text']}" for d in corpus], "document").T
+    )
     qrels: dict = {}
     for line in (folder / "qrels/test.tsv").read_text().splitlines()[1:]:
         query, document, score = line.split("\t")
         qrels.setdefault(query, {})[document] = int(score)
-    found = {q["_id"]: {d["_id"]: float(s) for d, s in zip(corpus, row, strict=True)} for q, row in zip(queries, scores, strict=True)}
+    found = {
+        q["_id"]: {d["_id"]: float(s) for d, s in zip(corpus, row, strict=True)}
+        for q, row in zip(queries, scores, strict=True)
+    }
     per_query = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10"}).evaluate(found)
     expected = np.mean([v["ndcg_cut_10"] for v in per_query.values()])
     assert outcome.units.score() == pytest.approx(expected, abs=1e-9)

@@ -49,9 +49,7 @@ def test_relative_judgments_give_the_kendall_like_tau(default_system, context, t
     (task,) = choose_source(str(tmp_path)).tasks
     outcome = task.evaluate(default_system, task.info.sides("none"), context)
     agreed = counted = 0
-    score = [
-        max(float(minilm.encode(row["candidate"]) @ v) for v in minilm.encode(row["references"])) for row in rows
-    ]
+    score = [max(float(minilm.encode(row["candidate"]) @ v) for v in minilm.encode(row["references"])) for row in rows]
     for i, first in enumerate(rows):
         for j, second in enumerate(rows):
             if i < j and first["id"] == second["id"] and first["human_score"] != second["human_score"]:

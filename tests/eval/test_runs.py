@@ -50,7 +50,9 @@ def test_the_result_says_what_made_it(data, output, capsys):
     assert values["task_name"] == "EverydaySentences" and values["dataset_revision"] == facts["data"]["revision"]
     assert facts["instruction"]["query"] == "Represent the everyday sentence for measuring semantic similarity: "
     assert (facts["runtime"], facts["precision"]) == ("torch", "fp32") and len(facts["fingerprint"]) == 16
-    assert facts["settings"] == {"seed": 42} and {"mteb", "torch", "numpy", "instructor-search"} <= set(facts["packages"])
+    assert facts["settings"] == {"seed": 42} and {"mteb", "torch", "numpy", "instructor-search"} <= set(
+        facts["packages"]
+    )
     low, high = facts["interval_95"]
     score = values["scores"]["test"][0]["main_score"]
     assert low < score < high and printed["results"]["EverydaySentences"]["score"] == score
@@ -144,7 +146,11 @@ def test_mteb_loads_what_was_written(data, output):
     run = find_run("all-MiniLM-L6-v2", output)
     result = TaskResult.from_disk(run.results["EverydaySentences"].path)
     assert result.get_score() == run.results["EverydaySentences"].score
-    assert run.folder.parts[-5:-2] == ("results", "instructor-search__all-MiniLM-L6-v2", run.results["FileCommands"].facts["fingerprint"])
+    assert run.folder.parts[-5:-2] == (
+        "results",
+        "instructor-search__all-MiniLM-L6-v2",
+        run.results["FileCommands"].facts["fingerprint"],
+    )
 
 
 def test_models_side_by_side(tmp_path, output, capsys):
@@ -158,7 +164,12 @@ def test_models_side_by_side(tmp_path, output, capsys):
     assert set(score["bm25"]) == {"GardenAnswers", "MuseumQuestions"}  # words say nothing of a similarity
     for task in ("GardenAnswers", "MuseumQuestions", "EverydaySentences"):
         assert score["st:all-MiniLM-L6-v2"][task] == pytest.approx(score["all-MiniLM-L6-v2@none"][task], abs=1e-4)
-    assert score["random"]["GardenAnswers"] < 0.25 < score["bm25"]["GardenAnswers"] < score["all-MiniLM-L6-v2"]["GardenAnswers"]
+    assert (
+        score["random"]["GardenAnswers"]
+        < 0.25
+        < score["bm25"]["GardenAnswers"]
+        < score["all-MiniLM-L6-v2"]["GardenAnswers"]
+    )
     assert abs(score["random"]["EverydaySentences"]) < 0.4
     assert evaluate("--suite", "all", "--data", folder, "--models", models, output=output) == 0
     shown = capsys.readouterr().out
@@ -213,7 +224,11 @@ def test_no_language_model_where_one_was_named(data, output, capsys):
         (["--suite", "sts", "--models", "default,default"], 0, ""),
         (["--suite", "sts", "--instructions", "none.json"], 1, "none.json cannot be read as instructions"),
         (["--suite", "sts", "--llm-endpoint", "http://x/v1"], 1, "--llm-model NAME is missing"),
-        (["--suite", "robustness,sts", "--models", "bm25"], 1, "it takes no instructions, so there is nothing to study"),
+        (
+            ["--suite", "robustness,sts", "--models", "bm25"],
+            1,
+            "it takes no instructions, so there is nothing to study",
+        ),
         (["--suite", "robustness,sts", "--models", "default@none"], 1, "a study chooses the variants itself"),
         (["compare", "a", "b"], 1, "no run 'a' in"),
         (["report"], 1, "no runs in"),
@@ -226,7 +241,9 @@ def test_wrong_arguments_are_one_line(arguments, code, message, data, output, ca
     assert message in shown and len(shown.strip().splitlines()) <= 1
 
 
-@pytest.mark.parametrize(("arguments", "message"), [([], "which suite?"), (["--suite", "all", "--resamples", "0"], "'0'")])
+@pytest.mark.parametrize(
+    ("arguments", "message"), [([], "which suite?"), (["--suite", "all", "--resamples", "0"], "'0'")]
+)
 def test_arguments_that_cannot_be_parsed(arguments, message, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)

@@ -53,7 +53,10 @@ def test_a_hub_that_is_down_or_hangs_gives_way_within_three_seconds(hub, data, m
     started = time.perf_counter()
     source = choose_source("auto")
     assert time.perf_counter() - started < 3
-    assert source.name == "bundled" and "neither --data DIR nor INSTRUCTOR_SEARCH_EVAL_DATA names a folder" in source.reason
+    assert (
+        source.name == "bundled"
+        and "neither --data DIR nor INSTRUCTOR_SEARCH_EVAL_DATA names a folder" in source.reason
+    )
     monkeypatch.setenv(DATA_VARIABLE, str(data))
     hub.delay, hub.status = 0, 503
     chosen = choose_source("auto")

@@ -16,7 +16,18 @@ def study(data, tmp_path, capsys):
     output = tmp_path / "runs"
 
     def run(name, *more):
-        command = ["--suite", name, "--data", str(data), "--output", str(output), "--quiet", "--resamples", "300", *more]
+        command = [
+            "--suite",
+            name,
+            "--data",
+            str(data),
+            "--output",
+            str(output),
+            "--quiet",
+            "--resamples",
+            "300",
+            *more,
+        ]
         code = main([*command, "--json"])
         values = json.loads(capsys.readouterr().out)
         assert main(command) == code

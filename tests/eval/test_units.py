@@ -62,7 +62,9 @@ def test_the_interval_of_a_mean_is_the_textbook_one():
     units = Units((means(values),))
     low, high = interval(units.score(), units.resample(4000, seed=3))
     half = 1.96 * values.std(ddof=1) / np.sqrt(400)
-    assert low == pytest.approx(values.mean() - half, abs=0.002) and high == pytest.approx(values.mean() + half, abs=0.002)
+    assert low == pytest.approx(values.mean() - half, abs=0.002) and high == pytest.approx(
+        values.mean() + half, abs=0.002
+    )
 
 
 def test_the_interval_holds_the_score_where_resampling_is_biased():

@@ -1,0 +1,120 @@
+"""A real collection under mteb's Search protocol: exact search is the encoder's own score; the rest is measured."""
+
+import numpy as np
+import pytest
+
+from eval.sources import BUNDLED, choose_source
+from eval.systems import SystemOptions, make_system
+from instructor_search.errors import ModelError
+from instructor_search.instructions import InstructedText
+from instructor_search.search.reranking import CrossEncoderReranker, InstructionReranker
+from tests.eval.conftest import rows_of
+
+(GARDEN,) = (t for t in choose_source("bundled").tasks if t.info.name == "GardenAnswers")
+
+
+@pytest.fixture
+def ndcg(embeddings, context):
+    def evaluate(specification, **options):
+        system = make_system(specification, "bundled", SystemOptions(device="cpu", cache_folder=embeddings, **options))
+        outcome = GARDEN.evaluate(system, system.sides(GARDEN.info), context)
+        return outcome.units.score(), system
+
+    return evaluate
+
+
+def test_exact_search_of_a_collection_is_the_encoders_own_score(ndcg):
+    assert ndcg("collection:dense")[0] == pytest.approx(ndcg("default")[0], abs=1e-6)
+    assert ndcg("collection:dense=default@none")[0] == pytest.approx(ndcg("default@none")[0], abs=1e-6)
+
+
+def test_a_quantised_index_and_both_modes_run(ndcg):
+    exact, quantised = ndcg("collection:dense")[0], ndcg("collection:dense+hnsw")[0]
+    assert quantised == pytest.approx(exact, abs=0.05)
+    text, hybrid = ndcg("collection:text")[0], ndcg("collection:hybrid")[0]
+    assert 0.3 < text < 1 and hybrid > text  # the questions were written in other words than the answers
+
+
+def test_what_was_searched_is_part_of_the_run(ndcg):
+    _, system = ndcg("collection:hybrid+hnsw=default@none")
+    assert system.label == "collection:hybrid+hnsw=all-MiniLM-L6-v2@none"
+    assert system.meta.experiment_kwargs == {"data": "bundled", "instructions": "none", "collection": "hybrid-hnsw"}
+    assert system.facts["collection"] == "hybrid+hnsw"
+
+
+def test_reranking_under_another_instruction(ndcg, minilm):
+    plain, _ = ndcg("collection:text")
+    better, system = ndcg("collection:text+rerank", reranker="instruction:Represent the gardening sentence: ")
+    assert better > plain and system.meta.experiment_kwargs["reranker"].startswith("instruction:")
+    reranker = InstructionReranker(minilm, "q: ", "d: ")
+    query, *texts = minilm.encode(
+        [InstructedText("q: ", "bees"), InstructedText("d: ", "honey"), InstructedText("d: ", "rock")]
+    )
+    assert reranker.score("bees", ["honey", "rock"]) == pytest.approx([query @ t for t in texts], abs=1e-6)
+
+
+def test_hits_are_ordered_by_the_reranker(corpus_store):
+    from instructor_search import Collection, Searcher
+
+    class ByLength:
+        name = "length"
+
+        def score(self, query, texts):
+            return np.array([len(t) for t in texts], dtype=float)
+
+    searcher = Searcher(Collection.open("corpus", corpus_store))
+    plain = searcher.search("mercury", top_k=20)
+    hits = searcher.search("mercury", top_k=5, reranker=ByLength(), rerank_depth=20)
+    lengths = sorted((len(h.text) for h in plain), reverse=True)[:5]
+    assert [h.score for h in hits] == lengths and [h.rank for h in hits] == [1, 2, 3, 4, 5]
+    assert all(h.signals["rerank"] == h.score and "dense" in h.signals for h in hits)
+    assert all(h.snippet == "" for h in searcher.search("mercury", top_k=3, snippets=False))
+
+
+@pytest.fixture(scope="session")
+def cross_encoder(tmp_path_factory, request):
+    """A random two-layer BERT with one output, with the default model's vocabulary."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    from instructor_search.encoder.checkpoint import resolve_folder
+
+    torch.manual_seed(3)
+    folder = tmp_path_factory.mktemp("cross_encoder")
+    config = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_labels=1)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(resolve_folder(None)[0]).save_pretrained(folder)
+    return folder
+
+
+def test_a_cross_encoder_from_a_folder(cross_encoder, ndcg):
+    from sentence_transformers import CrossEncoder
+
+    reranker = CrossEncoderReranker(str(cross_encoder), device="cpu")
+    texts = [d["text"] for d in rows_of(BUNDLED / "retrieval/GardenAnswers/corpus.jsonl")[:6]]
+    expected = CrossEncoder(str(cross_encoder), device="cpu").predict([("slugs", t) for t in texts])
+    assert reranker.score("slugs", texts) == pytest.approx(np.asarray(expected).reshape(-1), abs=1e-5)
+    score, system = ndcg("collection:dense+rerank", reranker=str(cross_encoder))
+    assert 0 < score < ndcg("collection:dense")[0]  # a random reranker spoils the order
+    assert system.meta.experiment_kwargs["reranker"] == cross_encoder.name
+    with pytest.raises(ModelError, match="no model folder '/no/where'"):
+        CrossEncoderReranker("/no/where")
+
+
+def test_a_collection_does_not_rank_candidates(embeddings, context):
+    (museum,) = (t for t in choose_source("bundled").tasks if t.info.name == "MuseumQuestions")
+    system = make_system("collection:dense", "bundled", SystemOptions(cache_folder=embeddings))
+    assert museum.info.category not in system.categories
+    with pytest.raises(ValueError, match="cannot rank a task's own candidates"):
+        museum.evaluate(system, system.sides(museum.info), context)
+    with pytest.raises(ValueError, match="needs --reranker"):
+        make_system("collection:dense+rerank", "bundled", SystemOptions())
+    with pytest.raises(ValueError, match="'bm25' has no instructions"):
+        make_system("collection:dense=bm25", "bundled", SystemOptions())
+
+
+def test_a_users_reranker_may_fail_without_leaving_tables_behind(embeddings, context, tmp_path):
+    options = SystemOptions(cache_folder=tmp_path / "cache" / "embeddings")
+    system = make_system("collection:dense", "bundled", options)
+    GARDEN.evaluate(system, system.sides(GARDEN.info), context)
+    assert not list((tmp_path / "cache").glob("collection-*"))
