@@ -11,7 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -166,11 +166,11 @@ def _local_task(category: Category, folder: Path, source: str) -> EvalTask:
         published_name=MTEB_NAMES.get(name) if source == "local" else None,
     )
     if category is Category.BILLBOARD:
-        return billboard.BillboardTask(info, lambda: billboard.read_folder(folder))
+        return billboard.BillboardTask(info, partial(billboard.read_folder, folder))
     if category is Category.PROMPT_RETRIEVAL:
         task = str(meta.get("task_description", ""))
         kind = prompt_retrieval.kind_of_output(meta)
-        return prompt_retrieval.PromptRetrievalTask(info, lambda: prompt_retrieval.read_folder(folder, task), kind)
+        return prompt_retrieval.PromptRetrievalTask(info, partial(prompt_retrieval.read_folder, folder, task), kind)
     from eval.tasks.local_mteb import local_task
     from eval.tasks.mteb_tasks import MtebTask
 
@@ -188,8 +188,7 @@ def _hub_tasks() -> list[EvalTask]:
     from eval.tasks.prompt_retrieval import RETRIEVAL_MEASURES, PromptRetrievalTask
 
     tasks: list[EvalTask] = [
-        MtebTask(_hub_info(task), lambda seed, task=task: _fresh(task, seed))
-        for task in mteb.get_benchmark("MTEB(eng, v1)").tasks
+        MtebTask(_hub_info(task), partial(_with_seed, task)) for task in mteb.get_benchmark("MTEB(eng, v1)").tasks
     ]
     for name, paper_set in PROMPT_SETS.items():
         info = _own_info(name, Category.PROMPT_RETRIEVAL, RETRIEVAL_MEASURES[paper_set.output], paper_set.instruction,
@@ -197,11 +196,11 @@ def _hub_tasks() -> list[EvalTask]:
         tasks.append(PromptRetrievalTask(info, paper_set.read, paper_set.output))
     for name, (stem, instruction, domain) in BILLBOARD_SETS.items():
         info = _own_info(name, Category.BILLBOARD, PEARSON, instruction, domain, COMMIT)
-        tasks.append(BillboardTask(info, lambda stem=stem: read_billboard(stem)))  # type: ignore[misc]
+        tasks.append(BillboardTask(info, partial(read_billboard, stem)))
     return tasks
 
 
-def _fresh(task: Any, seed: int) -> Any:
+def _with_seed(task: Any, seed: int) -> Any:
     """Return the task with a seed; it is loaded and unloaded by who evaluates it."""
     task.seed = seed
     return task

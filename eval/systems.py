@@ -153,7 +153,7 @@ def _encoder_system(
     }
     organisation = {"sentence-transformers": "sentence-transformers", "numpy": "baseline"}.get(encoder.runtime)
     meta = model_meta(encoder, experiment, organisation or "instructor-search")
-    kept = CachedEncoder(encoder, options.cache_folder) if options.cache_folder else encoder
+    kept: Any = CachedEncoder(encoder, options.cache_folder) if options.cache_folder else encoder
     return System(label, variant, meta, kept, facts=facts, **fields)
 
 

@@ -68,10 +68,10 @@ def make_table(runs: Sequence[Run]) -> Table:
     table = Table(tuple(run.label for run in runs))
     by_category: dict[Category, list[str]] = {}
     for category in Category:
-        names = {r.task for run in runs for r in run.results.values() if r.category is category}
-        names |= {name for run in runs for name, failure in run.failures.items() if failure.category is category}
-        if names:
-            by_category[category] = sorted(names, key=str.lower)
+        found = {r.task for run in runs for r in run.results.values() if r.category is category}
+        found |= {name for run in runs for name, failure in run.failures.items() if failure.category is category}
+        if found:
+            by_category[category] = sorted(found, key=str.lower)
     averages: list[Row] = []
     for category, names in by_category.items():
         table.rows.extend(_task_row(name, runs) for name in names)
@@ -79,7 +79,7 @@ def make_table(runs: Sequence[Run]) -> Table:
         table.rows.append(averages[-1])
     if len(by_category) > 1:
         table.rows.append(_mean_of_rows("average of categories", averages))
-        table.rows.append(_average("average of sets", [n for names in by_category.values() for n in names], runs))
+        table.rows.append(_average("average of sets", [name for own in by_category.values() for name in own], runs))
     return table
 
 

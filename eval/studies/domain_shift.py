@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def run_domain_shift(
     return study
 
 
-def _group(names: list[str], runs: dict[str, Run], config: EvalConfig) -> dict[str, object]:
+def _group(names: list[str], runs: dict[str, Run], config: EvalConfig) -> dict[str, Any]:
     without, with_ = ([runs[v].results[name].score for name in names] for v in ("none", "default"))
     gain = float(np.mean(with_) - np.mean(without))
     drawn = []

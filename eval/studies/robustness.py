@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from eval.runner import Progress
 from eval.studies.study import Grid, Study, percent, run_variants, shared_tasks, span
 from eval.tasks.base import EvalTask
 from eval.units import interval
+
+_KEYS = ("best", "worst", "gap", "mean")
 
 
 def run_robustness(
@@ -30,33 +33,19 @@ def run_robustness(
             continue  # interrupted
         rows = {name: _row(name, runs, config) for name in shared_tasks(runs)}
         study.values.setdefault("models", {})[model] = rows
-        columns = ("set", "best", "worst", "gap", "mean", "95 % interval")
-        lines = [
-            (
-                name,
-                percent(r["best"]),
-                percent(r["worst"]),
-                percent(r["gap"]),
-                percent(r["mean"]),
-                span(*r["interval_95"]),
-            )
-            for name, r in rows.items()
-        ]
+        columns = ("set", *_KEYS, "95 % interval")
+        lines = [(name, *(percent(r[key]) for key in _KEYS), span(*r["interval_95"])) for name, r in rows.items()]
         if rows:
-            averages = {
-                key: float(np.mean([r[key] for r in rows.values()])) for key in ("best", "worst", "gap", "mean")
-            }
+            averages = {key: float(np.mean([r[key] for r in rows.values()])) for key in _KEYS}
             study.values.setdefault("averages", {})[model] = averages
-            lines.append(
-                (f"average of {len(rows)}", *(percent(averages[k]) for k in ("best", "worst", "gap", "mean")), "")
-            )
+            lines.append((f"average of {len(rows)}", *map(percent, averages.values()), ""))
         study.grids.append(Grid(model, columns, lines))
     if study.values:
         study.svg = gaps_plot(study.values["models"])
     return study
 
 
-def _row(name: str, runs: dict[str, Run], config: EvalConfig) -> dict[str, object]:
+def _row(name: str, runs: dict[str, Run], config: EvalConfig) -> dict[str, Any]:
     scores = {variant: runs[variant].results[name].score for variant in PARAPHRASES}
     mean = float(np.mean(list(scores.values())))
     units = [runs[variant].results[name].units() for variant in PARAPHRASES]

@@ -20,7 +20,7 @@ class Grid:
 
     heading: str
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
     def as_text(self) -> str:
         """Return the table for a terminal."""

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
     from eval.systems import System
 
-_ENCODE_KWARGS = {"batch_size": 256, "show_progress_bar": False}  # of mteb's dataloaders; our encoder batches itself
+_ENCODE_KWARGS: Any = {
+    "batch_size": 256,
+    "show_progress_bar": False,
+}  # of mteb's dataloaders; our encoder batches itself
 _TOLERANCE = 2e-5  # mteb rounds retrieval scores to five digits
 
 
@@ -41,7 +44,7 @@ class MtebTask(EvalTask):
     """One of mteb's tasks."""
 
     def __init__(
-        self, info: TaskInfo, make: Callable[[int], AbsTask], notes: Callable[[AbsTask], list[str]] | None = None
+        self, info: TaskInfo, make: Callable[[int], AbsTask], notes: Callable[[Any], list[str]] | None = None
     ) -> None:
         """``make`` builds the task for a seed; ``notes`` says after loading what a reader must know."""
         self.info = info
@@ -64,7 +67,7 @@ class MtebTask(EvalTask):
 
     def labelled_pairs(self, seed: int) -> list[tuple[str, str, int]]:
         """Return (first text, second text, 1 or 0) of a pair-classification task."""
-        task = self._make(seed)
+        task: Any = self._make(seed)
         with quiet_mteb():
             task.load_data()
         (split,), (subset,) = task.eval_splits, task.hf_subsets
@@ -98,7 +101,7 @@ def _run(task: AbsTask, model: Any, folder: Path) -> Outcome:
     try:
         result = mteb.evaluate(
             model, task, cache=None, co2_tracker=False, prediction_folder=predictions_folder, show_progress_bar=False,
-            encode_kwargs=dict(_ENCODE_KWARGS),
+            encode_kwargs={**_ENCODE_KWARGS},
         ).task_results[0]  # fmt: skip
         predictions = json.loads((predictions_folder / task.prediction_file_name).read_text(encoding="utf-8"))
     finally:

@@ -143,9 +143,12 @@ class _Shelf:
         places = {stored[i * _KEY_BYTES : (i + 1) * _KEY_BYTES]: i for i in range(count)}
         wanted = sorted({places[key] for key in keys if key in places})
         values = np.memmap(self.vectors_file, dtype=np.float32, mode="r", shape=(count, self.dim))[wanted]
-        sound = np.isfinite(values).all(axis=1) & values.any(axis=1)
-        row_of = {place: row for row, place in enumerate(wanted)}
-        return {k: values[row_of[places[k]]] for k in keys if k in places and sound[row_of[places[k]]]}
+        sound = {
+            place: vector
+            for place, vector in zip(wanted, values, strict=True)
+            if np.isfinite(vector).all() and vector.any()
+        }
+        return {key: sound[places[key]] for key in keys if places.get(key) in sound}
 
     def append(self, keys: Sequence[bytes], vectors: np.ndarray) -> None:
         """Add vectors, (n, dim), under their keys; other processes may do the same."""

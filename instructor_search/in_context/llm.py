@@ -156,7 +156,7 @@ class LocalModel:
             ids = self._model.generate(
                 **encoded, max_new_tokens=max_tokens, do_sample=False, pad_token_id=self._tokenizer.eos_token_id or 0
             )
-        text = self._tokenizer.decode(ids[0, encoded["input_ids"].shape[1] :], skip_special_tokens=True)
+        text = str(self._tokenizer.decode(ids[0, encoded["input_ids"].shape[1] :], skip_special_tokens=True))
         ends = [place for s in stop if (place := text.find(s)) >= 0]
         return text[: min(ends)] if ends else text
 

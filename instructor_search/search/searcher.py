@@ -226,7 +226,7 @@ def _rerank(
     query: str, ranked: list[tuple[dict[str, Any], float, dict[str, float]]], reranker: Reranker
 ) -> list[tuple[dict[str, Any], float, dict[str, float]]]:
     """Return the candidates by the reranker's score; what they had before stays in their signals."""
-    scores = reranker.score(query, [row["text"] for row, _, _ in ranked]) if ranked else []
+    scores: Any = reranker.score(query, [row["text"] for row, _, _ in ranked]) if ranked else []
     again = [
         (row, float(score), {**signals, "rerank": float(score)})
         for (row, _, signals), score in zip(ranked, scores, strict=True)
