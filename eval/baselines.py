@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from eval.tasks.base import Sides
+from instructor_search.encoder.checkpoint import DEFAULT_MODEL, resolve_folder
 from instructor_search.errors import MissingExtraError, ModelError
 from instructor_search.instructions import InstructedText
 
+_DEFAULT_NAMES = ("default", DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}")
 # Prefixes of well-known models that do not all name them in their files: (pattern of the name, query, document).
 PREFIXES = (
     (re.compile(r"(^|/)(multilingual-)?e5-(small|base|large)(-unsupervised|-v2)?$", re.I), "query: ", "passage: "),
@@ -46,7 +48,8 @@ class SentenceTransformersEncoder:
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise ModelError(f"cannot load the sentence-transformers model {name_or_path!r} ({reason})") from error
         folder = Path(name_or_path).expanduser()
-        self.name = folder.resolve().name if folder.is_dir() else name_or_path
+        own = folder.resolve().name if folder.is_dir() else name_or_path
+        self.name = DEFAULT_MODEL if own in _DEFAULT_NAMES else own
         self.max_tokens = int(self.model.max_seq_length or 512)
         self.fingerprint = self._fingerprint()
         self.prompts = self._prompts()
@@ -72,7 +75,8 @@ class SentenceTransformersEncoder:
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        return int(self.model.get_sentence_embedding_dimension() or 0)
+        size = getattr(self.model, "get_embedding_dimension", None) or self.model.get_sentence_embedding_dimension
+        return int(size() or 0)
 
     def encode(
         self,
@@ -91,9 +95,7 @@ class SentenceTransformersEncoder:
 
 def _model_path(name_or_path: str) -> str:
     """Return what sentence-transformers loads: a folder, a hub id, or the folder of the default model."""
-    from instructor_search.encoder.checkpoint import DEFAULT_MODEL, resolve_folder
-
-    if name_or_path in ("default", DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}"):
+    if name_or_path in _DEFAULT_NAMES:
         return str(resolve_folder(None)[0])
     folder = Path(name_or_path).expanduser()
     if not folder.is_dir() and (name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") > 1):

@@ -53,7 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
     _output(parser)
     add("--list", action="store_true", help="list suites and the tasks of the data, and stop")
     add("--overwrite", action="store_true", help="run finished tasks again")
-    add("--no-cache", action="store_true", help="do not keep embeddings under OUTPUT/cache")
+    add("--cache", type=Path, metavar="DIR", help="folder of kept embeddings (default: cache in the output folder)")
+    add("--no-cache", action="store_true", help="keep no embeddings")
     add("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the best that is there)")
     add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
     add("--reranker", metavar="MODEL",
@@ -167,7 +168,7 @@ def _config(args: argparse.Namespace) -> EvalConfig:
 
     return EvalConfig(
         suites=names(args.suite or "all"), data=args.data, models=names(args.models), instructions=args.instructions,
-        output=args.output, overwrite=args.overwrite, use_cache=not args.no_cache, device=args.device,
+        output=args.output, overwrite=args.overwrite, cache=args.cache, use_cache=not args.no_cache, device=args.device,
         allow_pickle=args.allow_pickle, reranker=args.reranker, seed=args.seed, num_resamples=args.resamples,
         num_demonstrations=args.demonstrations, prompt_tokens=args.prompt_tokens, llm=args.llm,
         llm_endpoint=args.llm_endpoint, llm_model=args.llm_model,

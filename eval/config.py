@@ -18,6 +18,7 @@ class EvalConfig:
     instructions: str = "default"
     output: Path = DEFAULT_OUTPUT
     overwrite: bool = False
+    cache: Path | None = None  # of embeddings; None: below ``output``
     use_cache: bool = True
     device: str | None = None
     allow_pickle: bool = False
@@ -29,6 +30,11 @@ class EvalConfig:
     llm: str | None = None  # folder of a causal language model
     llm_endpoint: str | None = None
     llm_model: str | None = None
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """Where embeddings are kept; None: nowhere."""
+        return (self.cache or self.output / "cache") / "embeddings" if self.use_cache else None
 
     def __post_init__(self) -> None:
         """Check what can be checked without opening anything."""

@@ -66,10 +66,9 @@ def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Pr
         ModelError, ValueError: a system cannot be made; what the systems before it did is kept.
     """
     told = progress or Progress()
-    cache = config.output / "cache" / "embeddings" if config.use_cache else None
     options = SystemOptions(
         device=config.device, allow_pickle=config.allow_pickle, instructions=config.instructions,
-        reranker=config.reranker, cache_folder=cache,
+        reranker=config.reranker, cache_folder=config.cache_folder,
     )  # fmt: skip
     config.output.mkdir(parents=True, exist_ok=True)
     context = Context(

@@ -15,11 +15,11 @@ def interrupt_at(encoder, number):
     """Make the encoder's call of that number (from 1) be met by Ctrl-C; return what it did before."""
     real, calls = encoder.encode, []
 
-    def interrupted(sentences, **options):
+    def interrupted(sentences, *more, **options):
         calls.append(len(sentences))
         if len(calls) == number:
             raise KeyboardInterrupt
-        return real(sentences, **options)
+        return real(sentences, *more, **options)
 
     encoder.encode = interrupted
     return real

@@ -39,8 +39,7 @@ def run_projection(
     sets = [t for t in tasks if t.info.category is Category.PAIR_CLASSIFICATION and isinstance(t, MtebTask)][:MAX_SETS]
     if not sets:
         raise EvalDataError("projection draws pair-classification sets, and none was chosen; add one to --suite")
-    cache = config.output / "cache" / "embeddings" if config.use_cache else None
-    options = SystemOptions(device=config.device, allow_pickle=config.allow_pickle, cache_folder=cache)
+    options = SystemOptions(device=config.device, allow_pickle=config.allow_pickle, cache_folder=config.cache_folder)
     maps: list[dict[str, Any]] = []
     told = progress or Progress()
     with tempfile.TemporaryDirectory() as folder:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from filelock import FileLock
 
+from instructor_search.instructions import InstructedText
+
 if TYPE_CHECKING:
     from instructor_search.encoder.protocol import Encoder
     from instructor_search.encoder.tokenization import InstructedTokenizer
-    from instructor_search.instructions import InstructedText
 
 _KEY_BYTES = 16
 _SLICE = 1024  # texts embedded between two writes: an interrupted run loses at most so many
@@ -84,42 +85,29 @@ class CachedEncoder:
         for row, (instruction, _) in enumerate(sentences):
             by_instruction.setdefault(instruction, []).append(row)
         for instruction, rows in by_instruction.items():
-            self._fill(vectors, sentences, instruction, rows, batch_size, on_batch)
+            texts = [sentences[row][1] for row in rows]
+            vectors[rows] = self._encode_texts(instruction, texts, batch_size, on_batch)
         return vectors
 
-    def _fill(
-        self,
-        vectors: np.ndarray,
-        sentences: Sequence[InstructedText],
-        instruction: str,
-        rows: list[int],
-        batch_size: int,
-        on_batch: Callable[[int], None] | None,
-    ) -> None:
+    def _encode_texts(
+        self, instruction: str, texts: Sequence[str], batch_size: int, on_batch: Callable[[int], None] | None
+    ) -> np.ndarray:
         shelf = _Shelf(self.folder, instruction, self.dim)
-        keys = [text_key(sentences[row][1]) for row in rows]
-        found = shelf.read(keys)
-        missing: dict[bytes, int] = {}  # key -> one row that has this text
-        for key, row in zip(keys, rows, strict=True):
-            if key in found:
-                vectors[row] = found[key]
-            else:
-                missing.setdefault(key, row)
-        num_known = sum(key in found for key in keys)
-        self.num_hits += num_known
+        keys = [text_key(text) for text in texts]
+        known = shelf.read(keys)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        self.num_hits += sum(key in known for key in keys)
         self.num_misses += len(missing)
         if on_batch and len(keys) > len(missing):
             on_batch(len(keys) - len(missing))
-        fresh: dict[bytes, np.ndarray] = {}
-        order = sorted(missing, key=lambda key: -len(sentences[missing[key]][1]))  # like lengths go together
+        order = sorted(missing, key=lambda key: -len(missing[key]))  # texts of like length go together
         for start in range(0, len(order), _SLICE):
             part = order[start : start + _SLICE]
-            new = self.encoder.encode([sentences[missing[key]] for key in part], batch_size, on_batch=on_batch)
-            shelf.append(part, np.ascontiguousarray(new, dtype=np.float32))
-            fresh.update(zip(part, new, strict=True))
-        for key, row in zip(keys, rows, strict=True):
-            if key in fresh:
-                vectors[row] = fresh[key]
+            pairs = [InstructedText(instruction, missing[key]) for key in part]
+            new = np.ascontiguousarray(self.encoder.encode(pairs, batch_size, on_batch=on_batch), dtype=np.float32)
+            shelf.append(part, new)
+            known.update(zip(part, new, strict=True))
+        return np.stack([known[key] for key in keys]) if keys else np.empty((0, self.dim), dtype=np.float32)
 
 
 class _Shelf:

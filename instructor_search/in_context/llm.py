@@ -116,7 +116,10 @@ class EndpointModel:
                 if error.code not in _RETRIED:
                     break
             except (OSError, ValueError, http.client.HTTPException) as error:
-                problem = str(getattr(error, "reason", error))[:120]
+                reason = getattr(error, "reason", error)
+                problem = str(reason)[:120]
+                if isinstance(reason, ConnectionRefusedError):
+                    break  # nobody listens there; waiting does not change that
         raise LanguageModelError(f"{self.url} did not answer ({problem}); is {self.name!r} served there?")
 
 

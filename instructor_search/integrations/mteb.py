@@ -69,13 +69,8 @@ class MtebEncoder:
         """``on_texts`` is told of texts embedded. ``meta`` None: described from the encoder."""
         self.encoder = encoder
         self.instruction_for = instruction_for
-        self._meta = meta or model_meta(encoder)
+        self.mteb_model_meta = meta or model_meta(encoder)  # mteb sets it, too
         self._on_texts = on_texts
-
-    @property
-    def mteb_model_meta(self) -> ModelMeta:
-        """Metadata of the model."""
-        return self._meta
 
     def encode(
         self,
@@ -128,7 +123,7 @@ class CollectionSearch:
         """``quantised``: search the IVF_HNSW_SQ index, whatever the size. ``folder``: where the tables go."""
         self.encoder = encoder
         self.instruction_for = instruction_for
-        self._meta = meta or model_meta(encoder)
+        self.mteb_model_meta = meta or model_meta(encoder)  # mteb sets it, too
         self.mode = Mode(mode)
         self.quantised = quantised
         self.reranker = reranker
@@ -138,14 +133,11 @@ class CollectionSearch:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._searcher: Searcher | None = None
 
-    @property
-    def mteb_model_meta(self) -> ModelMeta:
-        """Metadata of the model."""
-        return self._meta
-
     def index(self, corpus: Any, *, task_metadata: Any, **kwargs: Any) -> None:
         """Make a collection of the corpus (rows with id, text and perhaps title) and its indexes."""
         self.close()
+        if self._parent is not None:
+            self._parent.mkdir(parents=True, exist_ok=True)
         self._temporary = tempfile.TemporaryDirectory(prefix="collection-", dir=self._parent)
         window = self.encoder.max_tokens
         collection = Collection.create("corpus", self._temporary.name, chunk_tokens=window, chunk_overlap=0)

@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-from lancedb.query import MatchQuery
 
 from instructor_search.encoder import load_encoder
 from instructor_search.encoder.protocol import Encoder
@@ -27,6 +26,8 @@ from instructor_search.store.schema import HEADING_SEPARATOR
 
 CANDIDATES = 100  # of each ranking that go into a fusion, at least
 MAX_TOP_K = 10_000
+REFINE_FACTOR = 5  # candidates of a quantised index that are compared exactly, for each hit
+MIN_EF = 128  # nodes that a search of the graph looks at, at least
 MAX_EMBEDDED_HITS = 20  # hits whose best sentence is found by meaning; that of later ones by words
 MAX_QUERY_CHARACTERS = 100_000
 _COLUMNS = ["id", "document_id", "source", "title", "mime", "heading", "page", "row", "mtime", "metadata", "text",
@@ -146,8 +147,10 @@ class Searcher:
             search.distance_type("cosine")
             .select([*_COLUMNS, "_distance"])
             .limit(depth)
-            .refine_factor(5)
-            .ef(max(128, 2 * depth))
+            .refine_factor(REFINE_FACTOR)
+            .ef(
+                max(MIN_EF, REFINE_FACTOR * depth)
+            )  # the index gives depth x refine factor candidates, and needs as many
         )
         if where:
             search = search.where(where, prefilter=True)
@@ -161,6 +164,8 @@ class Searcher:
             if not self.collection.num_chunks():
                 return []
             raise StoreError(f"{self.collection.name!r} has no full-text index yet; run its ingest again to its end")
+        from lancedb.query import MatchQuery  # here: lancedb is to be imported by the store first, which quiets its log
+
         match: Any = MatchQuery  # its stub takes every field for required
         search: Any = self.collection.chunks.search(match(text, "text"), query_type="fts")
         search = search.select([*_COLUMNS, "_score"]).limit(depth)

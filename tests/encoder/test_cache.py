@@ -96,7 +96,7 @@ def test_progress_counts_every_text_once(tmp_path):
     cached = CachedEncoder(HashEncoder(), tmp_path)
     cached.encode(pairs("", "a", "b"))
     told = []
-    cached.encode(pairs("", "a", "b", "c", "c"), on_batch=told.append)
+    cached.encode(pairs("", "a", "b", "c", "c", "a"), on_batch=told.append)
     assert sum(told) == 5
 
 

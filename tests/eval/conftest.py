@@ -16,7 +16,9 @@ from eval.tasks.base import Context
 @pytest.fixture(scope="session")
 def embeddings(tmp_path_factory) -> Path:
     """Embeddings of the default model, made once for all tests."""
-    return tmp_path_factory.mktemp("embeddings")
+    folder = tmp_path_factory.mktemp("cache") / "embeddings"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +38,18 @@ def data(tmp_path) -> Path:
     for path in ("sts/EverydaySentences", "pairclassification/LibraryQuestions", "icl/FileCommands"):
         shutil.copytree(BUNDLED / path, folder / path)
     return folder
+
+
+@pytest.fixture(scope="session")
+def cli(embeddings):
+    """``python -m eval ARGUMENTS`` in this process; runs of suites share the embeddings of all tests."""
+    from eval.cli import main
+
+    def run(arguments: list) -> int:
+        words = [str(argument) for argument in arguments]
+        return main([*words, *(["--cache", str(embeddings.parent)] if "--suite" in words else [])])
+
+    return run
 
 
 def rows_of(path: Path) -> list[dict]:

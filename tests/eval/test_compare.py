@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from eval.cli import main
 from eval.compare import Difference, _holm, compare
 from eval.results import find_run
 from eval.tasks.base import Category, EvalDataError
@@ -13,9 +12,9 @@ from tests.eval.conftest import rows_of, write_rows
 
 
 @pytest.fixture
-def two(data, tmp_path):
+def two(data, tmp_path, cli):
     output = tmp_path / "runs"
-    assert main(["--suite", "all", "--data", str(data), "--output", str(output), "--quiet",
+    assert cli(["--suite", "all", "--data", str(data), "--output", str(output), "--quiet",
                  "--models", "default,default@none,random"]) == 0  # fmt: skip
     return output
 
@@ -44,12 +43,12 @@ def test_a_run_and_itself(two):
     assert all(d.difference == d.low == d.high == 0 and d.p_value == 1 and not d.is_significant for d in found.tasks)
 
 
-def test_a_real_difference_is_marked(two, capsys):
-    assert main(["compare", "random", "all-MiniLM-L6-v2", "--output", str(two), "--resamples", "2000"]) == 0
+def test_a_real_difference_is_marked(two, capsys, cli):
+    assert cli(["compare", "random", "all-MiniLM-L6-v2", "--output", str(two), "--resamples", "2000"]) == 0
     shown = capsys.readouterr().out
     row = next(line for line in shown.splitlines() if line.startswith("EverydaySentences"))
     assert row.endswith("*") and "significantly better on" in shown
-    assert main(["compare", "random", "all-MiniLM-L6-v2", "--output", str(two), "--json"]) == 0
+    assert cli(["compare", "random", "all-MiniLM-L6-v2", "--output", str(two), "--json"]) == 0
     values = {d["name"]: d for d in json.loads(capsys.readouterr().out)["tasks"]}
     assert values["EverydaySentences"]["is_significant"] and values["EverydaySentences"]["p_value"] < 0.01
 
@@ -64,10 +63,10 @@ def test_holm_by_hand():
     assert marked == {"b": True, "c": True, "d": False, "a": False}
 
 
-def test_other_data_is_left_out(two, data):
+def test_other_data_is_left_out(two, data, cli):
     path = data / "sts/EverydaySentences/test.jsonl"
     write_rows(path, rows_of(path)[:-2])
-    assert main(["--suite", "sts", "--data", str(data), "--output", str(two), "--quiet"]) == 0
+    assert cli(["--suite", "sts", "--data", str(data), "--output", str(two), "--quiet"]) == 0
     found = compare(find_run("all-MiniLM-L6-v2@none", two), find_run("all-MiniLM-L6-v2", two), num_resamples=100)
     assert len(found.tasks) == 2 and found.left_out["EverydaySentences"].startswith("other data: ")
 

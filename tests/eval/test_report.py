@@ -5,7 +5,6 @@ from html.parser import HTMLParser
 
 import pytest
 
-from eval.cli import main
 from eval.report import write_reports
 from eval.results import Failure, read_runs
 from eval.table import PUBLISHED_MODELS, as_markdown, make_table, published
@@ -13,10 +12,10 @@ from eval.tasks.base import Category
 
 
 @pytest.fixture
-def runs(data, tmp_path):
+def runs(data, tmp_path, cli):
     output = tmp_path / "runs"
     models = "default@none,default"
-    assert main(["--suite", "all", "--data", str(data), "--output", str(output), "--quiet", "--models", models]) == 0
+    assert cli(["--suite", "all", "--data", str(data), "--output", str(output), "--quiet", "--models", models]) == 0
     return read_runs(output)
 
 

@@ -5,14 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from eval.cli import main
 from eval.results import find_run
 
 PAIRS = "pair-classification,prompt-retrieval"
 
 
 @pytest.fixture
-def study(data, tmp_path, capsys):
+def study(data, tmp_path, capsys, cli):
     output = tmp_path / "runs"
 
     def run(name, *more):
@@ -28,9 +27,9 @@ def study(data, tmp_path, capsys):
             "300",
             *more,
         ]
-        code = main([*command, "--json"])
+        code = cli([*command, "--json"])
         values = json.loads(capsys.readouterr().out)
-        assert main(command) == code
+        assert cli(command) == code
         return values, capsys.readouterr().out, output
 
     return run
@@ -99,8 +98,8 @@ def test_projection(study, minilm):
     assert "LibraryQuestions, without" in shown
 
 
-def test_a_study_of_nothing_to_draw(data, tmp_path, capsys):
-    assert main(["--suite", "projection,sts", "--data", str(data), "--output", str(tmp_path), "--quiet"]) == 1
+def test_a_study_of_nothing_to_draw(data, tmp_path, capsys, cli):
+    assert cli(["--suite", "projection,sts", "--data", str(data), "--output", str(tmp_path), "--quiet"]) == 1
     assert "projection draws pair-classification sets, and none was chosen" in capsys.readouterr().err
 
 

@@ -52,7 +52,7 @@ def test_a_nearer_example_that_does_not_fit_is_not_skipped_for_a_farther_one():
 
 
 def test_an_input_over_the_budget_is_an_error():
-    with pytest.raises(ValueError, match="the input has 103 tokens with its template and the budget is 50"):
+    with pytest.raises(ValueError, match="the input has 102 tokens with its template and the budget is 50"):
         build_prompt(EXAMPLES, "word " * 100, budget=50, count_tokens=words)
 
 
