@@ -12,6 +12,10 @@ from eval.results import Run
 from eval.table import PUBLISHED_MODELS, Cell, Table, as_markdown, make_table
 
 BUNDLED_NOTE = "These are the bundled sets: a check of the machinery. Their scores say nothing about a model."
+PUBLISHED_NOTE = (
+    "Published: main scores of the MTEB tasks whose test data these sets are, from mteb's results repository. The sets "
+    "kept here differ a little in size, and clustering sets in how they are cut."
+)
 _CSS = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #0072b2 }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem }
@@ -23,6 +27,7 @@ td.n, th.n { text-align: right } tr.average td { font-weight: 600; background: v
 .interval { opacity: .65; font-size: .85em } .failed { color: #d33 } td.best { color: var(--accent); font-weight: 600 }
 figure { margin: 1rem 0; background: #fff; padding: .8rem; border-radius: 6px }
 figure svg { max-width: 100%; height: auto }
+@media (max-width: 640px) { .metric { display: none } }
 td.long { white-space: normal; min-width: 16rem } small { opacity: .7 }
 """
 _PAGE = """<!doctype html>
@@ -56,8 +61,8 @@ def _as_markdown(groups: dict[str, list[Run]]) -> str:
     for source, runs in groups.items():
         table = make_table(runs)
         parts += [f"## {source} data"] + ([BUNDLED_NOTE] if source == "bundled" else []) + [as_markdown(table)]
-        if published := _published_rows(table):
-            parts += ["### Published scores of the same sets", _markdown_rows(["task", *PUBLISHED_MODELS], published)]
+        if rows := _published_rows(table):
+            parts += ["### Beside published scores", PUBLISHED_NOTE, _markdown_rows(_published_head(table), rows)]
         if notes := _notes(runs):
             parts += ["### Notes", "\n".join(f"- {note}" for note in notes)]
         parts += ["### Runs", _markdown_rows(_RUN_COLUMNS, [_run_row(run) for run in runs])]
@@ -78,10 +83,9 @@ def _as_html(groups: dict[str, list[Run]]) -> str:
         if source == "bundled":
             body.append(f'<p class="note">{BUNDLED_NOTE}</p>')
         body += [_averages_figure(table), _html_table(table)]
-        if published := _published_rows(table):
-            body.append(
-                "<h2>Published scores of the same sets</h2>" + _html_rows(["task", *PUBLISHED_MODELS], published)
-            )
+        if rows := _published_rows(table):
+            body.append(f"<h2>Beside published scores</h2><p>{PUBLISHED_NOTE}</p>")
+            body.append(_html_rows(_published_head(table), rows))
         if notes := _notes(runs):
             body.append("<h2>Notes</h2><ul>" + "".join(f"<li>{html.escape(n)}</li>" for n in notes) + "</ul>")
         body.append("<h2>Runs</h2>" + _html_rows(_RUN_COLUMNS, [_run_row(run) for run in runs]))
@@ -110,13 +114,14 @@ def _bar(cell: Cell) -> tuple[float, float, float] | None:
 
 def _html_table(table: Table) -> str:
     head = "".join(f'<th class="n">{html.escape(column)}</th>' for column in table.columns)
-    lines = [f"<tr><th>task</th><th>metric</th>{head}</tr>"]
+    lines = [f'<tr><th>task</th><th class="metric">metric</th>{head}</tr>']
     for row in table.rows:
         scores = [cell.score for cell in row.cells if cell.score is not None]
         best = max(scores) if len(scores) > 1 else None
         cells = "".join(_html_cell(cell, best) for cell in row.cells)
         mark = ' class="average"' if row.is_average else ""
-        lines.append(f"<tr{mark}><td>{html.escape(row.name)}</td><td>{html.escape(row.metric)}</td>{cells}</tr>")
+        name, metric = html.escape(row.name), html.escape(row.metric)
+        lines.append(f'<tr{mark}><td>{name}</td><td class="metric">{metric}</td>{cells}</tr>')
     return f'<div class="wide"><table>{"".join(lines)}</table></div>'
 
 
@@ -135,19 +140,29 @@ def _html_rows(head: Sequence[str], rows: Sequence[Sequence[str]], *, long: bool
     return f'<div class="wide"><table>{"".join(lines)}</table></div>'
 
 
+def _published_head(table: Table) -> list[str]:
+    return ["task", *table.columns, *(f"{model.rpartition('/')[2]} (published)" for model in PUBLISHED_MODELS)]
+
+
 def _published_rows(table: Table) -> list[list[str]]:
+    """Return our scores and the published ones of the sets that have any."""
     return [
-        [row.name, *("" if score is None else f"{score:.2f}" for score in row.published)]
+        [row.name, *(cell.text(with_interval=False) for cell in row.cells),
+         *("" if score is None else f"{score:.2f}" for score in row.published)]
         for row in table.rows
         if any(score is not None for score in row.published)
-    ]
+    ]  # fmt: skip
 
 
 def _notes(runs: Sequence[Run]) -> list[str]:
     """Return what the reader of a score must know: failures, and what was left out or done differently."""
     failed = [f"{name} ({run.label}) failed: {why.reason}" for run in runs for name, why in run.failures.items()]
-    said = [f"{name}: {note}" for run in runs for name, r in run.results.items() for note in r.facts.get("notes") or []]
-    return [*failed, *dict.fromkeys(said)]
+    said: dict[str, list[str]] = {}  # a remark -> the runs that it is about
+    for run in runs:
+        for name, result in run.results.items():
+            for note in result.facts.get("notes") or []:
+                said.setdefault(f"{name}: {note}", []).append(run.label)
+    return [*failed, *(f"{note} ({', '.join(r)})" if len(r) < len(runs) else note for note, r in said.items())]
 
 
 _RUN_COLUMNS = ("run", "model", "fingerprint", "runtime", "precision", "window", "tasks", "seconds", "packages")
