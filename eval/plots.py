@@ -48,24 +48,24 @@ def bars_plot(groups: Sequence[str], series: Mapping[str, Sequence[tuple[float, 
 
 
 def gaps_plot(models: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """Return for each model a line from worst to best paraphrase of each set, with the mean."""
+    """Return for each set and model the five paraphrases around their mean, joined from worst to best."""
     with mpl.rc_context(_STYLE):
         names = list(dict.fromkeys(name for rows in models.values() for name in rows))
-        figure = Figure(figsize=(8, 0.9 + 0.2 * len(names) * max(len(models), 1)))
+        figure = Figure(figsize=(8, 0.9 + 0.22 * len(names) * max(len(models), 1)))
         axes = figure.subplots()
         step = 0.7 / max(len(models), 1)
         for number, (model, rows) in enumerate(models.items()):
             colour = PALETTE[number % len(PALETTE)]
-            for place, name in enumerate(names):
-                if name in rows:
-                    row, y = rows[name], place + number * step
-                    axes.plot([100 * row["worst"], 100 * row["best"]], [y, y], color=colour, linewidth=3, alpha=0.5)
-                    axes.plot(
-                        100 * row["mean"], y, "o", color=colour, markersize=4, label=model if place == 0 else None
-                    )
+            for name, row in rows.items():
+                y = names.index(name) + number * step
+                points = [100 * (score - row["mean"]) for score in row["scores"].values()]
+                axes.plot([min(points), max(points)], [y, y], color=colour, linewidth=3, alpha=0.35)
+                axes.plot(points, [y] * len(points), "o", color=colour, markersize=3.5)
+            axes.plot([], [], "o-", color=colour, label=model)
+        axes.axvline(0, color="#333333", linewidth=0.8)
         axes.set_yticks(np.arange(len(names)) + step * (len(models) - 1) / 2, names)
         axes.invert_yaxis()
-        axes.set_xlabel("score x 100: worst, mean and best of five paraphrases")
+        axes.set_xlabel("points from the mean of five paraphrases")
         _legend_above(axes, len(models))
         return _svg(figure)
 
@@ -85,7 +85,7 @@ def ladder_plot(models: Mapping[str, Mapping[str, Any]], steps: Sequence[str]) -
                     markersize=3.5,
                     linewidth=2.4 if average else 1.2,
                     color="#000000" if average else PALETTE[place % len(PALETTE)],
-                    linestyle="-" if place < len(PALETTE) else "--",
+                    linestyle="-" if average or place < len(PALETTE) else "--",
                     label=name,
                 )
             axes.set_title(model, fontsize=9)
@@ -151,7 +151,7 @@ def pairs_plot(maps: Sequence[Mapping[str, Any]]) -> str:
                 axes = figure.add_subplot(len(maps), 2, 2 * row + column + 1)
                 _draw_pairs(axes, drawn[variant], drawn["labels"])
                 axes.set_title(f"{drawn['title']}\n{variant} instruction, AP {drawn[variant]['ap']:.3f}", fontsize=9)
-        figure.subplots_adjust(hspace=0.35, wspace=0.08)
+        figure.subplots_adjust(hspace=0.42, wspace=0.08)
         return _svg(figure)
 
 
@@ -165,7 +165,7 @@ def _draw_pairs(axes: Any, drawn: Mapping[str, Any], labels: np.ndarray) -> None
         axes.plot([], [], "o-", color=colour, label=name)
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.legend(fontsize=8, loc="best")
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2)
 
 
 def _legend_above(axes: Any, count: int) -> None:

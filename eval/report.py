@@ -61,8 +61,8 @@ def _as_markdown(groups: dict[str, list[Run]]) -> str:
     for source, runs in groups.items():
         table = make_table(runs)
         parts += [f"## {source} data"] + ([BUNDLED_NOTE] if source == "bundled" else []) + [as_markdown(table)]
-        if rows := _published_rows(table):
-            parts += ["### Beside published scores", PUBLISHED_NOTE, _markdown_rows(_published_head(table), rows)]
+        if published := _published_rows(table):
+            parts += ["### Beside published scores", PUBLISHED_NOTE, _markdown_rows(_published_head(table), published)]
         if notes := _notes(runs):
             parts += ["### Notes", "\n".join(f"- {note}" for note in notes)]
         parts += ["### Runs", _markdown_rows(_RUN_COLUMNS, [_run_row(run) for run in runs])]
@@ -83,9 +83,9 @@ def _as_html(groups: dict[str, list[Run]]) -> str:
         if source == "bundled":
             body.append(f'<p class="note">{BUNDLED_NOTE}</p>')
         body += [_averages_figure(table), _html_table(table)]
-        if rows := _published_rows(table):
+        if published := _published_rows(table):
             body.append(f"<h2>Beside published scores</h2><p>{PUBLISHED_NOTE}</p>")
-            body.append(_html_rows(_published_head(table), rows))
+            body.append(_html_rows(_published_head(table), published))
         if notes := _notes(runs):
             body.append("<h2>Notes</h2><ul>" + "".join(f"<li>{html.escape(n)}</li>" for n in notes) + "</ul>")
         body.append("<h2>Runs</h2>" + _html_rows(_RUN_COLUMNS, [_run_row(run) for run in runs]))

@@ -10,6 +10,7 @@ A folder with TASK.json files is a run: one system, under one set of instruction
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -207,13 +208,14 @@ def read_run(folder: Path) -> Run:
         raise EvalDataError(f"{folder} is no run; expected a folder that python -m eval wrote (with {RUN_FILE})")
     facts = json.loads(path.read_text(encoding="utf-8"))
     run = Run(folder, facts["label"], facts["data"])
+    found: list[Result] = []
     for file in sorted(folder.glob("*.json")):
         if file.name != "model_meta.json":
-            try:
-                result = _read_result(file)
-            except EvalDataError:
-                continue  # cut short by a kill, or another program's
-            run.results[result.task] = result
+            with contextlib.suppress(EvalDataError):  # cut short by a kill, or another program's
+                found.append(_read_result(file))
+    order = list(Category)
+    found.sort(key=lambda result: (order.index(result.category), result.task.lower()))
+    run.results = {result.task: result for result in found}
     for file in sorted((folder / DETAILS / "failures").glob("*.json")):
         failure = json.loads(file.read_text(encoding="utf-8"))
         run.failures[failure["task"]] = Failure(failure["reason"], Category(failure["category"]))
