@@ -154,6 +154,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if source.name == "hub":
         size = sum(task.info.num_bytes for task in selection.tasks) / 1e6
         say(f"{len(selection.tasks)} sets, about {size:,.0f} million characters to embed for each model")
+        say("(two cores embed some 80 million an hour; smaller: --suite quick, --data DIR, --data bundled)")
     if selection.studies:
         return _studies(config, selection, source.name, args)
     from eval.runner import run

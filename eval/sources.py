@@ -230,8 +230,6 @@ def _hub_info(task: Any) -> TaskInfo:
             "Represent the forum question for retrieval: ",
         )
     domains = [d for d in meta.domains or [] if d != "Written"]
-    splits = (meta.descriptive_stats or {}).values()  # of the data on the hub; they come with mteb
-    characters = sum((split or {}).get("number_of_characters") or 0 for split in splits)
     return TaskInfo(
         name=meta.name,
         category=categories[meta.type],
@@ -242,6 +240,18 @@ def _hub_info(task: Any) -> TaskInfo:
         is_specialised=bool(_SPECIALISED_MTEB & set(domains)) or meta.name == "Banking77Classification",
         revision=str(meta.dataset.get("revision", "")),
         source="hub",
-        num_bytes=int(characters),
+        num_bytes=_num_characters(meta),
         published_name=meta.name,
     )
+
+
+def _num_characters(meta: Any) -> int:
+    """Return the size of a hub task's texts, by the statistics that come with mteb; of an aggregate, of its parts."""
+    parts = getattr(meta, "tasks", None)
+    if parts:
+        return sum(_num_characters(part.metadata) for part in parts)
+    found = 0
+    for split in (meta.descriptive_stats or {}).values():
+        own = split or {}
+        found += own.get("number_of_characters") or (own.get("text_statistics") or {}).get("total_text_length") or 0
+    return int(found)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import mteb
 import pytest
 
 from eval.sources import BUNDLED, choose_source
@@ -64,6 +65,7 @@ def repositories(tmp_path_factory):
         root / "ranked", default="qrels.jsonl", corpus="corpus.jsonl", queries="queries.jsonl", top_ranked="top.jsonl"
     )
 
+    forums = mteb.get_task("CQADupstackRetrieval").metadata.tasks
     tone = BUNDLED / "icl/ToneOfMessage"
     for split in ("train", "test"):
         rows = [{"text": r["input"], "label": 0, "label_text": r["output"]} for r in rows_of(tone / f"{split}.jsonl")]
@@ -72,8 +74,7 @@ def repositories(tmp_path_factory):
         "mteb/biosses-sts": sts, "mteb/twittersemeval2015-pairclassification": root / "pairs",
         "mteb/arxiv-clustering-s2s": root / "clusters", "mteb/banking77": root / "classes", "mteb/summeval": root / "news",
         "mteb/scifact": root / "garden", "mteb/SciDocsRR": root / "ranked", "SetFit/sst5": root / "tone",
-        **{f"mteb/cqadupstack-{n}": root / "garden" for n in ("android", "english", "gaming", "gis", "mathematica",
-           "physics", "programmers", "stats", "tex", "unix", "webmasters", "wordpress")},
+        **dict.fromkeys((part.metadata.dataset["path"] for part in forums), root / "garden"),
     }  # fmt: skip
 
 
