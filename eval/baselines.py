@@ -6,29 +6,48 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from eval.tasks.base import Sides
+from eval.tasks.base import Category, Sides, TaskInfo
 from instructor_search.encoder.checkpoint import DEFAULT_MODEL, resolve_folder
 from instructor_search.errors import MissingExtraError, ModelError
 from instructor_search.instructions import InstructedText
 
 _DEFAULT_NAMES = ("default", DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}")
-# Prefixes of well-known models that do not all name them in their files: (pattern of the name, query, document).
+
+
+class Prefix(NamedTuple):
+    """What a well-known family of models puts before texts, which not all of them say in their files."""
+
+    pattern: re.Pattern[str]  # of the name
+    query: str
+    document: str
+    only_search: bool  # the family's authors ask for it in retrieval alone
+
+
 PREFIXES = (
-    (re.compile(r"(^|/)(multilingual-)?e5-(small|base|large)(-unsupervised|-v2)?$", re.I), "query: ", "passage: "),
-    (re.compile(r"(^|/)bge-(small|base|large)-en(-v1\.5)?$", re.I),
-     "Represent this sentence for searching relevant passages: ", ""),
+    Prefix(re.compile(r"(^|/)(multilingual-)?e5-(small|base|large)(-unsupervised|-v2)?$", re.I),
+           "query: ", "passage: ", False),
+    Prefix(re.compile(r"(^|/)bge-(small|base|large)-en(-v1\.5)?$", re.I),
+           "Represent this sentence for searching relevant passages: ", "", True),
 )  # fmt: skip
+# Names of mteb's task types, under which a model may keep a prompt for a category.
+_TASK_TYPES = {
+    Category.RETRIEVAL: "retrieval", Category.RERANKING: "reranking", Category.CLUSTERING: "clustering",
+    Category.PAIR_CLASSIFICATION: "pairclassification", Category.CLASSIFICATION: "classification", Category.STS: "sts",
+    Category.SUMMARIZATION: "summarization",
+}  # fmt: skip
+# What makes the vectors beside the weights: the chain of modules, its settings, the tokenizer.
+_SETTINGS = ("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json", "tokenizer.json",
+             "tokenizer_config.json", "vocab.txt", "*/config.json", "config.json")  # fmt: skip
 
 
 class SentenceTransformersEncoder:
     """A sentence-transformers model as an encoder: the prefix is put before the text and pooled with it."""
 
     runtime = "sentence-transformers"
-    precision = "fp32"
 
     def __init__(self, name_or_path: str, *, device: str | None = None) -> None:
         """Load a folder or hub id.
@@ -41,7 +60,7 @@ class SentenceTransformersEncoder:
             from sentence_transformers import SentenceTransformer
         except ImportError as error:
             raise MissingExtraError("sentence-transformers", "eval", "a baseline 'st:MODEL'") from error
-        path = _model_path(name_or_path)
+        path = model_path(name_or_path)
         try:
             self.model = SentenceTransformer(path, device=device)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
@@ -51,25 +70,43 @@ class SentenceTransformersEncoder:
         own = folder.resolve().name if folder.is_dir() else name_or_path
         self.name = DEFAULT_MODEL if own in _DEFAULT_NAMES else own
         self.max_tokens = int(self.model.max_seq_length or 512)
-        self.fingerprint = self._fingerprint()
-        self.prompts = self._prompts()
+        self.precision = _PRECISIONS.get(str(next(self.model.parameters()).dtype), "fp32")
+        self.fingerprint = self._fingerprint(path)
+        self._prompts = {name.lower(): text for name, text in (self.model.prompts or {}).items() if text}
+        self._prefix = next((p for p in PREFIXES if p.pattern.search(self.name)), None) if not self._prompts else None
 
-    def _prompts(self) -> Sides:
-        """Return the model's own prompts for queries and documents, else the known prefixes, else none."""
-        own = {name: text for name, text in (self.model.prompts or {}).items() if text}
-        if own:
-            document = own.get("document", own.get("passage", own.get("corpus", "")))
-            return Sides(own.get("query", ""), document)
-        for pattern, query, document in PREFIXES:
-            if pattern.search(self.name):
-                return Sides(query, document)
-        return Sides("", "")
+    @property
+    def has_prompts(self) -> bool:
+        """Whether anything is put before texts."""
+        return bool(self._prompts or self._prefix)
 
-    def _fingerprint(self) -> str:
-        digest = hashlib.sha256(f"st {self.max_tokens}".encode())
+    def prompts_for(self, info: TaskInfo) -> Sides:
+        """Return what the model puts before the two sides of a task: its own prompts, else its family's prefixes.
+
+        Of its own prompts one for the task's type comes first ("STS", "Retrieval-query"), then "query" and "document".
+        """
+        searches = info.category in (Category.RETRIEVAL, Category.RERANKING)
+        if self._prefix is not None:
+            query, document = self._prefix.query, self._prefix.document
+            if self._prefix.only_search and not searches:
+                query = document = ""
+        else:
+            kind = _TASK_TYPES.get(info.category, "")
+            query = self._first(f"{kind}-query", kind, "query")
+            document = self._first(f"{kind}-document", kind, "document", "passage", "corpus")
+        return Sides(query, document if searches or not info.is_symmetric else query)
+
+    def _first(self, *names: str) -> str:
+        return next((self._prompts[name] for name in names if name in self._prompts), "")
+
+    def _fingerprint(self, path: str) -> str:
+        digest = hashlib.sha256(f"st {self.max_tokens} {self.precision}".encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        digest.update(repr(self.model).encode())  # the chain of modules with its settings, also of a hub model
+        for file in sorted(f for name in _SETTINGS for f in Path(path).glob(name)):
+            digest.update(file.read_bytes())
         return digest.hexdigest()[:16]
 
     @property
@@ -85,20 +122,35 @@ class SentenceTransformersEncoder:
         *,
         on_batch: Callable[[int], None] | None = None,
     ) -> np.ndarray:
-        """Return float32 vectors, (n, dim)."""
-        joined = [prefix + text for prefix, text in sentences]
-        vectors = self.model.encode(joined, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
+        """Return float32 vectors, (n, dim); the prefix is the model's prompt, pooled or not as its folder says."""
+        vectors = np.empty((len(sentences), self.dim), dtype=np.float32)
+        by_prefix: dict[str, list[int]] = {}
+        for row, (prefix, _) in enumerate(sentences):
+            by_prefix.setdefault(prefix, []).append(row)
+        for prefix, rows in by_prefix.items():
+            texts = [sentences[row][1] for row in rows]
+            # an empty prompt is said, too: a model may have a default one
+            vectors[rows] = self.model.encode(texts, prompt=prefix, batch_size=batch_size, show_progress_bar=False)
         if on_batch:
-            on_batch(len(joined))
-        return np.asarray(vectors, dtype=np.float32)
+            on_batch(len(sentences))
+        return vectors
 
 
-def _model_path(name_or_path: str) -> str:
-    """Return what sentence-transformers loads: a folder, a hub id, or the folder of the default model."""
+_PRECISIONS = {"torch.float16": "fp16", "torch.bfloat16": "bf16"}
+
+
+def model_path(name_or_path: str) -> str:
+    """Return what sentence-transformers loads: a folder, a hub id, or the folder of the default model.
+
+    Raises:
+        ModelError: it looks like a folder, and there is none.
+    """
     if name_or_path in _DEFAULT_NAMES:
         return str(resolve_folder(None)[0])
     folder = Path(name_or_path).expanduser()
-    if not folder.is_dir() and (name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") > 1):
+    if not folder.is_dir() and (
+        not name_or_path or name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") > 1
+    ):
         raise ModelError(f"no model folder {name_or_path!r}; expected a folder or a hub id")
     return str(folder) if folder.is_dir() else name_or_path
 

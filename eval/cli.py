@@ -15,8 +15,8 @@ from instructor_search.command_line import Parser, failing_with_one_line, positi
 from instructor_search.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from eval.results import Run
     from eval.runner import Progress, Summary
+    from eval.runs import Run
 
 EXIT_SOME_FAILED = 3
 _EXAMPLES = """examples:
@@ -59,9 +59,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
     add("--reranker", metavar="MODEL",
         help="for +rerank: folder or hub id of a cross-encoder, or 'instruction:SENTENCE'")  # fmt: skip
-    add("--seed", type=int, default=42, metavar="N", help="seed of samples and bootstrap (default: 42)")
+    add("--seed", type=_seed, default=42, metavar="N", help="seed of samples and bootstrap (default: 42)")
     add(
-        "--resamples", type=positive, default=1000, metavar="N", help="bootstrap samples of an interval (default: 1000)"
+        "--resamples",
+        type=_resamples,
+        default=1000,
+        metavar="N",
+        help="bootstrap samples of intervals (default: 1000)",
     )
     add(
         "--demonstrations",
@@ -90,9 +94,9 @@ def compare_parser() -> argparse.ArgumentParser:
     parser.add_argument("second", metavar="RUN")
     _output(parser)
     parser.add_argument(
-        "--resamples", type=positive, default=5000, metavar="N", help="bootstrap samples (default: 5000)"
+        "--resamples", type=_resamples, default=5000, metavar="N", help="bootstrap samples (default: 5000)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap (default: 0)")
+    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of the bootstrap (default: 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -111,6 +115,20 @@ def runs_parser() -> argparse.ArgumentParser:
     _output(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
+
+
+def _seed(text: str) -> int:
+    """Return a seed that all libraries take; for ``argparse``."""
+    if not text.isdigit() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed; expected a whole number from 0 to {2**32 - 1}")
+    return int(text)
+
+
+def _resamples(text: str) -> int:
+    """Return a number of bootstrap samples that gives an interval; for ``argparse``."""
+    if not text.isdigit() or not 100 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} bootstrap samples; expected 100 to 100000")
+    return int(text)
 
 
 def _output(parser: argparse.ArgumentParser) -> None:
@@ -211,6 +229,7 @@ def _as_json(summary: Summary, source: str) -> dict[str, Any]:
     return {
         "data": source,
         "interrupted": summary.interrupted,
+        "broken": summary.broken,
         "runs": [run_as_json(run) for run in summary.runs],
     }
 
@@ -243,10 +262,14 @@ def _studies(config: EvalConfig, selection: Any, source: str, args: argparse.Nam
         if study.interrupted:
             print("interrupted; run the same command again to go on", file=sys.stderr)
             return 130
+        code = EXIT_SOME_FAILED if study.failures else code
+        if study.is_empty:
+            print(f"error: {name} has nothing to show: no task has a score under every variant", file=sys.stderr)
+            code = code or 1
+            continue
         written = study.write(config.output / "studies")
         if not args.quiet:
             print(f"written: {', '.join(map(str, written))}", file=sys.stderr)
-        code = EXIT_SOME_FAILED if study.failures else code
     return code
 
 
@@ -272,7 +295,7 @@ def _compare(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from eval.compare import as_text, compare
-    from eval.results import find_run
+    from eval.runs import find_run
 
     found = compare(
         find_run(args.first, args.output),
@@ -286,7 +309,7 @@ def _compare(args: argparse.Namespace) -> int:
 
 def _report(args: argparse.Namespace) -> int:
     from eval.report import write_reports
-    from eval.results import find_run, read_runs
+    from eval.runs import find_run, read_runs
     from eval.tasks.base import EvalDataError
 
     runs = [find_run(name, args.output) for name in args.runs] if args.runs else read_runs(args.output)
@@ -298,7 +321,7 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _runs(args: argparse.Namespace) -> int:
-    from eval.results import read_runs
+    from eval.runs import read_runs
 
     runs = read_runs(args.output)
     if args.json:

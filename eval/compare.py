@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.results import Result, Run
+from eval.results import Result
+from eval.runs import Run
 from eval.tasks.base import Category, EvalDataError
-from eval.units import interval
+from eval.units import MIN_UNITS, interval
 
 LEVEL = 0.05
 
@@ -62,8 +63,8 @@ def compare(first: Run, second: Run, *, num_resamples: int = 5000, seed: int = 0
             continue
         one, two = first.results[name], second.results[name]
         samples = _paired(one, two, num_resamples, seed + zlib.crc32(name.encode()) % 100_000)
-        if samples is None:
-            left_out[name] = "its units were not kept, or differ"
+        if isinstance(samples, str):
+            left_out[name] = samples
             continue
         drawn[name] = samples
         tasks.append(_difference(name, one.category, one.score, two.score, samples))
@@ -82,29 +83,29 @@ def _problem(name: str, first: Run, second: Run) -> str | None:
     one, two = first.results[name], second.results[name]
     if one.facts["data"] != two.facts["data"]:
         return f"other data: {one.facts['data']['revision'][:12]} and {two.facts['data']['revision'][:12]}"
-    if one.metric != two.metric or _measured(one) != _measured(two):
+    if one.facts.get("content") != two.facts.get("content"):
+        return "other data under the same name"
+    if one.metric != two.metric or one.facts.get("settings") != two.facts.get("settings"):
         return "it was measured in another way"
     return None
 
 
-def _measured(result: Result) -> object:
-    return result.facts.get("settings")
-
-
-def _paired(one: Result, two: Result, num_resamples: int, seed: int) -> np.ndarray | None:
-    """Return resampled differences, or None where the two do not have the same units."""
+def _paired(one: Result, two: Result, num_resamples: int, seed: int) -> np.ndarray | str:
+    """Return resampled differences, or why there are none."""
     units = one.units(), two.units()
     if units[0] is None or units[1] is None:
-        return None
+        return "its units were not kept, or are damaged"
     if [g.num_units for g in units[0].groups] != [g.num_units for g in units[1].groups]:
-        return None
+        return "its units differ"
+    if units[0].num_units < MIN_UNITS:
+        return f"{units[0].num_units} units are too few"
     return units[1].resample(num_resamples, seed) - units[0].resample(num_resamples, seed)
 
 
 def _difference(name: str, category: Category | None, one: float, two: float, samples: np.ndarray) -> Difference:
     value = two - one
     finite = samples[np.isfinite(samples)]
-    low, high = interval(value, finite)
+    low, high = interval(finite)
     beyond = int(np.sum(np.abs(finite - finite.mean()) >= abs(value) - 1e-12))
     p_value = (1 + beyond) / (1 + len(finite))
     return Difference(name, category, 100 * one, 100 * two, 100 * value, 100 * low, 100 * high, p_value)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_OUTPUT = Path("runs")
+DEFAULT_DEMONSTRATIONS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ class EvalConfig:
     reranker: str | None = None
     seed: int = 42
     num_resamples: int = 1000
-    num_demonstrations: int = 8
+    num_demonstrations: int = DEFAULT_DEMONSTRATIONS
     prompt_tokens: int = 1000
     llm: str | None = None  # folder of a causal language model
     llm_endpoint: str | None = None
@@ -43,5 +44,12 @@ class EvalConfig:
             raise ValueError(f"--llm-endpoint and --llm-model go together; {missing} is missing")
         if self.llm and self.llm_endpoint:
             raise ValueError("give --llm FOLDER or --llm-endpoint URL, not both")
+        if not self.suites:
+            raise ValueError("--suite names nothing; expected suites or tasks, e.g. all")
+        if not self.models:
+            raise ValueError("--models names nothing; expected what to evaluate, e.g. default")
+        for flag, folder in (("--output", self.output), ("--cache", self.cache)):
+            if folder is not None and folder.exists() and not folder.is_dir():
+                raise ValueError(f"{flag} {folder} is a file; expected a folder")
         if len(set(self.models)) < len(self.models):
             raise ValueError(f"--models names one twice: {', '.join(self.models)}")

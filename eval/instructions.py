@@ -99,8 +99,12 @@ def from_meta(name: str, category: Category, meta: Mapping[str, Any], where: str
     given = meta.get("instruction")
     instruction = CATEGORY_INSTRUCTIONS[category] if given is None else read_sides(given, f"{where}, instruction")
     variants = derived_variants(name, instruction)
+    for key in ("ladder", "paraphrases"):
+        given = meta.get(key, [])
+        if not isinstance(given, list) or not all(isinstance(item, Mapping | str) for item in given):
+            raise EvalDataError(f"{where}: {key} is {json.dumps(given)[:60]}; expected a list of instructions")
     for step in meta.get("ladder", []):
-        if step.get("name") in LADDER:
+        if isinstance(step, Mapping) and step.get("name") in LADDER:
             variants[step["name"]] = read_sides(step, f"{where}, ladder step {step['name']}")
     for variant, paraphrase in zip(PARAPHRASES, meta.get("paraphrases", []), strict=False):
         variants[variant] = read_sides(paraphrase, f"{where}, {variant}")

@@ -18,7 +18,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,10 @@ def find(folder: Path, name: str) -> Path:
     raise EvalDataError(f"{folder} has no {name} (nor {name}.gz)")
 
 
-def read_rows(path: Path, fields: dict[str, str]) -> list[Row]:
+def read_rows(path: Path, fields: dict[str, str], check: Callable[[Row], str | None] | None = None) -> list[Row]:
     """Return the rows of a JSON lines file whose ``fields`` (name -> kind) are all there and of their kind.
+
+    ``check`` returns what else is wrong with a row, if anything.
 
     Raises:
         EvalDataError: a row is malformed, or there is none.
@@ -54,18 +57,23 @@ def read_rows(path: Path, fields: dict[str, str]) -> list[Row]:
             row = json.loads(line)
         except ValueError as error:
             raise EvalDataError(f"{path}, line {number}: not valid JSON ({error})") from None
-        if not isinstance(row, dict):
-            raise EvalDataError(
-                f"{path}, line {number}: {line.strip()[:60]!r}; expected an object with {', '.join(fields)}"
-            )
-        for field, kind in fields.items():
-            if field not in row or not _is(row[field], kind):
-                given = json.dumps(row[field])[:60] if field in row else "nothing"
-                raise EvalDataError(f"{path}, line {number}: {field!r} is {given}; expected {kind}")
+        problem = _problem(row, line, fields) or (check(row) if check else None)
+        if problem:
+            raise EvalDataError(f"{path}, line {number}: {problem}")
         rows.append(row)
     if not rows:
         raise EvalDataError(f"{path} is empty; expected rows with {', '.join(fields)}")
     return rows
+
+
+def _problem(row: Any, line: str, fields: dict[str, str]) -> str | None:
+    if not isinstance(row, dict):
+        return f"{line.strip()[:60]!r}; expected an object with {', '.join(fields)}"
+    for field, kind in fields.items():
+        if field not in row or not _is(row[field], kind):
+            given = json.dumps(row[field])[:60] if field in row else "nothing"
+            return f"{field!r} is {given}; expected {kind}"
+    return None
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -99,18 +107,26 @@ def read_qrels(path: Path, queries: set[str], documents: set[str]) -> dict[str, 
     qrels: dict[str, dict[str, int]] = {}
     for number, line in _lines(path):
         parts = line.rstrip("\r\n").split("\t")
-        if not line.strip() or (number == 1 and not parts[-1].lstrip("-").isdigit()):
+        if not line.strip():
             continue
-        if len(parts) != 3 or not parts[2].lstrip("-").isdigit():
+        score = _whole(parts[2]) if len(parts) == 3 else None
+        if score is None:
+            if number == 1 and len(parts) == 3:
+                continue  # the header
             raise EvalDataError(
-                f"{path}, line {number}: {line.strip()[:60]!r}; expected query-id, corpus-id, score (tabs)"
+                f"{path}, line {number}: {line.strip()[:60]!r}; expected query-id, corpus-id, whole score (tabs)"
             )
-        query, document, score = parts
+        query, document, _ = parts
         for name, known, where in ((query, queries, "queries.jsonl"), (document, documents, "corpus.jsonl")):
             if name not in known:
                 raise EvalDataError(f"{path}, line {number}: {name!r} is not in {where}")
-        qrels.setdefault(query, {})[document] = int(score)
+        qrels.setdefault(query, {})[document] = score
     return qrels
+
+
+def _whole(text: str) -> int | None:
+    """Return "1" or "1.0" as a number, anything else as None."""
+    return int(float(text)) if re.fullmatch(r"-?[0-9]+(\.0*)?", text.strip()) else None
 
 
 def read_retrieval(folder: Path) -> tuple[list[Row], list[Row], dict[str, dict[str, int]], list[str]]:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from eval.plots import bars_plot
-from eval.results import Run
+from eval.results import write_at_once
+from eval.runs import Run, distinct_labels
 from eval.table import PUBLISHED_MODELS, Cell, Table, as_markdown, make_table
 
 BUNDLED_NOTE = "These are the bundled sets: a check of the machinery. Their scores say nothing about a model."
@@ -49,9 +50,7 @@ def write_reports(runs: Sequence[Run], stem: Path) -> list[Path]:
     written = []
     for suffix, text in ((".html", _as_html(groups)), (".md", _as_markdown(groups))):
         path = stem.with_suffix(suffix)
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        write_at_once(path, text)
         written.append(path)
     return written
 
@@ -65,7 +64,7 @@ def _as_markdown(groups: dict[str, list[Run]]) -> str:
             parts += ["### Beside published scores", PUBLISHED_NOTE, _markdown_rows(_published_head(table), published)]
         if notes := _notes(runs):
             parts += ["### Notes", "\n".join(f"- {note}" for note in notes)]
-        parts += ["### Runs", _markdown_rows(_RUN_COLUMNS, [_run_row(run) for run in runs])]
+        parts += ["### Runs", _markdown_rows(_RUN_COLUMNS, _run_rows(runs))]
         parts += ["### Instructions", _markdown_rows(_INSTRUCTION_COLUMNS, _instruction_rows(runs))]
     return "\n\n".join(parts) + "\n"
 
@@ -88,7 +87,7 @@ def _as_html(groups: dict[str, list[Run]]) -> str:
             body.append(_html_rows(_published_head(table), published))
         if notes := _notes(runs):
             body.append("<h2>Notes</h2><ul>" + "".join(f"<li>{html.escape(n)}</li>" for n in notes) + "</ul>")
-        body.append("<h2>Runs</h2>" + _html_rows(_RUN_COLUMNS, [_run_row(run) for run in runs]))
+        body.append("<h2>Runs</h2>" + _html_rows(_RUN_COLUMNS, _run_rows(runs)))
         rows = _html_rows(_INSTRUCTION_COLUMNS, _instruction_rows(runs), long=True)
         body.append(f"<details><summary>Instructions</summary>{rows}</details>")
     return _PAGE.replace("{style}", _CSS).replace("{body}", "".join(body))
@@ -158,26 +157,33 @@ def _notes(runs: Sequence[Run]) -> list[str]:
     """Return what the reader of a score must know: failures, and what was left out or done differently."""
     failed = [f"{name} ({run.label}) failed: {why.reason}" for run in runs for name, why in run.failures.items()]
     said: dict[str, list[str]] = {}  # a remark -> the runs that it is about
+    revisions: dict[str, set[str]] = {}
     for run in runs:
         for name, result in run.results.items():
+            revisions.setdefault(name, set()).add(str((result.facts.get("data") or {}).get("revision")))
             for note in result.facts.get("notes") or []:
                 said.setdefault(f"{name}: {note}", []).append(run.label)
-    return [*failed, *(f"{note} ({', '.join(r)})" if len(r) < len(runs) else note for note, r in said.items())]
+    mixed = [f"{name}: the runs are on different data" for name, found in revisions.items() if len(found) > 1]
+    remarks = [f"{note} ({', '.join(r)})" if len(r) < len(runs) else note for note, r in said.items()]
+    return [*failed, *mixed, *remarks]
 
 
 _RUN_COLUMNS = ("run", "model", "fingerprint", "runtime", "precision", "window", "tasks", "seconds", "packages")
 _INSTRUCTION_COLUMNS = ("task", "run", "query", "document")
 
 
-def _run_row(run: Run) -> list[str]:
+def _run_rows(runs: Sequence[Run]) -> list[list[str]]:
+    return [_run_row(label, run) for label, run in zip(distinct_labels(runs), runs, strict=True)]
+
+
+def _run_row(label: str, run: Run) -> list[str]:
     facts = next((r.facts for r in run.results.values()), {})
     seconds = sum(r.facts.get("seconds") or 0 for r in run.results.values())
     packages = facts.get("packages") or {}
-    versions = ", ".join(
-        f"{name} {packages[name]}" for name in ("instructor-search", "mteb", "torch") if name in packages
-    )
+    shown = [f"{name} {packages[name]}" for name in ("instructor-search", "mteb", "torch") if name in packages]
     words = [facts.get(key) for key in ("model", "fingerprint", "runtime", "precision", "max_tokens")]
-    return [run.label, *("" if w is None else str(w) for w in words), str(len(run.results)), f"{seconds:.0f}", versions]
+    row = [label, *("" if w is None else str(w) for w in words)]
+    return [*row, str(len(run.results)), f"{seconds:.0f}", ", ".join(shown)]
 
 
 def _instruction_rows(runs: Sequence[Run]) -> list[list[str]]:

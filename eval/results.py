@@ -1,7 +1,6 @@
 """Result files: mteb's layout and form, with what made each score beside it.
 
     OUTPUT/results/MODEL/REVISION[/experiments/EXPERIMENT]/TASK.json    mteb's; "instructor_search" holds our facts
-    OUTPUT/results/.../details/run.json                                 which system and data this is
     OUTPUT/results/.../details/units/TASK.npz                           the units of the score (eval/units.py)
     OUTPUT/results/.../details/failures/TASK.json                       a task that failed, and why
 
@@ -10,12 +9,13 @@ A folder with TASK.json files is a run: one system, under one set of instruction
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import json
 import os
 import platform
+import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,13 +24,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eval.tasks.base import Category, EvalDataError, Outcome, Sides, TaskInfo
-from eval.units import Units, interval
+from eval.units import MIN_UNITS, Units, interval
 
 FACTS = "instructor_search"  # our key in mteb's result file
 DETAILS = "details"  # below the files that mteb reads
-RUN_FILE = f"{DETAILS}/run.json"
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "scipy", "mteb", "datasets", "lancedb",
              "sentence-transformers", "bm25s")  # fmt: skip
+
+
+class Failure(NamedTuple):
+    """Why a task has no score."""
+
+    reason: str
+    category: Category
 
 
 @dataclass(frozen=True)
@@ -53,46 +59,14 @@ class Result:
         return self.path.parent / DETAILS / "units" / f"{self.task}.npz"
 
     def units(self) -> Units | None:
-        """Return the units, where they were kept."""
-        return Units.load(self.units_path) if self.units_path.is_file() else None
-
-
-class Failure(NamedTuple):
-    """Why a task has no score."""
-
-    reason: str
-    category: Category
-
-
-@dataclass
-class Run:
-    """The results of one system under one set of instructions."""
-
-    folder: Path
-    label: str
-    source: str
-    results: dict[str, Result] = field(default_factory=dict)
-    failures: dict[str, Failure] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """Label and data, which together name a run."""
-        return f"{self.label} ({self.source})"
-
-
-def result_folder(output: Path, meta: Any) -> Path:
-    """Return the folder of a system's results: mteb's own choice for its ModelMeta."""
-    from mteb.cache import ResultCache
-
-    path: Path = ResultCache(output).get_task_result_path("task", meta)
-    return path.parent
-
-
-def write_run(folder: Path, label: str, source: str, meta: Any) -> None:
-    """Write what a run is: mteb's description of the model, and our label."""
-    (folder / DETAILS).mkdir(parents=True, exist_ok=True)
-    _write(folder / "model_meta.json", json.dumps(meta.to_dict(), default=str, indent=4))
-    _write(folder / RUN_FILE, json.dumps({"label": label, "data": source}, indent=1))
+        """Return the units, if they were kept, can be read, and are those of this score."""
+        if not self.facts.get("units") or not self.units_path.is_file():
+            return None
+        try:
+            content = self.units_path.read_bytes()
+            return Units.load(self.units_path) if _hash(content) == self.facts["units"] else None
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            return None
 
 
 def write_result(
@@ -105,21 +79,19 @@ def write_result(
     num_resamples: int,
     seed: int,
 ) -> Result:
-    """Write a task's scores, their interval, its units and the facts; the result file last and at once."""
+    """Write a task's scores, their interval, its units and the facts; the result file last and at once.
+
+    Raises:
+        EvalDataError: the score is no number: the system finds all texts alike, say.
+    """
     from mteb.results import TaskResult
 
     score = float(outcome.scores["main_score"])
-    spread: dict[str, Any] = {"interval_95": None, "standard_error": None}
-    if outcome.units is not None:
-        path = folder / DETAILS / "units" / f"{info.name}.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        outcome.units.save(part)
-        part.replace(path)
-        samples = outcome.units.resample(num_resamples, seed)
-        spread = {"interval_95": interval(score, samples), "standard_error": float(np.nanstd(samples, ddof=1))}
+    if not np.isfinite(score):
+        raise EvalDataError(f"{info.name}: the score is not a number; the system may find all texts equally similar")
+    metric = outcome.metric or info.metric
     scores = {
-        **outcome.scores, info.metric: outcome.scores.get(info.metric, score), "main_score": score,
+        **outcome.scores, metric: outcome.scores.get(metric, score), "main_score": score,
         "hf_subset": outcome.subset, "languages": ["eng-Latn"],
     }  # fmt: skip
     result = TaskResult(
@@ -131,20 +103,67 @@ def write_result(
         date=datetime.now(UTC),
     )
     values = json.loads(result.model_dump_json())
-    values[FACTS] = facts | spread | {"num_resamples": num_resamples, "notes": outcome.notes}
-    (folder / DETAILS / "failures" / f"{info.name}.json").unlink(missing_ok=True)
+    notes = list(outcome.notes)
+    if outcome.units is not None and outcome.units.num_units < MIN_UNITS:
+        notes.append(f"{outcome.units.num_units} units are too few for an interval")
+    values[FACTS] = facts | {
+        **outcome.facts, **_spread(outcome.units, num_resamples, seed), "metric": metric, "notes": notes,
+        "units": _write_units(folder, info.name, outcome.units),
+    }  # fmt: skip
     target = folder / f"{info.name}.json"
-    _write(target, json.dumps(values, indent=1))
-    return _read_result(target)
+    write_at_once(target, json.dumps(values, indent=1))
+    clear_failure(folder, info.name)
+    return read_result(target)
+
+
+def _write_units(folder: Path, name: str, units: Units | None) -> str | None:
+    """Write the units; return the hash of their file, which the result names: units of another score are not taken."""
+    path = folder / DETAILS / "units" / f"{name}.npz"
+    if units is None:
+        path.unlink(missing_ok=True)
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{name}.{os.getpid()}.part")
+    units.save(part)
+    digest = _hash(part.read_bytes())
+    part.replace(path)
+    return digest
+
+
+def _spread(units: Units | None, num_resamples: int, seed: int) -> dict[str, Any]:
+    if units is None or units.num_units < MIN_UNITS:
+        return {"interval_95": None, "standard_error": None, "num_resamples": num_resamples}
+    samples = units.resample(num_resamples, seed)
+    error = float(np.nanstd(samples, ddof=1))
+    return {"interval_95": interval(samples), "standard_error": error, "num_resamples": num_resamples}
+
+
+def with_interval(result: Result, num_resamples: int, seed: int) -> Result:
+    """Return a finished result with an interval of this many resamples; the file is renewed if it had another."""
+    units = result.units()
+    if units is None or result.facts.get("num_resamples") == num_resamples:
+        return result
+    values = json.loads(result.path.read_text(encoding="utf-8"))
+    values[FACTS] |= _spread(units, num_resamples, seed)
+    write_at_once(result.path, json.dumps(values, indent=1))
+    return read_result(result.path)
 
 
 def write_failure(folder: Path, info: TaskInfo, reason: str, details: str) -> None:
-    """Record that a task failed; an older result of it goes, so that nobody takes it for this run's."""
-    path = folder / DETAILS / "failures" / f"{info.name}.json"
+    """Record that a task failed. An older result stays on disk, for the settings that it was made under."""
+    path = _failure_path(folder, info.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    (folder / f"{info.name}.json").unlink(missing_ok=True)
     facts = {"task": info.name, "category": str(info.category), "reason": reason, "details": details}
-    _write(path, json.dumps(facts | {"date": datetime.now(UTC).isoformat(timespec="seconds")}, indent=1))
+    write_at_once(path, json.dumps(facts | {"date": datetime.now(UTC).isoformat(timespec="seconds")}, indent=1))
+
+
+def clear_failure(folder: Path, name: str) -> None:
+    """Forget a failure: the task has a result now."""
+    _failure_path(folder, name).unlink(missing_ok=True)
+
+
+def _failure_path(folder: Path, name: str) -> Path:
+    return folder / DETAILS / "failures" / f"{name}.json"
 
 
 def facts_of(
@@ -168,79 +187,25 @@ def facts_of(
     }
 
 
-def is_done(folder: Path, info: TaskInfo, facts: Mapping[str, Any]) -> Result | None:
+def known_result(folder: Path, info: TaskInfo, facts: Mapping[str, Any]) -> Result | None:
     """Return the result of a task that was run before in just this way: model, instruction, data, settings."""
     path = folder / f"{info.name}.json"
     if not path.is_file():
         return None
     try:
-        result = _read_result(path)
+        result = read_result(path)
     except EvalDataError:
         return None  # cut short by a kill: run it again
-    same = (
-        "fingerprint",
-        "runtime",
-        "precision",
-        "instruction",
-        "data",
-        "settings",
-        "metric",
-        "collection",
-        "reranker",
-    )
+    same = ("fingerprint", "runtime", "precision", "instruction", "data", "settings", "collection", "reranker")
     return result if all(result.facts.get(key) == facts.get(key) for key in same) else None
 
 
-def read_runs(output: Path) -> list[Run]:
-    """Return all runs under a folder, by label."""
-    folders = sorted({path.parent.parent for path in (output / "results").rglob(RUN_FILE)})
-    return sorted((read_run(folder) for folder in folders), key=lambda run: (run.source, run.label))
-
-
-def read_run(folder: Path) -> Run:
-    """Return a run with the results that can be read.
+def read_result(path: Path) -> Result:
+    """Return the result in a file.
 
     Raises:
-        EvalDataError: the folder is no run.
+        EvalDataError: it cannot be read, or was not written by this project.
     """
-    path = folder / RUN_FILE
-    if not path.is_file():
-        raise EvalDataError(f"{folder} is no run; expected a folder that python -m eval wrote (with {RUN_FILE})")
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    run = Run(folder, facts["label"], facts["data"])
-    found: list[Result] = []
-    for file in sorted(folder.glob("*.json")):
-        if file.name != "model_meta.json":
-            with contextlib.suppress(EvalDataError):  # cut short by a kill, or another program's
-                found.append(_read_result(file))
-    order = list(Category)
-    found.sort(key=lambda result: (order.index(result.category), result.task.lower()))
-    run.results = {result.task: result for result in found}
-    for file in sorted((folder / DETAILS / "failures").glob("*.json")):
-        failure = json.loads(file.read_text(encoding="utf-8"))
-        run.failures[failure["task"]] = Failure(failure["reason"], Category(failure["category"]))
-    return run
-
-
-def find_run(name: str, output: Path) -> Run:
-    """Return the run of a label ("MODEL@VARIANT"), of a title ("LABEL (DATA)") or of a folder.
-
-    Raises:
-        EvalDataError: there is none, or several.
-    """
-    if (Path(name) / RUN_FILE).is_file():
-        return read_run(Path(name))
-    runs = read_runs(output)
-    found = [run for run in runs if name in (run.label, run.title)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise EvalDataError(f"several runs are called {name!r}; say which: {', '.join(repr(r.title) for r in found)}")
-    known = ", ".join(repr(r.title) for r in runs) or "none yet"
-    raise EvalDataError(f"no run {name!r} in {output}; there is: {known}; a run's folder may be named too")
-
-
-def _read_result(path: Path) -> Result:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         facts = values[FACTS]
@@ -267,7 +232,12 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def _write(path: Path, text: str) -> None:
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def write_at_once(path: Path, text: str) -> None:
+    """Write a file whole or not at all, also beside another process that writes it."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)

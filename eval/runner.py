@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import hashlib
+import os
 import shutil
 import sys
 import tempfile
@@ -15,14 +17,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.config import EvalConfig
-from eval.results import Run, facts_of, is_done, read_run, result_folder, write_failure, write_result, write_run
-from eval.systems import System, SystemOptions, make_system
-from eval.tasks.base import Category, Context, EvalTask
+from eval.config import DEFAULT_DEMONSTRATIONS, EvalConfig
+from eval.results import (
+    Failure,
+    Result,
+    clear_failure,
+    facts_of,
+    known_result,
+    with_interval,
+    write_failure,
+    write_result,
+)
+from eval.runs import Run, result_folder, write_run
+from eval.specifications import SystemOptions, check_specification, make_system
+from eval.systems import System
+from eval.tasks.base import Category, Context, EvalDataError, EvalTask
 from instructor_search.errors import InstructorSearchError
+from instructor_search.store.lock import is_alive
 
 if TYPE_CHECKING:
     from instructor_search.in_context.llm import LanguageModel
+
+PROTOCOL = 1  # of our own part of a score; another number makes finished tasks run again
 
 
 class Progress:
@@ -46,46 +62,72 @@ class Progress:
 
 @dataclass
 class Summary:
-    """What was done. ``runs``: one a system, in the order asked for, with the results of the tasks asked for."""
+    """What was done. ``runs``: one a system, in the order asked for, with the tasks that this call looked at."""
 
     runs: list[Run] = field(default_factory=list)
     num_run: int = 0
     num_known: int = 0  # finished before, not run again
+    broken: dict[str, str] = field(default_factory=dict)  # system -> why it could not be made
     interrupted: bool = False
 
     @property
     def failures(self) -> dict[str, str]:
-        """Return "task (system)" -> reason."""
-        return {f"{task} ({run.label})": why.reason for run in self.runs for task, why in run.failures.items()}
+        """Return "task (system)", or a system -> reason."""
+        tasks = {f"{task} ({run.label})": why.reason for run in self.runs for task, why in run.failures.items()}
+        return tasks | self.broken
 
 
 def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Progress | None = None) -> Summary:
     """Evaluate the systems of ``config`` on ``tasks``.
 
     Raises:
-        ModelError, ValueError: a system cannot be made; what the systems before it did is kept.
+        ModelError, ValueError, EvalDataError: a system cannot be made, or none of the tasks is for it; found before
+            the first task where that can be told without loading weights, else kept in the summary.
     """
-    told = progress or Progress()
+    llm = language_model(config)
     options = SystemOptions(
         device=config.device, allow_pickle=config.allow_pickle, instructions=config.instructions,
-        reranker=config.reranker, cache_folder=config.cache_folder,
+        reranker=config.reranker, cache_folder=config.cache_folder, extras=_extras(config, llm),
     )  # fmt: skip
-    config.output.mkdir(parents=True, exist_ok=True)
-    context = Context(
-        folder=Path(tempfile.mkdtemp(prefix=".working-", dir=config.output)), seed=config.seed,
-        num_demonstrations=config.num_demonstrations, prompt_tokens=config.prompt_tokens, llm=language_model(config),
-        on_texts=told.texts,
-    )  # fmt: skip
-    summary = Summary()
-    try:
-        for specification in config.models:
-            _run_system(make_system(specification, source, options), tasks, source, config, context, told, summary)
-    except KeyboardInterrupt:
-        summary.interrupted = True
-    finally:
-        told.close()
-        shutil.rmtree(context.folder, ignore_errors=True)
+    for specification in config.models:
+        check_specification(specification, options)
+    told, summary = progress or Progress(), Summary()
+    with _working_folder(config.output) as folder:
+        context = Context(
+            folder=folder, seed=config.seed, num_demonstrations=config.num_demonstrations,
+            prompt_tokens=config.prompt_tokens, llm=llm, on_texts=told.texts,
+        )  # fmt: skip
+        try:
+            for specification in config.models:
+                try:
+                    system = make_system(specification, source, options)
+                    fit = _fitting(system, tasks)
+                except (InstructorSearchError, ValueError) as error:
+                    if len(config.models) == 1:
+                        raise
+                    summary.broken[specification] = _one_line(error)
+                    continue
+                _run_system(system, specification, fit, source, config, context, told, summary)
+        except KeyboardInterrupt:
+            summary.interrupted = True
+        finally:
+            told.close()
     return summary
+
+
+@contextlib.contextmanager
+def _working_folder(output: Path) -> Any:
+    """Make a folder for temporary files; those of runs that were killed are swept away."""
+    output.mkdir(parents=True, exist_ok=True)
+    for left in output.glob(".working-*"):
+        pid = left.name.split("-")[1]
+        if not is_alive(pid):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".working-{os.getpid()}-", dir=output))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def language_model(config: EvalConfig) -> LanguageModel | None:
@@ -97,52 +139,85 @@ def language_model(config: EvalConfig) -> LanguageModel | None:
     return LocalModel(config.llm, device=config.device) if config.llm else None
 
 
-def _run_system(
-    system: System, tasks: Sequence[EvalTask], source: str, config: EvalConfig, context: Context, told: Progress,
-    summary: Summary,
-) -> None:  # fmt: skip
+def _extras(config: EvalConfig, llm: LanguageModel | None) -> dict[str, str]:
+    """Return what makes other runs of the same systems: their results stand beside one another."""
+    extras = {}
+    if config.num_demonstrations != DEFAULT_DEMONSTRATIONS:
+        extras["demonstrations"] = str(config.num_demonstrations)
+    if llm is not None:
+        extras["llm"] = f"{llm.name.rpartition('/')[2]}-{hashlib.sha256(llm.identity.encode()).hexdigest()[:6]}"
+    return extras
+
+
+def _fitting(system: System, tasks: Sequence[EvalTask]) -> list[EvalTask]:
+    """Return the tasks that a system can do.
+
+    Raises:
+        EvalDataError: it can do none of them.
+    """
     fit = [task for task in tasks if task.info.category in system.categories]
+    if not fit:
+        raise EvalDataError(
+            f"none of the tasks chosen is for {system.label}, which does {', '.join(sorted(system.categories))}"
+        )
+    return fit
+
+
+def _run_system(
+    system: System,
+    specification: str,
+    tasks: Sequence[EvalTask],
+    source: str,
+    config: EvalConfig,
+    context: Context,
+    told: Progress,
+    summary: Summary,
+) -> None:
     folder = result_folder(config.output, system.meta)
     write_run(folder, system.label, source, system.meta)
-    told.system(system.label, len(fit))
-    asked = {task.info.name for task in fit}
-    try:
-        for task in fit:
-            _run_task(system, task, folder, config, context, told, summary)
-            _return_memory()
-    finally:
-        found = read_run(folder)
-        found.results = {name: r for name, r in found.results.items() if name in asked}
-        found.failures = {name: why for name, why in found.failures.items() if name in asked}
-        summary.runs.append(found)
+    told.system(system.label, len(tasks))
+    found = Run(folder, system.label, source, str(system.meta.revision), specification)
+    summary.runs.append(found)
+    for task in tasks:
+        _run_task(system, task, found, config, context, told, summary)
+        _return_memory()
 
 
 def _run_task(
-    system: System, task: EvalTask, folder: Path, config: EvalConfig, context: Context, told: Progress, summary: Summary
+    system: System, task: EvalTask, found: Run, config: EvalConfig, context: Context, told: Progress, summary: Summary
 ) -> None:
-    info = task.info
+    info, folder = task.info, found.folder
     told.task(info.name)
     started = time.perf_counter()
     try:
         sides = system.sides(info)
-        facts = facts_of(info, sides, system.facts, _settings(info.category, config, context), system.variant)
-        known = None if config.overwrite else is_done(folder, info, facts)
+        settings = _settings(info.category, config, context)
+        facts = facts_of(info, sides, system.facts, settings, system.variant)
+        known = None if config.overwrite else known_result(folder, info, facts)
         if known is not None:
+            clear_failure(folder, info.name)
+            result = found.results[info.name] = with_interval(known, config.num_resamples, config.seed)
             summary.num_known += 1
-            told.done(info.name, f"{100 * known.score:.2f} (known)")
+            told.done(info.name, f"{100 * result.score:.2f} (known)")
             return
         outcome = task.evaluate(system, sides, context)
         seconds = time.perf_counter() - started
-        result = write_result(
+        found.results[info.name] = result = write_result(
             folder, info, outcome, facts, seconds=seconds, num_resamples=config.num_resamples, seed=config.seed
         )
     except Exception as error:  # whatever a task's data or a model does: it is recorded, and the rest goes on
         reason = _one_line(error)
         write_failure(folder, info, reason, traceback.format_exc())
+        found.failures[info.name] = Failure(reason, info.category)
         told.done(info.name, f"failed: {reason}")
         return
     summary.num_run += 1
-    told.done(info.name, f"{100 * result.score:.2f} in {seconds:.1f} s" + "".join(f"; {n}" for n in outcome.notes))
+    told.done(info.name, _said(result, seconds))
+
+
+def _said(result: Result, seconds: float) -> str:
+    notes = "".join(f"; {note}" for note in result.facts.get("notes") or [])
+    return f"{100 * result.score:.2f} in {seconds:.1f} s{notes}"
 
 
 def _return_memory() -> None:
@@ -155,17 +230,14 @@ def _return_memory() -> None:
 
 def _settings(category: Category, config: EvalConfig, context: Context) -> dict[str, Any]:
     """Return the settings that a score of this category depends on."""
-    settings: dict[str, Any] = {"seed": config.seed}
+    settings: dict[str, Any] = {"seed": config.seed, "protocol": PROTOCOL}
     if category is Category.PROMPT_RETRIEVAL:
-        settings |= {"num_demonstrations": config.num_demonstrations, "llm": context.llm.name if context.llm else None}
+        settings["num_demonstrations"] = config.num_demonstrations
         if context.llm:
-            settings["prompt_tokens"] = config.prompt_tokens
+            settings |= {"llm": context.llm.identity, "prompt_tokens": config.prompt_tokens}
     return settings
 
 
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
-    known = isinstance(error, InstructorSearchError) and text
-    if isinstance(error, KeyError) and not known:
-        return f"the instructions that were given do not name this task ({text})"
-    return (text if known else f"{type(error).__name__}: {text}")[:600]
+    return (text if isinstance(error, InstructorSearchError) and text else f"{type(error).__name__}: {text}")[:600]

@@ -6,21 +6,27 @@ environment names, else the bundled sets. The bundled sets check the machinery; 
 
 from __future__ import annotations
 
+import http.client
 import os
+import re
 import threading
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eval.instructions import SPECIALISED_DOMAINS, derived_variants, from_meta
 from eval.local_data import num_bytes, read_meta, revision_of
-from eval.tasks.base import Category, EvalDataError, EvalTask, Sides, TaskInfo
+from eval.tasks.base import Category, Context, EvalDataError, EvalTask, Outcome, Sides, TaskInfo
+
+if TYPE_CHECKING:
+    from eval.systems import System
 
 DATA_VARIABLE = "INSTRUCTOR_SEARCH_EVAL_DATA"
 RESPONSE_SECONDS = 2.0
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+()-]{0,99}")  # it becomes a file name
 BUNDLED = Path(__file__).parent / "bundled"
 FOLDERS = {
     "retrieval": Category.RETRIEVAL, "reranking": Category.RERANKING, "clustering": Category.CLUSTERING,
@@ -55,6 +61,7 @@ class Source:
     def tasks(self) -> list[EvalTask]:
         """All tasks, in the order of the categories and then of their names; no data is read yet."""
         found = _hub_tasks() if self.folder is None else _folder_tasks(self.folder, self.name)
+        _check_names(found)
         order = list(Category)
         return sorted(found, key=lambda task: (order.index(task.info.category), task.info.name.lower()))
 
@@ -68,7 +75,10 @@ def choose_source(data: str) -> Source:
     if data == "bundled":
         return _bundled("asked for")
     if data == "hub":
-        return Source("hub", "asked for")
+        problem = hub_problem()
+        if problem:  # what is in the client's cache can run; without this each set waits for the network in vain
+            os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+        return Source("hub", f"asked for; {problem}: only sets kept from before can run" if problem else "asked for")
     if data != "auto":
         return _folder(Path(data).expanduser(), "asked for")
     problem = hub_problem()
@@ -106,13 +116,13 @@ def hub_problem() -> str | None:
     answer: list[str | None] = ["did not answer"]
 
     def ask() -> None:  # in a thread: a name server that hangs cannot be given a timeout
-        request = urllib.request.Request(f"{_endpoint()}/api/datasets/mteb/sts12-sts", method="HEAD")
         try:
+            request = urllib.request.Request(f"{_endpoint()}/api/datasets/mteb/sts12-sts", method="HEAD")
             with urllib.request.urlopen(request, timeout=RESPONSE_SECONDS):
                 answer[0] = None
         except urllib.error.HTTPError as error:
             answer[0] = None if error.code < 500 else f"answers HTTP {error.code}"
-        except (urllib.error.URLError, OSError, ValueError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             answer[0] = f"cannot be reached ({getattr(error, 'reason', error)})"
 
     thread = threading.Thread(target=ask, daemon=True)
@@ -122,7 +132,7 @@ def hub_problem() -> str | None:
 
 
 def _endpoint() -> str:
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 def _set_folders(folder: Path) -> list[tuple[Category, Path]]:
@@ -139,35 +149,19 @@ def _folder_tasks(folder: Path, source: str) -> list[EvalTask]:
 
 
 def _local_task(category: Category, folder: Path, source: str) -> EvalTask:
-    meta = read_meta(folder)
-    name = str(meta.get("name", folder.name))
-    instruction, variants = from_meta(name, category, meta, str(folder / "meta.json"))
-    domain = str(meta.get("domain", "general"))
-    metric = _METRICS.get(category, "")
+    """Return the task of a set's folder; one whose meta.json is wrong fails when it is run, and the others go on."""
+    try:
+        meta = read_meta(folder)
+        info = _local_info(category, folder, source, meta)
+    except EvalDataError as error:
+        return BrokenTask(_local_info(category, folder, source, {}), error)
     if category is Category.BILLBOARD:
         from eval.tasks import billboard
 
-        metric = billboard.DARR if "kendall-tau-like" in str(meta.get("metric", "")).lower() else billboard.PEARSON
-    elif category is Category.PROMPT_RETRIEVAL:
-        from eval.tasks import prompt_retrieval
-
-        metric = prompt_retrieval.RETRIEVAL_MEASURES[prompt_retrieval.kind_of_output(meta)]
-    info = TaskInfo(
-        name=name,
-        category=category,
-        metric=metric,
-        instruction=instruction,
-        variants=variants,
-        domain=domain,
-        is_specialised=bool(meta.get("specialised", domain in SPECIALISED_DOMAINS)),
-        revision=revision_of(folder),
-        source=source,
-        num_bytes=num_bytes(folder),
-        published_name=MTEB_NAMES.get(name) if source == "local" else None,
-    )
-    if category is Category.BILLBOARD:
         return billboard.BillboardTask(info, partial(billboard.read_folder, folder))
     if category is Category.PROMPT_RETRIEVAL:
+        from eval.tasks import prompt_retrieval
+
         task = str(meta.get("task_description", ""))
         kind = prompt_retrieval.kind_of_output(meta)
         return prompt_retrieval.PromptRetrievalTask(info, partial(prompt_retrieval.read_folder, folder, task), kind)
@@ -175,6 +169,60 @@ def _local_task(category: Category, folder: Path, source: str) -> EvalTask:
     from eval.tasks.mteb_tasks import MtebTask
 
     return MtebTask(info, local_task(info, folder), notes=lambda task: task.notes)
+
+
+def _local_info(category: Category, folder: Path, source: str, meta: dict[str, Any]) -> TaskInfo:
+    where = str(folder / "meta.json")
+    name = meta.get("name", folder.name)
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name == "model_meta":
+        raise EvalDataError(f"{where}: name is {name!r}; expected at most 100 letters, digits, spaces, ._+()-")
+    instruction, variants = from_meta(name, category, meta, where)
+    domain = str(meta.get("domain", "general"))
+    is_specialised = meta.get("specialised", domain in SPECIALISED_DOMAINS)
+    if not isinstance(is_specialised, bool):
+        raise EvalDataError(f"{where}: specialised is {is_specialised!r}; expected true or false")
+    return TaskInfo(
+        name=name, category=category, metric=_local_metric(category, meta), instruction=instruction, variants=variants,
+        domain=domain, is_specialised=is_specialised, revision=revision_of(folder), source=source,
+        num_bytes=num_bytes(folder), published_name=MTEB_NAMES.get(name) if source == "local" else None,
+    )  # fmt: skip
+
+
+def _local_metric(category: Category, meta: dict[str, Any]) -> str:
+    if category is Category.BILLBOARD:
+        from eval.tasks import billboard
+
+        return billboard.DARR if "kendall-tau-like" in str(meta.get("metric", "")).lower() else billboard.PEARSON
+    if category is Category.PROMPT_RETRIEVAL:
+        from eval.tasks import prompt_retrieval
+
+        return prompt_retrieval.RETRIEVAL_MEASURES[prompt_retrieval.kind_of_output(meta)]
+    return _METRICS[category]
+
+
+def _check_names(tasks: list[EvalTask]) -> None:
+    """Refuse two tasks of one name: their results would be one file."""
+    seen: dict[str, EvalTask] = {}
+    for task in tasks:
+        other = seen.setdefault(task.info.name.lower(), task)
+        if other is not task:
+            raise EvalDataError(
+                f"two sets are called {task.info.name!r} (in {other.info.category} and {task.info.category}); give one "
+                "of them another name in its meta.json"
+            )
+
+
+class BrokenTask(EvalTask):
+    """A set whose description cannot be understood; running it says why."""
+
+    def __init__(self, info: TaskInfo, error: EvalDataError) -> None:
+        """Keep the ``error`` until the task is run."""
+        self.info = info
+        self.error = error
+
+    def evaluate(self, system: System, sides: Sides, context: Context) -> Outcome:
+        """Raise the error."""
+        raise self.error
 
 
 def _hub_tasks() -> list[EvalTask]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.results import Result, Run
+from eval.results import Result
+from eval.runs import Run, distinct_labels
 from eval.tasks.base import Category
 
 _Z = 1.959964  # of a 95 % interval
@@ -65,7 +66,7 @@ def make_table(runs: Sequence[Run]) -> Table:
     A run takes part in an average if it was tried on all of its tasks; the average is over those that every run which
     takes part has a score of, and says how many.
     """
-    table = Table(tuple(run.label for run in runs))
+    table = Table(tuple(distinct_labels(runs)))
     by_category: dict[Category, list[str]] = {}
     for category in Category:
         found = {r.task for run in runs for r in run.results.values() if r.category is category}

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 LEVEL = 0.95
+MIN_UNITS = 10  # of fewer a bootstrap says too little: no interval, no comparison
+_BIASED = frozenset({"v_measure"})
 _CELLS = 4_000_000  # weights held at a time
 
 
@@ -56,17 +58,23 @@ class Units:
         """Return the score of all units, each counted once."""
         return float(np.mean([g.statistic(np.ones((1, g.num_units)))[0] for g in self.groups]))
 
+    @property
+    def num_units(self) -> int:
+        """How many units there are in all."""
+        return sum(group.num_units for group in self.groups)
+
     def resample(self, num_resamples: int, seed: int) -> np.ndarray:
         """Return the score of ``num_resamples`` bootstrap samples, (num_resamples,).
 
         The samples depend on the seed and the numbers of units alone: two runs on the same units get the same ones.
+        The bias of V-measure is taken out: a bootstrap sample has fewer distinct texts and so looks purer.
         """
         scores = np.zeros(num_resamples)
         for number, group in enumerate(self.groups):
-            start = 0
-            for counts in _draws(group.num_units, num_resamples, (seed, number)):
-                scores[start : start + len(counts)] += group.statistic(counts)
-                start += len(counts)
+            drawn = np.concatenate([group.statistic(counts) for counts in _draws(group, num_resamples, (seed, number))])
+            if group.kind in _BIASED:
+                drawn += group.statistic(np.ones((1, group.num_units)))[0] - drawn.mean()
+            scores += drawn
         return scores / len(self.groups)
 
     def save(self, path: Path) -> None:
@@ -86,18 +94,11 @@ class Units:
         return cls(tuple(Group(*groups[number]) for number in sorted(groups)))
 
 
-def interval(score: float, samples: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Return the bootstrap interval of a score: percentiles of the samples, whose bias is taken out.
-
-    Bias is a distance of the samples' mean from the score that is more than the chance of the drawing (three standard
-    errors). V-measure has it: a bootstrap sample has fewer distinct texts and so looks purer than the whole.
-    """
+def interval(samples: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Return the percentiles of bootstrap samples that hold ``level`` of them; (nan, nan) where there are none."""
     samples = samples[np.isfinite(samples)]
     if not len(samples):
         return float("nan"), float("nan")
-    bias = float(samples.mean()) - score
-    if abs(bias) > 3 * float(samples.std()) / np.sqrt(len(samples)):
-        samples = samples - bias
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -109,10 +110,12 @@ def means(values: Any, weights: Any = None) -> Group:
                            np.asarray(weights, dtype=np.float64)})  # fmt: skip
 
 
-def _draws(num_units: int, num_resamples: int, seed: tuple[int, int]) -> Iterator[np.ndarray]:
-    """Yield how often each unit was drawn, (some resamples, num_units)."""
+def _draws(group: Group, num_resamples: int, seed: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Yield how often each unit was drawn, (some resamples, units)."""
     rng = np.random.default_rng(seed)
-    rows = max(1, min(num_resamples, _CELLS // num_units))
+    num_units = group.num_units
+    num_items = max(len(array) for array in group.arrays.values())
+    rows = max(1, min(num_resamples, _CELLS // num_items))
     for start in range(0, num_resamples, rows):
         size = min(rows, num_resamples - start)
         counts = np.empty((size, num_units), dtype=np.int32)

@@ -9,8 +9,8 @@ import numpy as np
 from eval.config import EvalConfig
 from eval.instructions import LADDER
 from eval.plots import ladder_plot
-from eval.results import Run
 from eval.runner import Progress
+from eval.runs import Run
 from eval.studies.study import Grid, Study, percent, run_variants, shared_tasks
 from eval.tasks.base import Category, EvalTask
 
@@ -22,8 +22,6 @@ def run_complexity(
     study = Study("complexity", f"Complexity: less and more detailed instructions ({source} data)")
     found = run_variants(study, config, tasks, source, LADDER, progress)
     for model, runs in found.items():
-        if len(runs) < len(LADDER):
-            continue  # interrupted
         names = shared_tasks(runs)
         scores = {name: [runs[step].results[name].score for step in LADDER] for name in names}
         averages = _averages(names, scores, runs)

@@ -9,8 +9,8 @@ import numpy as np
 
 from eval.config import EvalConfig
 from eval.plots import groups_plot
-from eval.results import Run
 from eval.runner import Progress
+from eval.runs import Run
 from eval.studies.study import Grid, Study, percent, run_variants, shared_tasks, signed, span
 from eval.tasks.base import EvalTask
 from eval.units import interval
@@ -27,8 +27,6 @@ def run_domain_shift(
     domains = {task.info.name: task.info.domain for task in tasks}
     found = run_variants(study, config, tasks, source, ("none", "default"), progress)
     for model, runs in found.items():
-        if len(runs) < 2:
-            continue  # interrupted
         names = shared_tasks(runs)
         rows = []
         for group in GROUPS:
@@ -58,7 +56,7 @@ def _group(names: list[str], runs: dict[str, Run], config: EvalConfig) -> dict[s
         if pair[0] and pair[1]:
             seed = config.seed + number
             drawn.append(pair[1].resample(config.num_resamples, seed) - pair[0].resample(config.num_resamples, seed))
-    bounds = interval(gain, np.mean(drawn, axis=0)) if len(drawn) == len(names) else (float("nan"), float("nan"))
+    bounds = interval(np.mean(drawn, axis=0)) if len(drawn) == len(names) else (None, None)
     return {
         "without": float(np.mean(without)),
         "with": float(np.mean(with_)),

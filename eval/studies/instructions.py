@@ -22,8 +22,6 @@ def run_instructions(
     study = Study("instructions", f"With and without instructions ({source} data)")
     found = run_variants(study, config, tasks, source, VARIANTS, progress)
     for model, runs in found.items():
-        if len(runs) < len(VARIANTS):
-            continue  # interrupted
         try:
             result = compare(
                 runs["none"], runs["default"], num_resamples=max(config.num_resamples, 2000), seed=config.seed

@@ -18,8 +18,9 @@ from sklearn.metrics import average_precision_score
 from eval.config import EvalConfig
 from eval.plots import pairs_plot
 from eval.runner import Progress
+from eval.specifications import SystemOptions, make_system
 from eval.studies.study import Grid, Study, bases
-from eval.systems import System, SystemOptions, make_system
+from eval.systems import System
 from eval.tasks.base import Category, Context, EvalDataError, EvalTask
 from eval.tasks.mteb_tasks import MtebTask
 
@@ -34,11 +35,17 @@ def run_projection(
 
     Raises:
         EvalDataError: no pair-classification set was chosen.
+        ValueError: a model gives no vectors, or takes no instructions.
     """
     study = Study("projection", f"Projection of pairs without and with the instruction ({source} data)")
     sets = [t for t in tasks if t.info.category is Category.PAIR_CLASSIFICATION and isinstance(t, MtebTask)][:MAX_SETS]
     if not sets:
         raise EvalDataError("projection draws pair-classification sets, and none was chosen; add one to --suite")
+    searching = next((model for model in config.models if model.startswith("collection:")), None)
+    if searching:
+        raise ValueError(
+            f"--models {searching}: a collection searches by itself; projection draws an encoder's vectors"
+        )
     options = SystemOptions(device=config.device, allow_pickle=config.allow_pickle, cache_folder=config.cache_folder)
     maps: list[dict[str, Any]] = []
     told = progress or Progress()

@@ -10,8 +10,8 @@ import numpy as np
 from eval.config import EvalConfig
 from eval.instructions import PARAPHRASES
 from eval.plots import gaps_plot
-from eval.results import Run
 from eval.runner import Progress
+from eval.runs import Run
 from eval.studies.study import Grid, Study, percent, run_variants, shared_tasks, span
 from eval.tasks.base import EvalTask
 from eval.units import interval
@@ -29,8 +29,6 @@ def run_robustness(
     study = Study("robustness", f"Robustness: five paraphrases of each instruction ({source} data)")
     found = run_variants(study, config, tasks, source, PARAPHRASES, progress)
     for model, runs in found.items():
-        if len(runs) < len(PARAPHRASES):
-            continue  # interrupted
         rows = {name: _row(name, runs, config) for name in shared_tasks(runs)}
         study.values.setdefault("models", {})[model] = rows
         columns = ("set", *_KEYS, "95 % interval")
@@ -49,12 +47,13 @@ def _row(name: str, runs: dict[str, Run], config: EvalConfig) -> dict[str, Any]:
     scores = {variant: runs[variant].results[name].score for variant in PARAPHRASES}
     mean = float(np.mean(list(scores.values())))
     units = [runs[variant].results[name].units() for variant in PARAPHRASES]
-    low = high = float("nan")
+    low: float | None = None
+    high: float | None = None
     if all(units):
         # the same draws of units for every paraphrase, then a draw of paraphrases
         drawn = np.array([u.resample(config.num_resamples, config.seed) for u in units if u])  # (5, resamples)
         chosen = np.random.default_rng(config.seed).integers(len(drawn), size=drawn.shape)
-        low, high = interval(mean, np.take_along_axis(drawn, chosen, axis=0).mean(axis=0))
+        low, high = interval(np.take_along_axis(drawn, chosen, axis=0).mean(axis=0))
     best, worst = max(scores.values()), min(scores.values())
     return {
         "scores": scores,

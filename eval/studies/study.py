@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from eval.config import EvalConfig
-from eval.results import Run
 from eval.runner import Progress, run
+from eval.runs import Run, distinct_labels
 from eval.tasks.base import EvalTask
 
 
@@ -48,6 +48,11 @@ class Study:
     failures: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show: all tasks failed, or it was interrupted."""
+        return not any(grid.rows for grid in self.grids)
+
     def as_text(self) -> str:
         """Return title, tables and notes for a terminal."""
         return "\n\n".join([self.title, *(grid.as_text() for grid in self.grids), *self.notes])
@@ -82,6 +87,8 @@ def bases(config: EvalConfig) -> list[str]:
     Raises:
         ValueError: one does not, or does.
     """
+    if config.instructions != "default":
+        raise ValueError(f"--instructions {config.instructions}: a study chooses the variants itself; leave it out")
     for model in config.models:
         if "@" in model:
             raise ValueError(
@@ -96,18 +103,22 @@ def run_variants(
     study: Study, config: EvalConfig, tasks: Sequence[EvalTask], source: str, variants: Sequence[str],
     progress: Progress | None,
 ) -> dict[str, dict[str, Run]]:  # fmt: skip
-    """Return model -> variant -> run; failures and an interruption go into ``study``. Models by their labels."""
-    models = bases(config)
-    # "all" variants of one model before the next: its embeddings of shared texts are known by then
-    specifications = tuple(_specification(model, variant) for model in models for variant in variants)
-    summary = run(replace(config, models=specifications), tasks, source, progress)
+    """Return model (by a label that no other has) -> variant -> run, of the models that have run under all variants.
+
+    Failures and an interruption go into ``study``.
+    """
+    # all variants of one model before the next: its embeddings of shared texts are known by then
+    places = {_specification(model, variant): (model, variant) for model in bases(config) for variant in variants}
+    summary = run(replace(config, models=tuple(places)), tasks, source, progress)
     study.failures |= summary.failures
     study.interrupted = study.interrupted or summary.interrupted
-    found: dict[str, dict[str, Run]] = {}
-    places = [(model, variant) for model in models for variant in variants]
-    for (_, variant), one in zip(places, summary.runs, strict=False):  # fewer runs when interrupted
-        found.setdefault(one.label.removesuffix(f"@{variant}"), {})[variant] = one
-    return found
+    by_model: dict[str, dict[str, Run]] = {}
+    for one in summary.runs:
+        model, variant = places[one.specification]
+        by_model.setdefault(model, {})[variant] = one
+    whole = {model: runs for model, runs in by_model.items() if len(runs) == len(variants)}
+    labels = distinct_labels([runs[variants[-1]] for runs in whole.values()])
+    return {label.replace(f"@{variants[-1]}", "", 1): runs for label, runs in zip(labels, whole.values(), strict=True)}
 
 
 def _specification(model: str, variant: str) -> str:
@@ -134,7 +145,9 @@ def signed(value: float) -> str:
     return f"{100 * value:+.2f}"
 
 
-def span(low: float, high: float, *, sign: bool = False) -> str:
-    """Return an interval as words, x 100."""
+def span(low: float | None, high: float | None, *, sign: bool = False) -> str:
+    """Return an interval as words, x 100; nothing where there is none."""
+    if low is None or high is None:
+        return ""
     form = "+.2f" if sign else ".2f"
     return f"[{100 * low:{form}}, {100 * high:{form}}]"

@@ -78,6 +78,8 @@ class Outcome:
     scores: dict[str, Any]
     units: Units | None
     notes: list[str] = field(default_factory=list)  # what a reader of the score must know
+    metric: str | None = None  # what the main score is, where it is not what TaskInfo says
+    facts: dict[str, Any] = field(default_factory=dict)  # more of what made it
     split: str = "test"
     subset: str = "default"
 

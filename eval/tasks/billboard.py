@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
-from eval.local_data import NUMBER, TEXT, TEXTS, Row, find, read_rows
+from eval.local_data import LABEL, NUMBER, TEXT, TEXTS, Row, find, read_rows
 from eval.tasks.base import Context, EvalDataError, EvalTask, Outcome, Sides, TaskInfo
 from eval.units import Group, Units, means
 
@@ -100,13 +100,15 @@ def read_folder(folder: Path) -> list[Row]:
         if not references:
             raise EvalDataError(f"{folder} has {hypotheses[0].name} and no *_references.jsonl beside it")
         return read_thumb(references[0], hypotheses[0])
-    path = find(folder, "test.jsonl")
-    rows = read_rows(path, {"references": TEXTS, "candidate": TEXT, "human_score": NUMBER})
+    fields = {"references": TEXTS, "candidate": TEXT, "human_score": NUMBER}
+    rows = read_rows(find(folder, "test.jsonl"), fields, _without_references)
     for number, row in enumerate(rows, 1):
-        if not row["references"]:
-            raise EvalDataError(f"{path}, row {number}: no references; expected at least one")
         row.setdefault("id", f"row {number}")
     return rows
+
+
+def _without_references(row: Row) -> str | None:
+    return None if row["references"] else "no references; expected at least one"
 
 
 def read_thumb(references: Path, hypotheses: Path) -> list[Row]:
@@ -115,15 +117,14 @@ def read_thumb(references: Path, hypotheses: Path) -> list[Row]:
     Raises:
         EvalDataError: a row is malformed, or a hypothesis has no references.
     """
-    by_segment: dict[Any, list[str]] = {}
-    for row in read_rows(references, {"refs": TEXTS}):
-        by_segment[row.get("seg_id")] = row["refs"]
-    rows = []
-    for number, row in enumerate(read_rows(hypotheses, {"hyp": TEXT, "human_score": NUMBER}), 1):
-        texts = by_segment.get(row.get("seg_id"))
-        if not texts:
-            raise EvalDataError(f"{hypotheses}, row {number}: no references for segment {row.get('seg_id')!r}")
-        rows.append(
-            {"id": row["seg_id"], "references": texts, "candidate": row["hyp"], "human_score": row["human_score"]}
-        )
-    return rows
+    by_segment = {row["seg_id"]: row["refs"] for row in read_rows(references, {"seg_id": LABEL, "refs": TEXTS})}
+
+    def without_references(row: Row) -> str | None:
+        return None if by_segment.get(row["seg_id"]) else f"no references for segment {row['seg_id']!r}"
+
+    judged = read_rows(hypotheses, {"seg_id": LABEL, "hyp": TEXT, "human_score": NUMBER}, without_references)
+    return [
+        {"id": row["seg_id"], "references": by_segment[row["seg_id"]], "candidate": row["hyp"],
+         "human_score": row["human_score"]}
+        for row in judged
+    ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,6 @@ from mteb.abstasks.clustering_legacy import AbsTaskClusteringLegacy
 from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
 from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.abstasks.text.summarization import AbsTaskSummarization
-from mteb.types import PromptType
 
 from eval.local_data import (
     NUMBER,
@@ -110,11 +110,17 @@ class LocalReranking(LocalTask, AbsTaskRetrieval):
             query = f"q{number}"
             queries.append({"id": query, "text": row["query"]})
             texts = [*((t, 1) for t in row["positive"]), *((t, 0) for t in row["negative"])]
-            ids = [f"{query}-d{place}" for place in range(len(texts))]
+            ids = _ids(query, [text for text, _ in texts])
             documents += [{"id": i, "title": "", "text": text} for i, (text, _) in zip(ids, texts, strict=True)]
             qrels[query] = {i: relevant for i, (_, relevant) in zip(ids, texts, strict=True)}
             candidates[query] = ids
         return {"test": _split_data(documents, queries, qrels, candidates)}
+
+
+def _ids(query: str, texts: list[str]) -> list[str]:
+    """Return ids that do not tell positives from negatives: equal scores are ranked by id."""
+    hashes = [hashlib.blake2b(f"{query} {text}".encode(), digest_size=6).hexdigest() for text in texts]
+    return [f"{query}-{name}-{hashes[:place].count(name)}" for place, name in enumerate(hashes)]
 
 
 def _split_data(corpus: list[Row], queries: list[Row], qrels: Any, top_ranked: Any) -> RetrievalSplitData:
@@ -141,10 +147,6 @@ class LocalClustering(LocalTask, AbsTaskClusteringLegacy):
 
 class LocalPairClassification(LocalTask, AbsTaskPairClassification):
     """Pairs that mean the same (1) or not (0)."""
-
-    def configure(self, info: TaskInfo) -> None:
-        """Set what depends on the task."""
-        _set_sides(self, info)
 
     def read(self) -> DatasetDict:
         """Return the test split, or train and test."""
@@ -185,10 +187,6 @@ class LocalClassification(LocalTask, AbsTaskClassification):
 class LocalSTS(LocalTask, AbsTaskSTS):
     """Pairs with a graded similarity."""
 
-    def configure(self, info: TaskInfo) -> None:
-        """Set what depends on the task."""
-        _set_sides(self, info)
-
     def read(self) -> DatasetDict:
         """Return the test split, or train and test."""
         path = find(self.folder, "test.jsonl")
@@ -210,21 +208,16 @@ class LocalSummarization(LocalTask, AbsTaskSummarization):
         """Return the test split, or train and test."""
         path = find(self.folder, "test.jsonl")
         fields = {"text": TEXT, "human_summaries": TEXTS, "machine_summaries": TEXTS, "relevance": NUMBERS}
-        rows = read_rows(path, fields)
-        for number, row in enumerate(rows, 1):
-            machine, judged = len(row["machine_summaries"]), len(row["relevance"])
-            if machine != judged or not row["human_summaries"]:
-                raise EvalDataError(
-                    f"{path}, row {number}: {machine} machine summaries, {judged} judgments, "
-                    f"{len(row['human_summaries'])} human summaries; expected one judgment a summary and a human one"
-                )
+        rows = read_rows(path, fields, _uneven)
         return DatasetDict(test=Dataset.from_dict({name: [row[name] for row in rows] for name in fields}))
 
 
-def _set_sides(task: AbsTaskPairClassification | AbsTaskSTS, info: TaskInfo) -> None:
-    """Tell the two inputs apart where the task is not symmetric."""
-    if not info.is_symmetric:
-        task.input1_prompt_type, task.input2_prompt_type = PromptType.query, PromptType.document
+def _uneven(row: Row) -> str | None:
+    machine, judged, human = (len(row[name]) for name in ("machine_summaries", "relevance", "human_summaries"))
+    if machine == judged and human:
+        return None
+    given = f"{machine} machine summaries, {judged} judgments, {human} human summaries"
+    return f"{given}; expected one judgment a machine summary, and at least one human summary"
 
 
 _CLASSES: dict[Category, type[LocalTask]] = {

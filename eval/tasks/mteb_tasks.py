@@ -23,9 +23,10 @@ from mteb.abstasks import AbsTaskClassification, AbsTaskPairClassification, AbsT
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from mteb.abstasks.clustering_legacy import AbsTaskClusteringLegacy
 from mteb.abstasks.text.summarization import AbsTaskSummarization
+from mteb.types import PromptType
 from scipy.stats import spearmanr
 
-from eval.tasks.base import Context, EvalTask, Outcome, Sides, TaskInfo
+from eval.tasks.base import Context, EvalDataError, EvalTask, Outcome, Sides, TaskInfo
 from eval.units import Group, Units, means
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ class MtebTask(EvalTask):
         task = self._make(context.seed)
         if isinstance(task, AbsTaskAggregate):
             return self._evaluate_aggregate(task, system, context)
+        _tell_sides_apart(task, sides)
         with quiet_mteb():
             task.load_data()
-            model = system.as_mteb(self.info, sides, context)
+            model = system.as_mteb(sides, context)
             outcome = _run(task, model, context.folder)
         if self._notes:
             outcome.notes += self._notes(task)
@@ -82,18 +84,36 @@ class MtebTask(EvalTask):
 
     def _evaluate_aggregate(self, task: AbsTaskAggregate, system: System, context: Context) -> Outcome:
         """Run the parts of a task that is a mean of others (CQADupstack), each under its own instruction."""
-        outcomes = []
+        outcomes, instructions = [], {}
         for part in task.metadata.tasks:
+            sides = system.sides_of_part(self.info, part.metadata.name)
+            instructions[part.metadata.name] = sides._asdict()
             with quiet_mteb():
                 part.load_data()
-                sides = system.sides_of_part(self.info, part.metadata.name)
-                outcomes.append(_run(part, system.as_mteb(self.info, sides, context), context.folder))
+                outcomes.append(_run(part, system.as_mteb(sides, context), context.folder))
             part.unload_data()
         scores = {"main_score": float(np.mean([o.scores["main_score"] for o in outcomes]))}
         scores |= {p.metadata.name: o.scores["main_score"] for p, o in zip(task.metadata.tasks, outcomes, strict=True)}
         groups = tuple(g for o in outcomes for g in (o.units.groups if o.units else ()))
         whole = all(o.units for o in outcomes)
-        return Outcome(scores, Units(groups) if whole else None, [n for o in outcomes for n in o.notes])
+        notes = [note for outcome in outcomes for note in outcome.notes]
+        return Outcome(scores, Units(groups) if whole else None, notes, facts={"instructions_of_parts": instructions})
+
+
+def _tell_sides_apart(task: Any, sides: Sides) -> None:
+    """Make mteb say which side it embeds where the two have different instructions.
+
+    Raises:
+        EvalDataError: the task has one side only, and two instructions were given.
+    """
+    if isinstance(task, AbsTaskRetrieval) or sides.query == sides.document:
+        return
+    if not isinstance(task, AbsTaskSTS | AbsTaskPairClassification):
+        raise EvalDataError(
+            f"{task.metadata.name} has texts of one kind and was given two instructions, {sides.query!r} and "
+            f"{sides.document!r}; expected one (text)"
+        )
+    task.input1_prompt_type, task.input2_prompt_type = PromptType.query, PromptType.document
 
 
 def _run(task: AbsTask, model: Any, folder: Path) -> Outcome:
@@ -111,7 +131,7 @@ def _run(task: AbsTask, model: Any, folder: Path) -> Outcome:
     found = predictions[subset][split]
     units = Units(tuple(_groups(task, found, scores, split, subset)))
     notes = [_first_version(found)] if isinstance(task, AbsTaskSummarization) and not _averages_p(task) else []
-    outcome = Outcome(scores, units, notes, split, subset)
+    outcome = Outcome(scores, units, notes, split=split, subset=subset)
     if not abs(units.score() - scores["main_score"]) < _TOLERANCE:
         outcome.units = None
         outcome.notes.append(f"no interval: the units give {units.score():.5f}, mteb {scores['main_score']:.5f}")

@@ -8,6 +8,7 @@ the task's own metric is the score; ROUGE-L, which the paper reports for all tas
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -42,6 +43,11 @@ RETRIEVAL_MEASURES = {
     Output.TEXT: "retrieved_rouge_l",
     Output.PROGRAM: "program_similarity",
 }
+LLM_MEASURES = {
+    Output.LABEL: "llm_accuracy",
+    Output.TEXT: "llm_rouge_l",
+    Output.PROGRAM: "llm_exact_match",
+}
 _ANSWER_TOKENS = {Output.LABEL: 16, Output.TEXT: 64, Output.PROGRAM: 200}
 
 
@@ -68,33 +74,44 @@ class PromptRetrievalTask(EvalTask):
         examples = self._read()
         if len(examples.pool) < 2:
             raise EvalDataError(f"{self.info.name}: a pool of {len(examples.pool)} examples; expected at least 2")
+        retrieved, notes = self._retrieve(examples, system, sides, context)
+        scores, values = self._judge_retrieved(examples, retrieved)
+        metric = RETRIEVAL_MEASURES[self.output]
+        if context.llm is not None:
+            metric = LLM_MEASURES[self.output]
+            llm_scores, values, more = self._judge_answers(examples, retrieved, context)
+            scores |= llm_scores
+            notes += more
+        scores |= {"main_score": float(np.mean(values)), "k": context.num_demonstrations}
+        notes += [examples.origin] if examples.origin else []
+        content = hashlib.sha256(repr(examples[:3]).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return Outcome(scores, Units((means(values),)), notes, metric=metric, facts={"content": content})
+
+    def _retrieve(
+        self, examples: Examples, system: System, sides: Sides, context: Context
+    ) -> tuple[list[list[Demonstration]], list[str]]:
+        """Return for each test input its nearest examples, best first, and what must be said of them."""
         pool = system.embed([e.input for e in examples.pool], sides.document, context)
         asked = system.embed([e.input for e in examples.test], sides.query, context)
         copies = _copies(examples)
-        k = min(context.num_demonstrations, len(examples.pool) - max(map(len, copies)))
+        k = min(context.num_demonstrations, len(examples.pool))
         positions, similarities = nearest(asked, pool, k, forbidden=copies)
         retrieved = [
-            [examples.pool[p]._replace(score=float(s)) for p, s in zip(places, values, strict=True)]
+            [examples.pool[p]._replace(score=float(s)) for p, s in zip(places, values, strict=True) if p >= 0]
             for places, values in zip(positions, similarities, strict=True)
         ]
-        scores, values = self._judge_retrieved(examples, retrieved)
-        if context.llm is not None:
-            llm_scores, values = self._judge_answers(examples, retrieved, context)
-            scores |= llm_scores
-        scores |= {"main_score": float(np.mean(values)), "k": k}
-        left_out = sum(map(bool, copies))
-        notes = [f"{left_out} test inputs stand in the pool too; their copies are not retrieved"] if left_out else []
-        notes += [examples.origin] if examples.origin else []
-        return Outcome(scores, Units((means(values),)), notes)
+        notes = []
+        if left_out := sum(map(bool, copies)):
+            notes.append(f"{left_out} test inputs stand in the pool too; their copies are not retrieved")
+        if fewer := sum(len(group) < context.num_demonstrations for group in retrieved):
+            notes.append(f"the pool has fewer than {context.num_demonstrations} examples for {fewer} inputs")
+        return retrieved, notes
 
     def _judge_retrieved(
         self, examples: Examples, retrieved: list[list[Demonstration]]
     ) -> tuple[dict[str, Any], list[float]]:
         compare = {Output.LABEL: _same, Output.TEXT: rouge_l, Output.PROGRAM: program_similarity}[self.output]
-        values = [
-            [compare(found.output, asked.output) for found in group]
-            for asked, group in zip(examples.test, retrieved, strict=True)
-        ]
+        values = [_each(compare, group, asked) for asked, group in zip(examples.test, retrieved, strict=True)]
         per_input = [float(np.mean(v)) for v in values]
         name = RETRIEVAL_MEASURES[self.output]
         scores: dict[str, Any] = {
@@ -105,37 +122,55 @@ class PromptRetrievalTask(EvalTask):
             votes = [_vote([d.output for d in group]) for group in retrieved]
             scores["knn_accuracy"] = float(np.mean([v == e.output for v, e in zip(votes, examples.test, strict=True)]))
         elif self.output is Output.PROGRAM:
-            scores["retrieved_rouge_l"] = float(np.mean([
-                np.mean([rouge_l(d.output, e.output) for d in group])
-                for e, group in zip(examples.test, retrieved, strict=True)
-            ]))  # fmt: skip
+            rouge = [np.mean(_each(rouge_l, g, e)) for e, g in zip(examples.test, retrieved, strict=True)]
+            scores["retrieved_rouge_l"] = float(np.mean(rouge))
         return scores, per_input
 
     def _judge_answers(
         self, examples: Examples, retrieved: list[list[Demonstration]], context: Context
-    ) -> tuple[dict[str, Any], list[float]]:
+    ) -> tuple[dict[str, Any], list[float], list[str]]:
+        """Return the scores of the model's answers, the main one for each input, and notes."""
         llm = context.llm
         assert llm is not None  # the caller looked
-        template = PromptTemplate(task=examples.task)
         labels = sorted({e.output for e in examples.pool}) if self.output is Output.LABEL else []
-        answers, used = [], []
+        num_answer_tokens = _ANSWER_TOKENS[self.output]
+        room = llm.window - num_answer_tokens if llm.window else context.prompt_tokens
+        budget = min(context.prompt_tokens, room)
+        template = PromptTemplate(task=examples.task)
+        answers, used, unasked = [], [], 0
         for asked, group in zip(examples.test, retrieved, strict=True):
-            prompt = build_prompt(
-                group, asked.input, budget=context.prompt_tokens, template=template, count_tokens=llm.count_tokens
-            )
+            try:
+                prompt = build_prompt(
+                    group, asked.input, budget=budget, template=template, count_tokens=llm.count_tokens
+                )
+            except ValueError:  # the input alone is over the budget
+                unasked += 1
+                answers.append("")
+                continue
             used.append(len(prompt.demonstrations))
-            answers.append(_answer(llm, prompt.text, labels, _ANSWER_TOKENS[self.output]))
-        rouge = [rouge_l(a, e.output) for a, e in zip(answers, examples.test, strict=True)]
-        exact = [_same(_normal(a), _normal(e.output)) for a, e in zip(answers, examples.test, strict=True)]
-        values = rouge if self.output is Output.TEXT else exact
-        name = {Output.LABEL: "llm_accuracy", Output.TEXT: "llm_rouge_l", Output.PROGRAM: "llm_exact_match"}[
-            self.output
+            answers.append(answer(llm, prompt.text, labels, num_answer_tokens))
+        gold = [e.output for e in examples.test]
+        rouge = [rouge_l(a, g) for a, g in zip(answers, gold, strict=True)]
+        exact = [
+            _same(_normal_of[self.output](a), _normal_of[self.output](g)) for a, g in zip(answers, gold, strict=True)
         ]
-        return {
-            name: float(np.mean(values)),
+        values = rouge if self.output is Output.TEXT else exact
+        scores = {
+            LLM_MEASURES[self.output]: float(np.mean(values)),
             "llm_rouge_l": float(np.mean(rouge)),
-            "demonstrations_per_prompt": float(np.mean(used)),
-        }, values
+            "demonstrations_per_prompt": float(np.mean(used)) if used else 0.0,
+        }
+        notes = (
+            [f"{unasked} inputs are over the budget of {budget} tokens and count as not answered"] if unasked else []
+        )
+        if budget < context.prompt_tokens:
+            notes.append(f"the model's window leaves {budget} of {context.prompt_tokens} tokens to a prompt")
+        return scores, values, notes
+
+
+def _each(compare: Callable[[str, str], float], group: list[Demonstration], asked: Demonstration) -> list[float]:
+    """Return how each retrieved output compares with the gold one; none retrieved compares as 0."""
+    return [compare(found.output, asked.output) for found in group] or [0.0]
 
 
 def _copies(examples: Examples) -> list[set[int]]:
@@ -146,18 +181,23 @@ def _copies(examples: Examples) -> list[set[int]]:
     return [places.get(_normal(e.input), set()) for e in examples.test]
 
 
-def _answer(llm: LanguageModel, prompt: str, labels: Sequence[str], max_tokens: int) -> str:
-    """Return the model's answer; of labels the likeliest, or the one that the generated text begins with or names."""
+def answer(llm: LanguageModel, prompt: str, labels: Sequence[str], max_tokens: int) -> str:
+    """Return a model's answer; of labels the likeliest, or the one that the generated text begins with or names."""
     if labels and (place := llm.choose(prompt, labels)) is not None:
         return labels[place]
     text = llm.generate(prompt, max_tokens=max_tokens, stop=("\n\n", "\nInput:")).strip()
-    if not labels:
-        return text
+    return read_label(text, labels) if labels else text
+
+
+def read_label(text: str, labels: Sequence[str]) -> str:
+    """Return the label that ``text`` begins with, else the one that it names first, as whole words; else ``text``."""
     said = _normal(text)
-    longest_first = sorted(labels, key=lambda label: (-len(label), label))
-    starts = [label for label in longest_first if said.startswith(_normal(label))]
-    named = [label for label in longest_first if re.search(rf"\b{re.escape(_normal(label))}\b", said)]
-    return (starts or named or [text])[0]
+    found = []
+    for label in labels:
+        match = re.search(rf"(?<!\w){re.escape(_normal(label))}(?![\w+#])", said)
+        if match:
+            found.append((match.start(), -len(label), label))  # the longest of those that begin at one place
+    return min(found)[2] if found else text
 
 
 def _same(first: str, second: str) -> float:
@@ -168,10 +208,18 @@ def _normal(text: str) -> str:
     return " ".join(text.lower().split()).rstrip(" .;")
 
 
+def _normal_program(text: str) -> str:
+    """Return a program in one line, without its last semicolon; case means something in it."""
+    return " ".join(text.split()).rstrip("; ")
+
+
+_normal_of = {Output.LABEL: _normal, Output.TEXT: _normal, Output.PROGRAM: _normal_program}
+
+
 def _vote(labels: Sequence[str]) -> str:
-    """Return the commonest label; of equally common ones the nearest."""
+    """Return the commonest label; of equally common ones the nearest; of none the empty one."""
     counts = Counter(labels)
-    return max(labels, key=lambda label: (counts[label], -labels.index(label)))
+    return max(labels, key=lambda label: (counts[label], -labels.index(label)), default="")
 
 
 def rouge_l(prediction: str, target: str) -> float:

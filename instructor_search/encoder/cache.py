@@ -31,7 +31,7 @@ class CachedEncoder:
     def __init__(self, encoder: Encoder, folder: Path) -> None:
         """Keep the vectors of ``encoder`` in a subfolder of ``folder`` that is named by what made them."""
         self.encoder = encoder
-        self.folder = folder / f"{encoder.fingerprint}-{encoder.runtime}-{encoder.precision}"
+        self.folder = folder / f"{encoder.fingerprint}-{encoder.runtime}-{encoder.precision}-{encoder.dim}"
         self.num_hits = self.num_misses = 0
 
     @property

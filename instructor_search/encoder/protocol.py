@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
+from instructor_search.errors import ModelError
+
+if TYPE_CHECKING:
     from instructor_search.encoder.tokenization import InstructedTokenizer
     from instructor_search.instructions import InstructedText
 
@@ -40,3 +42,15 @@ class Encoder(Protocol):
         on_batch: Callable[[int], None] | None = None,
     ) -> np.ndarray:
         """Return float32 vectors, (n, dim), one a row in input order; ``on_batch`` is told of texts done."""
+
+
+def check_vectors(vectors: np.ndarray, name: str) -> np.ndarray:
+    """Return ``vectors``, (n, dim), if each can be compared with others.
+
+    Raises:
+        ModelError: the encoder called ``name`` gave vectors that are zero or not finite.
+    """
+    bad = ~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)
+    if bad.any():
+        raise ModelError(f"encoder {name} gave {int(bad.sum())} of {len(bad)} vectors that are zero or not finite")
+    return vectors

@@ -5,6 +5,7 @@ Nothing is sent anywhere unless an endpoint was named. Its key comes from the en
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -29,9 +30,11 @@ class LanguageModelError(InstructorSearchError):
 
 
 class LanguageModel(Protocol):
-    """Answers prompts."""
+    """Answers prompts. ``identity`` tells one model from another; ``window``: tokens of prompt and answer, if known."""
 
     name: str
+    identity: str
+    window: int | None
 
     def generate(self, prompt: str, *, max_tokens: int = 64, stop: Sequence[str] = ("\n\n",)) -> str:
         """Return the continuation of a prompt, greedily, up to a stop string."""
@@ -63,6 +66,8 @@ class EndpointModel:
         if not endpoint.startswith(("http://", "https://")):
             raise ValueError(f"endpoint is {endpoint!r}; expected an address such as http://localhost:8000/v1")
         self.name = model
+        self.identity = f"{model} at {endpoint}"
+        self.window: int | None = None
         self.url = endpoint.rstrip("/") + "/chat/completions"
         self.timeout_seconds = timeout_seconds
         self.num_retries = num_retries
@@ -145,12 +150,14 @@ class LocalModel:
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(path, **options)
             self._model = AutoModelForCausalLM.from_pretrained(path, use_safetensors=True, **options).eval()
+            self._model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             reason = str(error).strip().splitlines()[0][:200]
             raise ModelError(f"{folder} is no causal language model that can be loaded ({reason})") from error
         self._torch = torch
-        self._model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.name = path.resolve().name
+        self.identity = f"{self.name}, files {_digest(path)}"
+        self.window: int | None = getattr(self._model.config, "max_position_embeddings", None)
 
     def generate(self, prompt: str, *, max_tokens: int = 64, stop: Sequence[str] = ("\n\n",)) -> str:
         """Return the greedy continuation."""
@@ -179,3 +186,12 @@ class LocalModel:
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens by the model's own tokenizer."""
         return len(self._tokenizer(text)["input_ids"])
+
+
+def _digest(folder: Path) -> str:
+    """Return a hash over the files that make a model: its weights, configuration and tokenizer."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".model", ".txt")):
+        with path.open("rb") as stream:
+            digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]

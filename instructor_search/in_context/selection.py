@@ -12,14 +12,14 @@ def nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return positions in the pool and cosine similarities of each query's nearest examples, both (n, k), best first.
 
-    Ties go to the earlier example. ``forbidden``: for each query the positions it must not get (itself, its copies).
+    Ties go to the earlier example. ``forbidden``: for each query the positions it must not get (itself, its copies);
+    where fewer than ``k`` are left, the row ends with positions of -1 and similarities of -inf.
 
     Raises:
-        ValueError: the pool has fewer than ``k`` examples that are allowed.
+        ValueError: ``k`` is not between 1 and the size of the pool.
     """
-    allowed = len(pool) - max((len(f) for f in forbidden), default=0) if forbidden else len(pool)
-    if not 1 <= k <= allowed:
-        raise ValueError(f"k is {k} and the pool has {allowed} examples to choose from; expected 1 to {allowed}")
+    if not 1 <= k <= len(pool):
+        raise ValueError(f"k is {k} and the pool has {len(pool)} examples; expected 1 to {len(pool)}")
     unit_pool = _unit(pool)
     positions = np.empty((len(queries), k), dtype=np.int64)
     scores = np.empty((len(queries), k), dtype=np.float32)
@@ -30,6 +30,7 @@ def nearest(
                 values[place] = -np.inf
             best = np.argsort(-values, kind="stable")[:k]
             positions[start + row], scores[start + row] = best, values[best]
+    positions[np.isneginf(scores)] = -1
     return positions, scores
 
 

@@ -23,10 +23,10 @@ from mteb.types import PromptType
 
 from instructor_search.encoder.checkpoint import DEFAULT_MODEL, Checkpoint
 from instructor_search.encoder.inference import InstructorEncoder
-from instructor_search.encoder.protocol import Encoder
+from instructor_search.encoder.protocol import Encoder, check_vectors
 from instructor_search.instructions import InstructedText
 from instructor_search.integrations.mteb_instructions import MTEB_INSTRUCTIONS, sides
-from instructor_search.records import Block, Chunk, Document
+from instructor_search.records import Block, Chunk, Document, Hit
 from instructor_search.search.reranking import Reranker
 from instructor_search.search.searcher import Mode, Searcher
 from instructor_search.store import vector_index
@@ -84,12 +84,13 @@ class MtebEncoder:
     ) -> np.ndarray:
         """Return float32 vectors, (n, dim), of a dataloader's texts under the instruction of this task and side.
 
+        Raises ModelError for vectors that are zero or not finite: they would be scored as if they meant something.
         The dataloader's batch size is not the encoder's, which batches by length itself.
         """
         side = None if prompt_type is None else PromptType(prompt_type).value
         instruction = self.instruction_for(task_metadata.name, side)
         texts = [InstructedText(instruction, text) for batch in inputs for text in batch["text"]]
-        return self.encoder.encode(texts, on_batch=self._on_texts)
+        return check_vectors(self.encoder.encode(texts, on_batch=self._on_texts), self.encoder.name)
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """Return cosine similarities, (n, m)."""
@@ -177,16 +178,20 @@ class CollectionSearch:
         depth = min(top_k, self.max_hits)
         results: dict[str, dict[str, float]] = {}
         for query in queries:
-            hits = self._searcher.search(
-                query["text"], instruction=instruction, top_k=depth, mode=self.mode, reranker=self.reranker,
-                snippets=False,
-            )  # fmt: skip
             scores: dict[str, float] = {}
+            hits = self._hits(query["text"], instruction, depth) if query["text"].strip() else []
             for hit in hits:  # best first: a document counts with its best chunk
                 scores.setdefault(hit.document_id, hit.score)
             results[query["id"]] = scores
         self.close()
         return results
+
+    def _hits(self, text: str, instruction: str, depth: int) -> list[Hit]:
+        assert self._searcher is not None  # search() looked
+        return self._searcher.search(
+            text, instruction=instruction, top_k=depth, mode=self.mode, reranker=self.reranker,
+            rerank_depth=self.rerank_depth, snippets=False,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Delete the tables."""

@@ -25,7 +25,7 @@ from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import CollectionNotFoundError, StoreError, ViewMismatchError
 from instructor_search.store import vector_index
 from instructor_search.store.failures import clear_errors
-from instructor_search.store.lock import writer_lock
+from instructor_search.store.lock import is_alive, writer_lock
 from instructor_search.store.manifest import DEFAULT_VIEW, Manifest, View, read_manifest, write_manifest
 from instructor_search.store.schema import (
     CHUNK_FIELDS,
@@ -99,7 +99,7 @@ class Collection:
             raise StoreError(f"collection {name!r} exists in {store_folder(store)}")
         for left in folder.parent.glob(f".new-{name}-*"):  # by a run that was killed
             pid = left.name.rsplit("-", 1)[-1]
-            if pid == str(os.getpid()) or not _is_alive(pid):
+            if pid == str(os.getpid()) or not is_alive(pid):
                 shutil.rmtree(left, ignore_errors=True)
         part = folder.with_name(f".new-{name}-{os.getpid()}")
         part.mkdir(parents=True)
@@ -369,16 +369,6 @@ class Collection:
 def revision(record: SourceRecord) -> str:
     """Return what the rows of a source carry in ``source_hash``: its bytes and the way it was read."""
     return f"{record.hash}-{record.options}"
-
-
-def _is_alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _literal(value: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from instructor_search.encoder.protocol import Encoder
+from instructor_search.encoder.protocol import Encoder, check_vectors
 from instructor_search.errors import StoreError
 from instructor_search.instructions import InstructedText
 from instructor_search.records import Chunk, Document
@@ -228,7 +228,8 @@ def embed(
     """Return the vectors of ``texts`` in ``view``, (n, dim), checked to be finite and not zero.
 
     Raises:
-        StoreError: the encoder returned something that could not be searched.
+        StoreError: the encoder returned vectors of another shape.
+        ModelError: it returned vectors that could not be searched.
     """
     started = time.perf_counter()
     limit = encoder.tokenizer.text_budget(view.document_instruction)
@@ -240,10 +241,7 @@ def embed(
         raise StoreError(
             f"encoder {encoder.name} gave {vectors.shape}, view {view.name!r} needs ({len(texts)}, {view.dim})"
         )
-    bad = ~np.isfinite(vectors).all(axis=1) | (np.linalg.norm(vectors, axis=1) == 0)
-    if bad.any():
-        raise StoreError(f"encoder {encoder.name} gave {int(bad.sum())} vectors that are zero or not finite")
-    return vectors
+    return check_vectors(vectors, encoder.name)
 
 
 def fill_view(

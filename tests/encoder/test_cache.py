@@ -1,10 +1,17 @@
 """The embedding cache gives the encoder's own vectors, embeds a text once an instruction, and outlives a kill."""
 
+import random
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 
 from instructor_search.encoder.cache import CachedEncoder, text_key
 from instructor_search.instructions import InstructedText
+from tests.conftest import ROOT
 from tests.toy import HashEncoder, interrupt_at
 
 
@@ -98,6 +105,46 @@ def test_progress_counts_every_text_once(tmp_path):
     told = []
     cached.encode(pairs("", "a", "b", "c", "c", "a"), on_batch=told.append)
     assert sum(told) == 5
+
+
+def test_another_dimension_under_the_same_fingerprint(tmp_path):
+    wide, narrow = HashEncoder(8), HashEncoder(4)
+    narrow.fingerprint = wide.fingerprint
+    texts = pairs("", "a", "b")
+    CachedEncoder(wide, tmp_path).encode(texts)
+    assert np.array_equal(CachedEncoder(narrow, tmp_path).encode(texts), narrow.encode(texts))
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from instructor_search.encoder.cache import CachedEncoder
+from instructor_search.instructions import InstructedText
+from tests.toy import HashEncoder
+import random
+chooser = random.Random(int(sys.argv[2]))
+while True:
+    texts = [InstructedText("i: ", f"text {chooser.randrange(4000)}") for _ in range(300)]
+    CachedEncoder(HashEncoder(), Path(sys.argv[1])).encode(texts)
+"""
+
+
+def test_writers_that_are_killed_leave_nothing_wrong(tmp_path):
+    expected = HashEncoder()
+    rng = random.Random(0)
+    for number in range(6):
+        writers = [
+            subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(10 * number + n)], cwd=ROOT)
+            for n in range(2)
+        ]
+        time.sleep(1.0 + rng.random())
+        for writer in writers:
+            writer.send_signal(signal.SIGKILL)
+            writer.wait()
+        texts = pairs("i: ", *(f"text {i}" for i in range(0, 4000, 7)))
+        cached = CachedEncoder(HashEncoder(), tmp_path)
+        assert np.array_equal(cached.encode(texts), expected.encode(texts))
+    assert cached.num_hits > 300  # the writers had written, and it was found
 
 
 def test_keys_take_any_text():

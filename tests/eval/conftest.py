@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eval.sources import BUNDLED
-from eval.systems import SystemOptions, make_system
+from eval.specifications import SystemOptions, make_system
 from eval.tasks.base import Context
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eval.sources import BUNDLED, choose_source
-from eval.systems import SystemOptions, make_system
+from eval.specifications import SystemOptions, make_system
 from instructor_search.errors import ModelError
 from instructor_search.instructions import InstructedText
 from instructor_search.search.reranking import CrossEncoderReranker, InstructionReranker

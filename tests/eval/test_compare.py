@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eval.compare import Difference, _holm, compare
-from eval.results import find_run
+from eval.runs import find_run
 from eval.tasks.base import Category, EvalDataError
 from tests.eval.conftest import rows_of, write_rows
 

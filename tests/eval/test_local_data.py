@@ -8,6 +8,7 @@ import pytest
 from eval.local_data import read_labelled, read_meta, read_reranking, read_retrieval, read_rows, revision_of
 from eval.sources import choose_source
 from eval.tasks.base import EvalDataError
+from eval.tasks.billboard import read_folder as read_billboard_folder
 from tests.eval.conftest import write_rows
 
 
@@ -33,13 +34,21 @@ def test_a_beir_folder(tmp_path):
     [
         ("q1\td9\t1\n", "qrels/test.tsv, line 2: 'd9' is not in corpus.jsonl"),
         ("q1\td1\t1\nq7\td1\t1\n", "qrels/test.tsv, line 3: 'q7' is not in queries.jsonl"),
-        ("q1 d1 1\n", "qrels/test.tsv, line 2: 'q1 d1 1'; expected query-id, corpus-id, score"),
+        ("q1 d1 1\n", "qrels/test.tsv, line 2: 'q1 d1 1'; expected query-id, corpus-id, whole score (tabs)"),
+        ("q1\td1\t²\n", "qrels/test.tsv, line 2: 'q1\\td1\\t²'; expected query-id, corpus-id, whole score (tabs)"),
+        ("q1\td1\t0.5\n", "line 2: 'q1\\td1\\t0.5'; expected query-id"),
         ("q1\td1\t0\n", "no query has a relevant document"),
     ],
 )
 def test_bad_qrels(tmp_path, qrels, message):
     with pytest.raises(EvalDataError, match=re.escape(message)):
         read_retrieval(beir(tmp_path, qrels))
+
+
+def test_qrels_without_a_header_and_with_points(tmp_path):
+    beir(tmp_path)
+    (tmp_path / "qrels/test.tsv").write_text("q1\td1\t1.0\nq2\td2\t2\n")
+    assert read_retrieval(tmp_path)[2] == {"q1": {"d1": 1}, "q2": {"d2": 2}}
 
 
 def test_an_id_that_stands_there_twice(tmp_path):
@@ -98,9 +107,6 @@ def test_meta_json(tmp_path, data):
     meta.write_text("[1]")
     with pytest.raises(EvalDataError, match="holds a list; expected an object"):
         read_meta(meta.parent)
-    meta.write_text('{"instruction": 5}')
-    with pytest.raises(EvalDataError, match=r"meta.json, instruction: 5; expected"):
-        _ = choose_source(str(data)).tasks
     meta.unlink()  # a set without it gets its category's instruction
     sts = next(t for t in choose_source(str(data)).tasks if t.info.category == "sts")
     assert sts.info.instruction.query == "Represent the sentence for measuring semantic similarity: "
@@ -126,3 +132,48 @@ def test_missing_and_empty_data_folders(tmp_path):
     (tmp_path / "eval/sts/One").mkdir(parents=True)
     with pytest.raises(EvalDataError, match="did you mean .*eval"):
         choose_source(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("meta", "message"),
+    [
+        ({"instruction": 5}, "meta.json, instruction: 5; expected"),
+        ({"ladder": ["x"]}, ""),
+        ({"ladder": 5}, "ladder is 5; expected a list of instructions"),
+        ({"paraphrases": [7]}, "paraphrases is [7]; expected a list of instructions"),
+        ({"specialised": "false"}, "specialised is 'false'; expected true or false"),
+        ({"name": "a/b"}, "name is 'a/b'; expected at most 100 letters"),
+        ({"name": "../../escaped"}, "name is '../../escaped'"),
+        ({"name": "model_meta"}, "name is 'model_meta'"),
+        ({"name": None}, "name is None"),
+        ({"name": "x" * 101}, "expected at most 100 letters"),
+    ],
+)
+def test_a_wrong_description_fails_its_own_set_alone(meta, message, data, tmp_path, capsys, cli):
+    path = data / "sts/EverydaySentences/meta.json"
+    path.write_text(json.dumps(meta))
+    code = cli(["--suite", "all", "--data", data, "--output", tmp_path / "runs", "--models", "random", "--quiet"])
+    shown = capsys.readouterr()
+    assert code == (3 if message else 0) and message in shown.err
+    assert len([line for line in shown.out.splitlines() if line.startswith(("Library", "Everyday", "FileC"))]) == 3
+    written = [p for p in tmp_path.rglob("*") if p.is_file() and "runs" not in p.parts and "data" not in p.parts]
+    assert not written
+
+
+def test_two_sets_of_one_name(data):
+    path = data / "sts/EverydaySentences/meta.json"
+    path.write_text(json.dumps({"name": "libraryquestions"}))
+    with pytest.raises(EvalDataError, match="two sets are called 'libraryquestions' .in pair-classification and sts."):
+        _ = choose_source(str(data)).tasks
+
+
+def test_other_checks_name_the_line_too(tmp_path):
+    rows = [
+        {"references": ["a"], "candidate": "b", "human_score": 1},
+        {"references": [], "candidate": "b", "human_score": 1},
+    ]
+    folder = tmp_path / "textgen/Lines"
+    folder.mkdir(parents=True)
+    (folder / "test.jsonl").write_text("\n\n" + "\n".join(map(json.dumps, rows)) + "\n")
+    with pytest.raises(EvalDataError, match="test.jsonl, line 4: no references"):
+        read_billboard_folder(folder)

@@ -9,7 +9,7 @@ from scipy.stats import kendalltau, pearsonr
 from eval.sources import BUNDLED, choose_source
 from eval.tasks.base import EvalDataError
 from eval.tasks.billboard import max_cosine, read_folder, read_thumb
-from eval.tasks.prompt_retrieval import program_similarity, rouge_l
+from eval.tasks.prompt_retrieval import _normal_program, program_similarity, read_label, rouge_l
 from tests.eval.conftest import rows_of, write_rows
 
 TASKS = {task.info.name: task for task in choose_source("bundled").tasks}
@@ -27,7 +27,7 @@ def test_billboard_is_pearson_of_the_largest_cosine(default_system, context, min
         human.append(row["human_score"])
     assert outcome.scores["main_score"] == pytest.approx(pearsonr(best, human)[0], abs=1e-6)
     assert outcome.scores["kendall_tau"] == pytest.approx(kendalltau(best, human)[0], abs=1e-6)
-    assert outcome.units.groups[0].num_units == 8  # drawn by picture, not by caption
+    assert outcome.units.groups[0].num_units == 10  # drawn by picture, not by caption
 
 
 def test_max_cosine_with_unequal_numbers_of_references():
@@ -69,7 +69,7 @@ def test_the_published_pair_of_files_is_read(tmp_path):
         {"id": "7", "references": ["A cat.", "One cat."], "candidate": "A dog.", "human_score": 1.5}
     ]
     write_rows(folder / "mscoco_THumB-1.0.jsonl", [judged[0] | {"seg_id": "8"}])
-    with pytest.raises(EvalDataError, match="row 1: no references for segment '8'"):
+    with pytest.raises(EvalDataError, match="line 1: no references for segment '8'"):
         read_thumb(folder / "mscoco_references.jsonl", folder / "mscoco_THumB-1.0.jsonl")
 
 
@@ -120,3 +120,51 @@ def test_a_test_input_never_gets_its_own_copy(default_system, context, tmp_path)
     outcome = task.evaluate(default_system, task.info.sides("none"), context)
     assert outcome.scores["label_agreement"] == 0.0
     assert "1 test inputs stand in the pool too" in outcome.notes[0]
+
+
+def test_a_pool_full_of_copies_leaves_fewer_examples_to_one_input_alone(default_system, context, tmp_path):
+    pool = [{"input": "same", "output": "yes"}] * 9 + [{"input": f"other {i}", "output": "no"} for i in range(3)]
+    write_rows(tmp_path / "icl/Copies/train.jsonl", pool)
+    asked = [{"input": "same", "output": "no"}, {"input": "different", "output": "yes"}]
+    write_rows(tmp_path / "icl/Copies/test.jsonl", asked)
+    (tmp_path / "icl/Copies/meta.json").write_text(json.dumps({"output_kind": "label"}))
+    (task,) = choose_source(str(tmp_path)).tasks
+    outcome = task.evaluate(default_system, task.info.sides("none"), context)
+    values = outcome.units.groups[0].arrays["values"]
+    assert values[0] == 1.0  # the three that are left all say no
+    assert 5 / 8 <= values[1] <= 1.0  # of eight, at most three say no
+    assert "the pool has fewer than 8 examples for 1 inputs" in outcome.notes
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "expected"),
+    [
+        ("not sure, but negative", ["no", "negative"], "negative"),
+        ("locationally speaking: human", ["location", "human"], "human"),
+        ("I think C++ it is", ["C", "C++"], "C++"),
+        ("very negative.", ["negative", "very negative"], "very negative"),
+        ("Positive, not negative", ["negative", "positive"], "positive"),
+        ("nothing of that", ["yes", "no"], "nothing of that"),
+    ],
+)
+def test_labels_are_read_as_whole_words(text, labels, expected):
+    assert read_label(text, labels) == expected
+
+
+def test_case_means_something_in_a_program():
+    assert _normal_program("ls  -l . ;") == "ls -l ." != _normal_program("ls -L")
+
+
+def test_equal_scores_do_not_favour_or_punish_positives(context):
+    """With no knowledge at all reranking gives what chance gives."""
+    from eval.specifications import SystemOptions, make_system
+
+    system = make_system("random", "bundled", SystemOptions())
+
+    def constant(sentences, batch_size=32, *, on_batch=None):
+        return np.ones((len(sentences), 384), dtype=np.float32)
+
+    system.encoder.encode = constant
+    task = TASKS["MuseumQuestions"]
+    score = task.evaluate(system, task.info.sides("none"), context).scores["main_score"]
+    assert 0.3 < score < 0.7  # one positive of five: 0.46 by chance; 0.2 when it always comes last

@@ -3,7 +3,7 @@
 import pytest
 
 from eval.cli import main
-from eval.results import find_run
+from eval.runs import find_run
 from eval.table import PUBLISHED_MODELS, published
 from tests.conftest import ROOT
 

@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 import pytest
 
 from eval.report import write_reports
-from eval.results import Failure, read_runs
+from eval.results import Failure
+from eval.runs import read_runs
 from eval.table import PUBLISHED_MODELS, as_markdown, make_table, published
 from eval.tasks.base import Category
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from eval import runner
-from eval.results import find_run, read_runs
+from eval.runs import find_run, read_runs
 from eval.sources import BUNDLED
 from tests.eval.conftest import rows_of, write_rows
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from eval.results import find_run
+from eval.runs import find_run
 
 PAIRS = "pair-classification,prompt-retrieval"
 

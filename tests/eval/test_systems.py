@@ -1,16 +1,21 @@
 """Specifications of systems, and the instructions that each runs a task under."""
 
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
-from eval.baselines import PREFIXES, Bm25, RandomEncoder, SentenceTransformersEncoder
-from eval.sources import choose_source
-from eval.systems import SystemOptions, make_system
-from eval.tasks.base import Sides
+from eval.baselines import Bm25, RandomEncoder, SentenceTransformersEncoder
+from eval.sources import BUNDLED, choose_source
+from eval.specifications import SystemOptions, make_system
+from eval.tasks.base import EvalDataError, Sides
+from instructor_search.errors import ModelError
 from instructor_search.instructions import InstructedText
 from instructor_search.integrations.mteb import INSTRUCTOR_METAS, MtebEncoder, default_instruction, register_models
+from tests.eval.conftest import rows_of
 
 TASKS = {task.info.name: task.info for task in choose_source("bundled").tasks}
 OPTIONS = SystemOptions(device="cpu")
@@ -27,17 +32,44 @@ def test_variants_of_a_model():
 
 
 def test_instructions_of_a_file(tmp_path):
-    path = tmp_path / "mine.json"
+    path = tmp_path / "none.json"  # a variant's name, which it must not be taken for
     path.write_text(json.dumps({"GardenAnswers": {"query": "q: ", "doc": "d: "}}))
     system = make_system(f"default@{path}", "bundled", OPTIONS)
-    assert system.label == "all-MiniLM-L6-v2@mine" and system.sides(TASKS["GardenAnswers"]) == ("q: ", "d: ")
-    assert system.meta.experiment_kwargs == {"data": "bundled", "instructions": "mine"}
-    with pytest.raises(KeyError):
+    assert re.fullmatch(r"all-MiniLM-L6-v2@none-[0-9a-f]{6}", system.label)
+    assert system.sides(TASKS["GardenAnswers"]) == ("q: ", "d: ")
+    with pytest.raises(EvalDataError, match="the instruction file 'none-......' does not name the task 'TownNews'"):
         system.sides(TASKS["TownNews"])
+    path.write_text(json.dumps({"GardenAnswers": {"query": "other: ", "doc": "d: "}}))
+    assert make_system(f"default@{path}", "bundled", OPTIONS).label != system.label
+
+
+def test_each_side_of_a_pair_gets_its_own_instruction(tmp_path, context, minilm):
+    path = tmp_path / "mine.json"
+    two = {"query": "Represent the first sentence: ", "doc": "Represent a list of fruit: "}
+    path.write_text(json.dumps({"EverydaySentences": two, "LibraryQuestions": two, "ShortNotices": two}))
+    system = make_system(f"default@{path}", "bundled", OPTIONS)
+    tasks = {task.info.name: task for task in choose_source("bundled").tasks}
+    outcome = tasks["EverydaySentences"].evaluate(system, Sides(two["query"], two["doc"]), context)
+    rows = rows_of(BUNDLED / "sts/EverydaySentences/test.jsonl")
+    first = minilm.encode([(two["query"], r["sentence1"]) for r in rows])
+    second = minilm.encode([(two["doc"], r["sentence2"]) for r in rows])
+    cosines = np.einsum("ij,ij->i", first.astype(float), second.astype(float))
+    assert outcome.scores["main_score"] == pytest.approx(spearmanr(cosines, [r["score"] for r in rows])[0], abs=1e-9)
+    with pytest.raises(EvalDataError, match="ShortNotices has texts of one kind and was given two instructions"):
+        tasks["ShortNotices"].evaluate(system, Sides(two["query"], two["doc"]), context)
+
+
+def test_parts_of_an_aggregate_have_their_own_instructions_in_every_variant():
+    (info,) = (t.info for t in choose_source("hub").tasks if t.info.name == "CQADupstackRetrieval")
+    part = "CQADupstackTexRetrieval"
+    default, detailed, short = (make_system(f"default{v}", "hub", OPTIONS) for v in ("", "@detailed", "@short"))
+    assert default.sides_of_part(info, part) == detailed.sides_of_part(info, part)
+    assert default.sides_of_part(info, part).query == "Represent the TeX question for retrieving duplicate questions: "
+    assert short.sides_of_part(info, part).query == "TeX question: "
 
 
 def test_runs_do_not_share_a_folder(tmp_path):
-    from eval.results import result_folder
+    from eval.runs import result_folder
 
     specifications = [
         "default",
@@ -79,28 +111,70 @@ def test_sentence_transformers_with_and_without_prompts(prompted, minilm):
     assert vectors[0] == pytest.approx(minilm.encode("search: bees in winter"), abs=1e-5)  # the prefix is pooled too
 
 
+def copied(prompted, folder, *, config=None):
+    shutil.copytree(prompted, folder)
+    path = folder / "config_sentence_transformers.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | (config or {"prompts": {}})))
+    return folder
+
+
+RETRIEVAL, SYMMETRIC = TASKS["GardenAnswers"], TASKS["EverydaySentences"]
+BGE = "Represent this sentence for searching relevant passages: "
+
+
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("name", "retrieval", "symmetric"),
     [
-        ("intfloat/e5-small-v2", ("query: ", "passage: ")),
-        ("BAAI/bge-small-en-v1.5", ("Represent this sentence for searching relevant passages: ", "")),
-        ("sentence-transformers/gtr-t5-base", None),
-        ("intfloat/e5-mistral-7b-instruct", None),
+        ("e5-small-v2", ("query: ", "passage: "), ("query: ", "query: ")),
+        ("bge-small-en-v1.5", (BGE, ""), ("", "")),  # its authors ask for the prefix in retrieval alone
+        ("gtr-t5-base", ("", ""), ("", "")),
+        ("e5-mistral-7b-instruct", ("", ""), ("", "")),
     ],
 )
-def test_prefixes_of_known_models(name, expected):
-    found = next(((query, document) for pattern, query, document in PREFIXES if pattern.search(name)), None)
-    assert found == expected
+def test_known_prefixes_of_well_known_models(name, retrieval, symmetric, prompted, tmp_path):
+    baseline = SentenceTransformersEncoder(str(copied(prompted, tmp_path / name)), device="cpu")
+    assert baseline.prompts_for(RETRIEVAL) == retrieval and baseline.prompts_for(SYMMETRIC) == symmetric
+    assert baseline.has_prompts == any(retrieval)
 
 
-def test_known_prefixes_reach_a_local_folder(prompted, tmp_path):
-    import shutil
+def test_a_default_prompt_is_used_once_or_not_at_all(prompted, tmp_path, minilm):
+    config = {"prompts": {"query": "Q: ", "STS": "S: "}, "default_prompt_name": "query"}
+    folder = copied(prompted, tmp_path / "defaulted", config=config)
+    baseline = SentenceTransformersEncoder(str(folder), device="cpu")
+    for prefix in ("", "Q: "):
+        vectors = baseline.encode([InstructedText(prefix, "bees in winter")])
+        assert vectors[0] == pytest.approx(minilm.encode(f"{prefix}bees in winter"), abs=1e-5)
+    assert baseline.prompts_for(SYMMETRIC).query == "S: " and baseline.prompts_for(RETRIEVAL).query == "Q: "
 
-    folder = tmp_path / "e5-small-v2"
-    shutil.copytree(prompted, folder)
-    config = folder / "config_sentence_transformers.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"prompts": {}}))
-    assert SentenceTransformersEncoder(str(folder), device="cpu").prompts == Sides("query: ", "passage: ")
+
+def test_what_makes_the_vectors_makes_the_fingerprint(prompted, tmp_path):
+    plain = SentenceTransformersEncoder(str(prompted), device="cpu")
+    folder = copied(prompted, tmp_path / "cls")
+    pooling = folder / "1_Pooling/config.json"
+    changed = {
+        k: k == "pooling_mode_cls_token" if k.startswith("pooling_mode_") else v
+        for k, v in json.loads(pooling.read_text()).items()
+    }
+    pooling.write_text(json.dumps({**changed, **({"pooling_mode": "cls"} if "pooling_mode" in changed else {})}))
+    cls = SentenceTransformersEncoder(str(folder), device="cpu")
+    text = [InstructedText("", "bees in winter")]
+    assert np.abs(cls.encode(text) - plain.encode(text)).max() > 0.01 and cls.fingerprint != plain.fingerprint
+
+
+def test_half_precision_weights_are_recorded_as_such(prompted, tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    SentenceTransformer(str(prompted), device="cpu").half().save(str(tmp_path / "half"))
+    assert make_system(f"st:{tmp_path / 'half'}", "bundled", OPTIONS).facts["precision"] == "fp16"
+
+
+def test_vectors_that_mean_nothing_are_refused(context):
+    system = make_system("random", "bundled", OPTIONS)
+    system.encoder.encode = lambda sentences, *_, **__: np.full((len(sentences), 384), np.nan, dtype=np.float32)
+    for name in ("GardenAnswers", "ToneOfMessage", "PictureCaptions", "EverydaySentences"):
+        (task,) = (t for t in choose_source("bundled").tasks if t.info.name == name)
+        with pytest.raises(ModelError, match="encoder random gave .* vectors that are zero or not finite"):
+            task.evaluate(system, task.info.sides("none"), context)
 
 
 def test_random_vectors_are_the_same_for_the_same_text():
@@ -131,7 +205,7 @@ def test_the_models_of_the_paper_are_known_to_mteb():
     meta = mteb.get_model_meta("hkunlp/instructor-large")
     assert (meta.n_parameters, meta.embed_dim, meta.max_tokens) == (335_726_080, 768, 512)
     assert meta.use_instructions and meta.training_datasets == {"NQ", "MSMARCO", "FEVER", "HotpotQA"}
-    assert set(INSTRUCTOR_METAS) <= set(register_models())
+    assert mteb.get_model_meta("hkunlp/instructor-xl") is INSTRUCTOR_METAS["hkunlp/instructor-xl"]
 
 
 def test_a_model_that_mteb_loads_by_name_uses_our_instructions(minilm):

@@ -60,21 +60,39 @@ def test_units_of_several_items_are_drawn_whole():
 def test_the_interval_of_a_mean_is_the_textbook_one():
     values = RNG.normal(0.4, 0.2, size=400)
     units = Units((means(values),))
-    low, high = interval(units.score(), units.resample(4000, seed=3))
+    low, high = interval(units.resample(4000, seed=3))
     half = 1.96 * values.std(ddof=1) / np.sqrt(400)
     assert low == pytest.approx(values.mean() - half, abs=0.002) and high == pytest.approx(
         values.mean() + half, abs=0.002
     )
 
 
-def test_the_interval_holds_the_score_where_resampling_is_biased():
+def test_the_bias_of_v_measure_is_taken_out():
     labels = RNG.integers(0, 30, 200)  # many labels, few texts: a bootstrap sample looks purer than the whole
     clusters = np.where(RNG.random(200) < 0.5, labels, RNG.integers(0, 30, 200))
-    units = Units((Group("v_measure", {"labels": labels, "clusters": clusters}),))
+    group = Group("v_measure", {"labels": labels, "clusters": clusters})
+    units = Units((group,))
+    counts = np.array([np.bincount(RNG.integers(200, size=200), minlength=200) for _ in range(300)])
+    assert group.statistic(counts).mean() > units.score() + 0.02
     samples = units.resample(500, seed=0)
-    low, high = interval(units.score(), samples)
-    assert samples.mean() > units.score() + 0.02
-    assert low < units.score() < high
+    low, high = interval(samples)
+    assert samples.mean() == pytest.approx(units.score(), abs=1e-9) and low < units.score() < high
+
+
+def test_samples_that_are_no_numbers_are_left_out():
+    assert interval(np.array([0.1, np.nan, 0.3])) == pytest.approx((0.105, 0.295))
+    assert np.isnan(interval(np.array([np.nan]))).all()
+
+
+def test_resampling_holds_few_weights_at_a_time():
+    """Segments of many items: what is held grows with the items, not with the segments."""
+    from eval import units as module
+
+    unit = np.repeat(np.arange(100), 60)
+    values = RNG.normal(size=6000)
+    group = Group("pearson", {"first": values, "second": values + RNG.normal(size=6000), "unit": unit})
+    sizes = [len(counts) for counts in module._draws(group, 2000, (0, 0))]
+    assert sum(sizes) == 2000 and max(sizes) * 6000 <= module._CELLS
 
 
 def test_a_task_of_several_sets_is_their_mean():

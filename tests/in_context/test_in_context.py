@@ -23,8 +23,10 @@ def test_equal_examples_come_in_their_order_and_forbidden_ones_not_at_all():
     pool = np.array([[1.0, 0], [0, 1], [1, 0], [1, 0]])
     assert nearest(np.array([[1.0, 0]]), pool, 3)[0].tolist() == [[0, 2, 3]]
     assert nearest(np.array([[1.0, 0]]), pool, 3, forbidden=[{2}])[0].tolist() == [[0, 3, 1]]
-    with pytest.raises(ValueError, match="k is 4 and the pool has 3 examples to choose from"):
-        nearest(np.array([[1.0, 0]]), pool, 4, forbidden=[{2}])
+    positions, scores = nearest(np.array([[1.0, 0]]), pool, 4, forbidden=[{2, 3}])
+    assert positions.tolist() == [[0, 1, -1, -1]] and scores[0, 2] == -np.inf
+    with pytest.raises(ValueError, match="k is 5 and the pool has 4 examples"):
+        nearest(np.array([[1.0, 0]]), pool, 5)
 
 
 EXAMPLES = [Demonstration(f"input {i}", f"output {i}", 1.0 - i / 10) for i in range(5)]

@@ -5,7 +5,7 @@ import pytest
 from ingest.pipeline import IngestConfig, ingest
 from instructor_search import Collection, Searcher
 from instructor_search.cli import main
-from instructor_search.errors import StoreError
+from instructor_search.errors import ModelError, StoreError
 from instructor_search.store.schema import content_hash
 from instructor_search.store.verify import verify
 from tests.toy import HashEncoder, interrupt_at
@@ -141,6 +141,6 @@ def test_vectors_that_cannot_be_searched_are_refused(store, tmp_path, encoder):
 
     for value in (0.0, np.nan, np.inf):
         encoder.encode = lambda s, value=value, **o: np.full((len(s), 16), value, np.float32)
-        with pytest.raises(StoreError, match="zero or not finite"):
+        with pytest.raises(ModelError, match="zero or not finite"):
             ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=encoder)
     assert Collection.open("docs").num_chunks() == 0
