@@ -162,6 +162,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     from eval.suites import select
 
     source = choose_source(args.data)
+    if source.is_offline:  # before the client is imported; else each set would wait for the network in vain
+        os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
     say = (lambda _: None) if args.quiet else (lambda line: print(line, file=sys.stderr))
     say(f"data: {source.name}" + (f", {source.folder}" if source.name == "local" else "") + f" ({source.reason})")
     if source.name == "bundled":

@@ -56,6 +56,7 @@ class Source:
     name: str  # "hub", "local" or "bundled"
     reason: str
     folder: Path | None = None
+    is_offline: bool = False  # the hub's client has its cache alone
 
     @cached_property
     def tasks(self) -> list[EvalTask]:
@@ -76,9 +77,9 @@ def choose_source(data: str) -> Source:
         return _bundled("asked for")
     if data == "hub":
         problem = hub_problem()
-        if problem:  # what is in the client's cache can run; without this each set waits for the network in vain
-            os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
-        return Source("hub", f"asked for; {problem}: only sets kept from before can run" if problem else "asked for")
+        if problem is None:
+            return Source("hub", "asked for")
+        return Source("hub", f"asked for; {problem}: only sets kept from before can run", is_offline=True)
     if data != "auto":
         return _folder(Path(data).expanduser(), "asked for")
     problem = hub_problem()

@@ -94,3 +94,31 @@ def endpoint():
     yield server
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="session")
+def tiny_llm(tmp_path_factory):
+    """A GPT-2 of two layers over a few words, taught four sentences until it continues them."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    sentences = ["red is a colour . end", "cat is an animal . end", "oak is a tree . end", "june is a month . end"]
+    vocabulary = {w: i for i, w in enumerate(["[UNK]", "[EOS]", *sorted({w for s in sentences for w in s.split()})])}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", eos_token="[EOS]")
+    torch.manual_seed(0)
+    network = GPT2LMHeadModel(GPT2Config(vocab_size=len(vocabulary), n_positions=64, n_embd=32, n_layer=2, n_head=2,
+                                         bos_token_id=1, eos_token_id=1))  # fmt: skip
+    ids = tokenizer(sentences, return_tensors="pt")["input_ids"]  # six words each
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
+    for _ in range(80):
+        loss = network(ids, labels=ids).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    folder = tmp_path_factory.mktemp("tiny_llm")
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -34,10 +34,7 @@ def context(tmp_path) -> Context:
 @pytest.fixture
 def data(tmp_path) -> Path:
     """A copy of three bundled sets, to be changed and spoiled."""
-    folder = tmp_path / "data"
-    for path in ("sts/EverydaySentences", "pairclassification/LibraryQuestions", "icl/FileCommands"):
-        shutil.copytree(BUNDLED / path, folder / path)
-    return folder
+    return copy_sets(tmp_path / "data")
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +47,12 @@ def cli(embeddings):
         return main([*words, *(["--cache", str(embeddings.parent)] if "--suite" in words else [])])
 
     return run
+
+
+def copy_sets(folder: Path) -> Path:
+    for path in ("sts/EverydaySentences", "pairclassification/LibraryQuestions", "icl/FileCommands"):
+        shutil.copytree(BUNDLED / path, folder / path)
+    return folder
 
 
 def rows_of(path: Path) -> list[dict]:

@@ -1,12 +1,16 @@
 """A real collection under mteb's Search protocol: exact search is the encoder's own score; the rest is measured."""
 
+import shutil
+
 import numpy as np
 import pytest
 
+from eval.runs import read_runs
 from eval.sources import BUNDLED, choose_source
 from eval.specifications import SystemOptions, make_system
 from instructor_search.errors import ModelError
 from instructor_search.instructions import InstructedText
+from instructor_search.integrations.mteb import CollectionSearch
 from instructor_search.search.reranking import CrossEncoderReranker, InstructionReranker
 from tests.eval.conftest import rows_of
 
@@ -113,8 +117,30 @@ def test_a_collection_does_not_rank_candidates(embeddings, context):
         make_system("collection:dense=bm25", "bundled", SystemOptions())
 
 
-def test_a_users_reranker_may_fail_without_leaving_tables_behind(embeddings, context, tmp_path):
-    options = SystemOptions(cache_folder=tmp_path / "cache" / "embeddings")
-    system = make_system("collection:dense", "bundled", options)
-    GARDEN.evaluate(system, system.sides(GARDEN.info), context)
-    assert not list((tmp_path / "cache").glob("collection-*"))
+def test_a_reranker_that_fails_leaves_no_tables_behind(data, tmp_path, monkeypatch, cli, capsys):
+    shutil.copytree(BUNDLED / "retrieval", data / "retrieval")
+    seen = []
+
+    def fail(self, query, texts):
+        seen.extend(tmp_path.glob("runs/.working-*/collection-*"))
+        raise ValueError("no")
+
+    monkeypatch.setattr(InstructionReranker, "score", fail)
+    more = ["--models", "collection:dense+rerank,collection:dense", "--reranker", "instruction:Say it: "]
+    assert cli(["--suite", "retrieval", "--data", data, "--output", tmp_path / "runs", *more]) == 3
+    assert "failed: GardenAnswers (collection:dense+rerank=all-MiniLM-L6-v2): ValueError: no" in capsys.readouterr().err
+    assert seen and not list((tmp_path / "runs").glob(".working-*"))
+    (good,) = (run for run in read_runs(tmp_path / "runs") if not run.failures)
+    assert good.label == "collection:dense=all-MiniLM-L6-v2" and good.results["GardenAnswers"].score > 0.5
+
+
+def test_the_quantised_index_is_the_one_searched(embeddings, context, minilm):
+    (row,) = ({"id": "1", "text": "bees", "title": ""},)
+    rows = [row | {"id": str(n), "text": f"sentence {n} about bees"} for n in range(600)]
+    for quantised in (False, True):
+        search = CollectionSearch(minilm, quantised=quantised, folder=context.folder)
+        search.index(rows, task_metadata=GARDEN.info)
+        indexes = [i.index_type for i in search._searcher.collection.chunks.list_indices()]
+        assert ("IvfHnswSq" in indexes) == quantised
+        search.close()
+    assert not list(context.folder.glob("collection-*"))

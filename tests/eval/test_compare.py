@@ -1,6 +1,8 @@
 """Comparisons: paired differences against plain resampling, Holm's correction, and what cannot be compared."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,14 +10,16 @@ import pytest
 from eval.compare import Difference, _holm, compare
 from eval.runs import find_run
 from eval.tasks.base import Category, EvalDataError
-from tests.eval.conftest import rows_of, write_rows
+from tests.eval.conftest import copy_sets, rows_of, write_rows
 
 
-@pytest.fixture
-def two(data, tmp_path, cli):
-    output = tmp_path / "runs"
-    assert cli(["--suite", "all", "--data", str(data), "--output", str(output), "--quiet",
-                 "--models", "default,default@none,random"]) == 0  # fmt: skip
+@pytest.fixture(scope="module")
+def two(tmp_path_factory, cli):
+    """Three runs on three sets; a test that changes them takes a copy."""
+    folder = tmp_path_factory.mktemp("compared")
+    output = folder / "runs"
+    assert cli(["--suite", "all", "--data", copy_sets(folder / "data"), "--output", output, "--quiet",
+                "--models", "default,default@none,random"]) == 0  # fmt: skip
     return output
 
 
@@ -63,7 +67,8 @@ def test_holm_by_hand():
     assert marked == {"b": True, "c": True, "d": False, "a": False}
 
 
-def test_other_data_is_left_out(two, data, cli):
+def test_other_data_is_left_out(two, data, tmp_path, cli):
+    two = Path(shutil.copytree(two, tmp_path / "runs"))
     path = data / "sts/EverydaySentences/test.jsonl"
     write_rows(path, rows_of(path)[:-2])
     assert cli(["--suite", "sts", "--data", str(data), "--output", str(two), "--quiet"]) == 0
@@ -78,3 +83,23 @@ def test_runs_that_share_nothing(two):
         compare(one, other)
     with pytest.raises(EvalDataError, match="no run 'nobody' in .*; there is: 'all-MiniLM-L6-v2 .local.'"):
         find_run("nobody", two)
+
+
+def test_units_that_are_damaged_or_of_another_score_are_not_compared(two, tmp_path):
+    two = Path(shutil.copytree(two, tmp_path / "runs"))
+    first, second = find_run("all-MiniLM-L6-v2@none", two), find_run("all-MiniLM-L6-v2", two)
+    paths = [second.results[name].units_path for name in ("LibraryQuestions", "EverydaySentences")]
+    paths[0].write_bytes(paths[0].read_bytes()[:100])
+    shutil.copy(first.results["EverydaySentences"].units_path, paths[1])
+    found = compare(first, second, num_resamples=100)
+    assert [d.name for d in found.tasks] == ["FileCommands"]
+    assert all("units" in found.left_out[name] for name in ("LibraryQuestions", "EverydaySentences"))
+
+
+def test_a_damaged_description_is_one_line(two, tmp_path, capsys, cli):
+    two = Path(shutil.copytree(two, tmp_path / "runs"))
+    description = find_run("random", two).folder / "details/run.json"
+    description.write_text('{"label": "ran')
+    assert cli(["runs", "--output", two]) == 1
+    shown = capsys.readouterr().err
+    assert len(shown.splitlines()) == 1 and str(description) in shown and "run that evaluation again" in shown

@@ -10,13 +10,20 @@ from eval.results import Failure
 from eval.runs import read_runs
 from eval.table import PUBLISHED_MODELS, as_markdown, make_table, published
 from eval.tasks.base import Category
+from tests.eval.conftest import copy_sets
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory, cli):
+    folder = tmp_path_factory.mktemp("reported")
+    models = "default@none,default"
+    command = ["--suite", "all", "--data", copy_sets(folder / "data"), "--quiet", "--models", models]
+    assert cli([*command, "--output", folder / "runs"]) == 0
+    return folder / "runs"
 
 
 @pytest.fixture
-def runs(data, tmp_path, cli):
-    output = tmp_path / "runs"
-    models = "default@none,default"
-    assert cli(["--suite", "all", "--data", str(data), "--output", str(output), "--quiet", "--models", models]) == 0
+def runs(output):
     return read_runs(output)
 
 

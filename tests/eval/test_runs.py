@@ -54,7 +54,7 @@ def test_the_result_says_what_made_it(data, output, capsys, evaluate):
     assert values["task_name"] == "EverydaySentences" and values["dataset_revision"] == facts["data"]["revision"]
     assert facts["instruction"]["query"] == "Represent the everyday sentence for measuring semantic similarity: "
     assert (facts["runtime"], facts["precision"]) == ("torch", "fp32") and len(facts["fingerprint"]) == 16
-    assert facts["settings"] == {"seed": 42} and {"mteb", "torch", "numpy", "instructor-search"} <= set(
+    assert facts["settings"] == {"seed": 42, "protocol": 1} and {"mteb", "torch", "numpy", "instructor-search"} <= set(
         facts["packages"]
     )
     low, high = facts["interval_95"]
@@ -194,31 +194,6 @@ def test_the_whole_bundled_suite_as_the_readme_says(output, capsys, monkeypatch,
     assert (output / "report.html").is_file() and (output / "report.md").is_file()
 
 
-def test_with_a_language_model_the_tasks_own_metric_is_the_score(data, output, capsys, endpoint, evaluate):
-    more = ["--llm-endpoint", endpoint.url, "--llm-model", "tiny", "--demonstrations", "4"]
-    assert evaluate("--suite", "FileCommands", "--data", data, "--json", *more, output=output) == 0
-    (run,) = json.loads(capsys.readouterr().out)["runs"]
-    path = Path(run["folder"]) / "FileCommands.json"
-    values = json.loads(path.read_text())
-    scores = values["scores"]["test"][0]
-    # the model repeats the output of the nearest example, which stands last in the prompt
-    pool, test = (rows_of(data / f"icl/FileCommands/{s}.jsonl") for s in ("train", "test"))
-    said = [r[2]["messages"][0]["content"].split("Output: ")[-1].split("\n")[0] for r in endpoint.requests]
-    assert len(said) == len(test) and set(said) <= {r["output"] for r in pool}
-    expected = sum(s == t["output"] for s, t in zip(said, test, strict=True)) / len(test)
-    assert scores["llm_exact_match"] == scores["main_score"] == pytest.approx(expected)
-    assert scores["demonstrations_per_prompt"] == 4.0 and 0 < scores["llm_rouge_l"] <= 1
-    assert values["instructor_search"]["settings"] == {
-        "seed": 42, "num_demonstrations": 4, "llm": "tiny", "prompt_tokens": 1000,
-    }  # fmt: skip
-
-
-def test_no_language_model_where_one_was_named(data, output, capsys, evaluate):
-    more = ["--llm-endpoint", "http://127.0.0.1:9/v1", "--llm-model", "tiny"]
-    assert evaluate("--suite", "FileCommands", "--data", data, *more, output=output) == 3
-    assert "http://127.0.0.1:9/v1/chat/completions did not answer" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -228,6 +203,9 @@ def test_no_language_model_where_one_was_named(data, output, capsys, evaluate):
         (["--suite", "sts", "--models", "collection:loud"], 1, "'collection:loud' is no collection"),
         (["--suite", "sts", "--models", "default,default"], 0, ""),
         (["--suite", "sts", "--instructions", "none.json"], 1, "none.json cannot be read as instructions"),
+        (["--suite", "sts", "--models", ""], 1, "--models names nothing; expected what to evaluate, e.g. default"),
+        (["--suite", "sts", "--models", "bm25"], 1, "none of the tasks chosen is for bm25, which does reranking, retr"),
+        (["--suite", "robustness", "--instructions", "short"], 1, "a study chooses the variants itself"),
         (["--suite", "sts", "--llm-endpoint", "http://x/v1"], 1, "--llm-model NAME is missing"),
         (
             ["--suite", "robustness,sts", "--models", "bm25"],
@@ -247,7 +225,13 @@ def test_wrong_arguments_are_one_line(arguments, code, message, data, output, ca
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [([], "which suite?"), (["--suite", "all", "--resamples", "0"], "'0'")]
+    ("arguments", "message"),
+    [
+        ([], "which suite?"),
+        (["--suite", "all", "--resamples", "0"], "'0'"),
+        (["--suite", "all", "--seed", "-1"], "'-1' is no seed"),
+        (["--suite", "all", "--seed", "4294967296"], "'4294967296' is no seed"),
+    ],
 )
 def test_arguments_that_cannot_be_parsed(arguments, message, capsys, cli):
     with pytest.raises(SystemExit) as caught:

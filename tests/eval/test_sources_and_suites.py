@@ -70,6 +70,10 @@ def test_no_hub_when_it_is_switched_off_or_nobody_listens(monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     started = time.perf_counter()
     assert "cannot be reached" in str(hub_problem()) and time.perf_counter() - started < 3
+    asked_for = choose_source("hub")
+    assert asked_for.is_offline and "only sets kept from before can run" in asked_for.reason
+    monkeypatch.setenv("HF_ENDPOINT", "nonsense")
+    assert "cannot be reached (unknown url type" in str(hub_problem())
 
 
 def test_without_any_network_the_choice_is_quick():
