@@ -97,7 +97,9 @@ def compare_parser() -> argparse.ArgumentParser:
         "--resamples", type=_resamples, default=5000, metavar="N", help="bootstrap samples (default: 5000)"
     )
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of the bootstrap (default: 0)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--markdown", action="store_true", help="print a Markdown table")
     return parser
 
 
@@ -296,7 +298,7 @@ def _list(source: Any, as_json: bool) -> int:
 def _compare(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from eval.compare import as_text, compare
+    from eval.compare import as_markdown, as_text, compare
     from eval.runs import find_run
 
     found = compare(
@@ -305,7 +307,10 @@ def _compare(args: argparse.Namespace) -> int:
         num_resamples=args.resamples,
         seed=args.seed,
     )
-    print(json.dumps(asdict(found), ensure_ascii=False) if args.json else as_text(found))
+    if args.json:
+        print(json.dumps(asdict(found), ensure_ascii=False))
+    else:
+        print(as_markdown(found) if args.markdown else as_text(found))
     return 0
 
 

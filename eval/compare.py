@@ -144,20 +144,38 @@ def _marked(row: Difference) -> Difference:
 
 def as_text(found: Comparison) -> str:
     """Return the comparison for a terminal; "*" marks what is significant."""
-    lines = [["task", "first", "second", "difference", "95 % interval", "p", ""]]
-    for row in [*found.tasks, *found.averages]:
-        lines.append([
-            row.name, f"{row.first:.2f}", f"{row.second:.2f}", f"{row.difference:+.2f}",
-            f"[{row.low:+.2f}, {row.high:+.2f}]", f"{row.p_value:.4f}", "*" if row.is_significant else "",
-        ])  # fmt: skip
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    lines = [_HEAD, *map(_cells, [*found.tasks, *found.averages])]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
     texts = ["  ".join(w.ljust(n) for w, n in zip(line, widths, strict=True)).rstrip() for line in lines]
     texts.insert(1, "-" * len(max(texts, key=len)))
     texts.insert(2 + len(found.tasks), "")
-    notes = [f"not compared: {name} ({why})" for name, why in found.left_out.items()]
+    head = [f"first:  {found.first}", f"second: {found.second}", ""]
+    return "\n".join([*head, *texts, "", *_notes(found)])
+
+
+def as_markdown(found: Comparison) -> str:
+    """Return the comparison as a Markdown table, averages in bold."""
+    rows = [*map(_cells, found.tasks), *([f"**{c}**" if c.strip("*") else c for c in _cells(a)] for a in found.averages)]
+    lines = [_HEAD, ["---"] * len(_HEAD), *rows]
+    texts = ["| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines]
+    return "\n".join([f"first: {found.first}; second: {found.second}", "", *texts, "", *_notes(found)])
+
+
+_HEAD = ["task", "first", "second", "difference", "95 % interval", "p", ""]
+
+
+def _cells(row: Difference) -> list[str]:
+    return [
+        row.name, f"{row.first:.2f}", f"{row.second:.2f}", f"{row.difference:+.2f}",
+        f"[{row.low:+.2f}, {row.high:+.2f}]", f"{row.p_value:.4f}", "*" if row.is_significant else "",
+    ]  # fmt: skip
+
+
+def _notes(found: Comparison) -> list[str]:
     better = sum(t.is_significant and t.difference > 0 for t in found.tasks)
     worse = sum(t.is_significant and t.difference < 0 for t in found.tasks)
-    head = [f"first:  {found.first}", f"second: {found.second}", ""]
-    tail = ["", f"second significantly better on {better}, worse on {worse} of {len(found.tasks)} tasks "
-            f"(paired bootstrap, Holm, {LEVEL:.2f}; averages not corrected)"]  # fmt: skip
-    return "\n".join([*head, *texts, *tail, *notes])
+    counted = (
+        f"second significantly better on {better}, worse on {worse} of {len(found.tasks)} tasks "
+        f"(paired bootstrap, Holm, {LEVEL:.2f}; averages not corrected)"
+    )
+    return [counted, *(f"not compared: {name} ({why})" for name, why in found.left_out.items())]

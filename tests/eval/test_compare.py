@@ -57,6 +57,13 @@ def test_a_real_difference_is_marked(two, capsys, cli):
     assert values["EverydaySentences"]["is_significant"] and values["EverydaySentences"]["p_value"] < 0.01
 
 
+def test_a_comparison_as_markdown(two, capsys, cli):
+    assert cli(["compare", "random", "all-MiniLM-L6-v2", "--output", two, "--resamples", "200", "--markdown"]) == 0
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert {len(row) for row in rows} == {7} and rows[2][0] == "| LibraryQuestions"
+    assert rows[-1][0] == "| **average of categories**"
+
+
 def test_holm_by_hand():
     def difference(name, p):
         return Difference(name, Category.STS, 0, 0, 0, 0, 0, p)
