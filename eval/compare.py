@@ -155,7 +155,8 @@ def as_text(found: Comparison) -> str:
 
 def as_markdown(found: Comparison) -> str:
     """Return the comparison as a Markdown table, averages in bold."""
-    rows = [*map(_cells, found.tasks), *([f"**{c}**" if c.strip("*") else c for c in _cells(a)] for a in found.averages)]
+    averages = [[f"**{cell}**" if cell.strip("*") else cell for cell in _cells(one)] for one in found.averages]
+    rows = [*map(_cells, found.tasks), *averages]
     lines = [_HEAD, ["---"] * len(_HEAD), *rows]
     texts = ["| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines]
     return "\n".join([f"first: {found.first}; second: {found.second}", "", *texts, "", *_notes(found)])
