@@ -18,7 +18,7 @@ PUBLISHED_NOTE = (
     "kept here differ a little in size, and clustering sets in how they are cut."
 )
 _CSS = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #0072b2 }
+:root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: light-dark(#0072b2, #56b4e9) }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { font-size: 1.2rem; margin: 2rem 0 .6rem }
 .note { background: var(--soft); border-left: 4px solid var(--accent); padding: .6rem .9rem; margin: 1rem 0 }

@@ -108,6 +108,8 @@ def _average(name: str, tasks: Sequence[str], runs: Sequence[Run]) -> Row:
 
 def _mean(results: Sequence[Result]) -> Cell:
     """Return the mean score; its interval adds the variances of the tasks, which have no units in common."""
+    if len(results) == 1:
+        return _cell(results[0])  # a bootstrap interval, never beyond the scale
     mean = 100 * float(np.mean([r.score for r in results]))
     errors = [r.facts.get("standard_error") for r in results]
     if any(e is None for e in errors):
