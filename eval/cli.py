@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.config import DEFAULT_OUTPUT, EvalConfig
-from instructor_search.command_line import Parser, failing_with_one_line, positive
+from instructor_search.command_line import PRECISIONS, RUNTIMES, Parser, failing_with_one_line, positive
 from instructor_search.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--overwrite", action="store_true", help="run finished tasks again")
     add("--cache", type=Path, metavar="DIR", help="folder of kept embeddings (default: cache in the output folder)")
     add("--no-cache", action="store_true", help="keep no embeddings")
-    add("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the best that is there)")
+    add("--device", metavar="NAME", help="torch's: cpu, cuda, cuda:1, mps (default: the best that is there)")
+    add("--runtime", choices=RUNTIMES, help="what computes (default: torch on a GPU, else openvino)")
+    add("--precision", choices=PRECISIONS, default="fp32", help="of our models (default: fp32)")
     add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
     add("--reranker", metavar="MODEL",
         help="for +rerank: folder or hub id of a cross-encoder, or 'instruction:SENTENCE'")  # fmt: skip
@@ -192,6 +194,7 @@ def _config(args: argparse.Namespace) -> EvalConfig:
     return EvalConfig(
         suites=names(args.suite or "all"), data=args.data, models=names(args.models), instructions=args.instructions,
         output=args.output, overwrite=args.overwrite, cache=args.cache, use_cache=not args.no_cache, device=args.device,
+        runtime=args.runtime, precision=args.precision,
         allow_pickle=args.allow_pickle, reranker=args.reranker, seed=args.seed, num_resamples=args.resamples,
         num_demonstrations=args.demonstrations, prompt_tokens=args.prompt_tokens, llm=args.llm,
         llm_endpoint=args.llm_endpoint, llm_model=args.llm_model,

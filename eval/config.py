@@ -22,6 +22,8 @@ class EvalConfig:
     cache: Path | None = None  # of embeddings; None: below ``output``
     use_cache: bool = True
     device: str | None = None
+    runtime: str | None = None
+    precision: str | None = "fp32"
     allow_pickle: bool = False
     reranker: str | None = None
     seed: int = 42

@@ -86,7 +86,8 @@ def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Pr
     """
     llm = language_model(config)
     options = SystemOptions(
-        device=config.device, allow_pickle=config.allow_pickle, instructions=config.instructions,
+        device=config.device, runtime=config.runtime, precision=config.precision,
+        allow_pickle=config.allow_pickle, instructions=config.instructions,
         reranker=config.reranker, cache_folder=config.cache_folder, extras=_extras(config, llm),
     )  # fmt: skip
     for specification in config.models:

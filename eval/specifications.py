@@ -35,6 +35,8 @@ class SystemOptions:
     """What the command line says once for all systems."""
 
     device: str | None = None
+    runtime: str | None = None
+    precision: str | None = "fp32"
     allow_pickle: bool = False
     instructions: str = "default"  # a variant, or a JSON file
     reranker: str | None = None  # folder or hub id of a cross-encoder, or "instruction:SENTENCE"
@@ -82,7 +84,11 @@ def make_system(specification: str, source: str, options: SystemOptions) -> Syst
     if name.startswith("st:"):
         return _sentence_transformers(name.removeprefix("st:"), variant, experiment, options)
     encoder = load_encoder(
-        None if name in ("default", DEFAULT_MODEL) else name, device=options.device, allow_pickle=options.allow_pickle
+        None if name in ("default", DEFAULT_MODEL) else name,
+        device=options.device,
+        runtime=options.runtime,
+        precision=options.precision,
+        allow_pickle=options.allow_pickle,
     )
     file_sides, shown = _file_sides(variant, encoder.name)
     if shown != "default":

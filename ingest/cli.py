@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from instructor_search.command_line import Parser, failing_with_one_line, positive
+from instructor_search.command_line import PRECISIONS, RUNTIMES, Parser, failing_with_one_line, positive
 from instructor_search.instruction_library import resolve_instruction
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION
 
@@ -55,7 +55,11 @@ def build_parser() -> argparse.ArgumentParser:
         choices=("pypi", "head"),
         help="which official behaviour joins instruction and text (default: pypi)",
     )
-    add("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the best that is there)")
+    add("--device", metavar="NAME", help="torch's: cpu, cuda, cuda:1, mps (default: the best that is there)")
+    add("--runtime", choices=RUNTIMES, help="what computes (default: torch on a GPU, else openvino)")
+    add("--precision", choices=PRECISIONS,
+        help="of a new collection's vectors (default on openvino: int8 for all-MiniLM-L6-v2, bf16 for others; torch: "
+        "fp32)")  # fmt: skip
     add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
     add("--include", action="append", default=[], metavar="GLOB", help="read only files that match; may be repeated")
     add("--exclude", action="append", default=[], metavar="GLOB", help="leave files out that match; may be repeated")
@@ -128,6 +132,8 @@ def _config(args: argparse.Namespace, instruction: str | None) -> IngestConfig:
         model=args.model,
         dialect=args.dialect,
         device=args.device,
+        runtime=args.runtime,
+        precision=args.precision,
         allow_pickle=args.allow_pickle,
         include=tuple(args.include),
         exclude=tuple(args.exclude),

@@ -22,6 +22,8 @@ class IngestConfig:
     model: str | None = None
     dialect: str | None = None
     device: str | None = None
+    runtime: str | None = None
+    precision: str | None = None
     allow_pickle: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from instructor_search.errors import StoreError
 from instructor_search.instructions import Instruction
 from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import DEFAULT_VIEW, View
+from instructor_search.store.view_encoder import load_view_encoder
 
 
 class Encoders:
@@ -34,9 +35,28 @@ class Encoders:
                 )
             self.target = self.of_view(view)
         else:
-            options = {"device": config.device, "dialect": config.dialect or "pypi"}
-            self.target = load_encoder(config.model, allow_pickle=config.allow_pickle, **options)
+            self.target = self._open(config.precision)
+            views = existing.manifest.views if existing else {}
+            same = [v for v in views.values() if v.fingerprint == self.target.fingerprint]
+            if same:  # the model's other views say in which precision it runs here
+                self.target = self.of_view(same[0])
+        if given is None and config.precision not in (None, self.target.precision):
+            raise StoreError(
+                f"the vectors of {self.target.name} in this collection are in {self.target.precision}; those in "
+                f"{config.precision} are not mixed with them: leave --precision out, or use another --collection"
+            )
         self.by_fingerprint[self.target.fingerprint] = self.target
+
+    def _open(self, precision: str | None) -> Encoder:
+        config = self.config
+        return load_encoder(
+            config.model,
+            device=config.device,
+            runtime=config.runtime,
+            precision=precision,
+            dialect=config.dialect or "pypi",
+            allow_pickle=config.allow_pickle,
+        )
 
     def of_view(self, view: View) -> Encoder:
         """Return the encoder that made a view.
@@ -45,13 +65,7 @@ class Encoders:
             StoreError: the model is another one now.
         """
         if view.fingerprint not in self.by_fingerprint:
-            encoder = load_encoder(
-                view.model,
-                device=self.config.device,
-                dialect=view.dialect,
-                max_seq_length=view.max_tokens,
-                allow_pickle=view.allow_pickle,
-            )
+            encoder = load_view_encoder(view, device=self.config.device, runtime=self.config.runtime)
             if encoder.fingerprint != view.fingerprint:
                 raise StoreError(
                     f"view {view.name!r} was made by {view.model} (fingerprint {view.fingerprint}), and {view.model} "

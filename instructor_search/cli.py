@@ -7,9 +7,10 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.command_line import Parser, failing_with_one_line, positive
+from instructor_search.command_line import RUNTIMES, Parser, failing_with_one_line, positive
 from instructor_search.errors import CollectionNotFoundError, StoreError
 from instructor_search.instruction_library import LIBRARY, query_instruction_for, resolve_instruction
 from instructor_search.instructions import Instruction
@@ -46,7 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
     search.add_argument("--where", metavar="FILTER", help="only chunks that match, e.g. 'year >= 2020'")
     search.add_argument("--mode", choices=("dense", "text", "hybrid"), default="dense", help="default: dense")
     search.add_argument("--model", metavar="MODEL", help="encoder to use; refused unless it made the view")
-    search.add_argument("--device", metavar="NAME", help="cpu, cuda, mps (default: the best that is there)")
+    search.add_argument("--device", metavar="NAME", help="torch's: cpu, cuda, mps (default: the best that is there)")
+    search.add_argument("--runtime", choices=RUNTIMES, help="default: torch on a GPU, else openvino")
     search.add_argument("--allow-pickle", action="store_true", help="let --model load pytorch_model.bin")
     search.add_argument("--json", action="store_true", help="print the hits as JSON")
     search.add_argument("--explain", action="store_true", help="show where each score comes from, and the time taken")
@@ -75,6 +77,15 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument("--where", metavar="FILTER", help="delete only the chunks that match")
     delete.add_argument("--yes", action="store_true", help="do not ask")
     delete.set_defaults(run=_delete)
+
+    export = commands.add_parser("export", help="calibrate a model and write its int8 graph")
+    export.add_argument("--model", metavar="MODEL", help="model folder or hub id (default: all-MiniLM-L6-v2)")
+    export.add_argument("--texts", metavar="FILE", help="passages to calibrate with, one a line (default: built in)")
+    export.add_argument("--output", metavar="DIR", help="folder to write (default: where ingest and search look)")
+    export.add_argument("--overwrite", action="store_true", help="make it again")
+    export.add_argument("--allow-pickle", action="store_true", help="also load pytorch_model.bin")
+    export.add_argument("--json", action="store_true", help="print JSON")
+    export.set_defaults(run=_export)
 
     verify = commands.add_parser("verify", help="check texts, vectors and keys of a collection against their checksums")
     _common(verify)
@@ -115,19 +126,15 @@ def _open(args: argparse.Namespace) -> Collection:
 
 
 def _search(args: argparse.Namespace) -> int:
-    from instructor_search.encoder import load_encoder
     from instructor_search.search.searcher import Searcher
+    from instructor_search.store.view_encoder import load_view_encoder
 
     collection = _open(args)
     view = collection.view(args.view)
     encoder = None
-    if args.model or args.device:
-        encoder = load_encoder(
-            args.model or view.model,
-            device=args.device,
-            dialect=view.dialect,
-            max_seq_length=None if args.model else view.max_tokens,
-            allow_pickle=args.allow_pickle or view.allow_pickle,
+    if args.model or args.device or args.runtime:
+        encoder = load_view_encoder(
+            view, device=args.device, runtime=args.runtime, model=args.model, allow_pickle=args.allow_pickle
         )
     searcher = Searcher(collection, encoder, args.view)
     instruction = (
@@ -306,6 +313,29 @@ def _confirm(what: str, yes: bool) -> None:
         raise StoreError(f"would delete {what}; pass --yes to do it")
     if input(f"delete {what}? [y/N] ").strip().lower() not in ("y", "yes"):
         raise StoreError("nothing was deleted")
+
+
+def _export(args: argparse.Namespace) -> int:
+    from instructor_search.encoder import load_encoder
+    from instructor_search.encoder.graph_cache import export, kept_folder
+
+    encoder = load_encoder(args.model, runtime="openvino", precision="int8", allow_pickle=args.allow_pickle)
+    passages = None
+    if args.texts:
+        passages = [line for line in Path(args.texts).read_text(encoding="utf-8").splitlines() if line.strip()]
+        if len(passages) < 50:
+            raise ValueError(f"{args.texts} has {len(passages)} passages; expected at least 50, one a line")
+    folder = Path(args.output) if args.output else kept_folder(encoder)
+    facts = export(encoder, folder, passages=passages, overwrite=args.overwrite)
+    if args.json:
+        print(json.dumps(facts | {"folder": str(folder)}))
+        return 0
+    print(f"{facts['model']} in int8: {folder}")
+    print(
+        f"cosine to fp32 on {facts['held_out_texts']} texts that were not calibrated with: "
+        f"mean {facts['mean_cosine_to_fp32']:.5f}, least {facts['least_cosine_to_fp32']:.5f} ({facts['seconds']} s)"
+    )
+    return 0
 
 
 def _verify(args: argparse.Namespace) -> int:

@@ -12,6 +12,9 @@ from typing import NoReturn
 
 from instructor_search.errors import InstructorSearchError
 
+RUNTIMES = ("torch", "openvino")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+
 
 @dataclass
 class Outcome:

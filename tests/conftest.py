@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,11 @@ import pytest
 DATA = Path(__file__).parent / "data"
 PARITY = DATA / "parity"
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure(config):
+    """Keep int8 graphs in the checkout and not in the user's cache; a second run finds those of the first."""
+    os.environ["INSTRUCTOR_SEARCH_CACHE"] = str(config.cache.mkdir("instructor-search"))
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,13 @@ def run_projection(
         raise ValueError(
             f"--models {searching}: a collection searches by itself; projection draws an encoder's vectors"
         )
-    options = SystemOptions(device=config.device, allow_pickle=config.allow_pickle, cache_folder=config.cache_folder)
+    options = SystemOptions(
+        device=config.device,
+        runtime=config.runtime,
+        precision=config.precision,
+        allow_pickle=config.allow_pickle,
+        cache_folder=config.cache_folder,
+    )
     maps: list[dict[str, Any]] = []
     told = progress or Progress()
     with tempfile.TemporaryDirectory() as folder:

@@ -75,7 +75,7 @@ class CachedEncoder:
     def encode(
         self,
         sentences: Sequence[InstructedText],
-        batch_size: int = 32,
+        batch_size: int | None = None,
         *,
         on_batch: Callable[[int], None] | None = None,
     ) -> np.ndarray:
@@ -90,7 +90,7 @@ class CachedEncoder:
         return vectors
 
     def _encode_texts(
-        self, instruction: str, texts: Sequence[str], batch_size: int, on_batch: Callable[[int], None] | None
+        self, instruction: str, texts: Sequence[str], batch_size: int | None, on_batch: Callable[[int], None] | None
     ) -> np.ndarray:
         shelf = _Shelf(self.folder, instruction, self.dim)
         keys = [text_key(text) for text in texts]

@@ -37,7 +37,7 @@ class Encoder(Protocol):
     def encode(
         self,
         sentences: Sequence[InstructedText],
-        batch_size: int = 32,
+        batch_size: int | None = None,
         *,
         on_batch: Callable[[int], None] | None = None,
     ) -> np.ndarray:

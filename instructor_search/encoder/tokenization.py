@@ -170,9 +170,9 @@ def _special_ids(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     raise ModelError("tokenizer.json changes the text's own tokens when special tokens are added; cannot count them")
 
 
-def pad(batch: Sequence[TokenizedText], pad_id: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return ids, attention mask and pooling mask, each int64 (batch, longest)."""
-    longest = max(len(t.ids) for t in batch)
+def pad(batch: Sequence[TokenizedText], pad_id: int, length: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return ids, attention mask and pooling mask, each int64 (batch, longest), or wider if ``length`` is more."""
+    longest = max(length, *(len(t.ids) for t in batch))
     ids = np.full((len(batch), longest), pad_id, dtype=np.int64)
     attention = np.zeros((len(batch), longest), dtype=np.int64)
     for row, item in enumerate(batch):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from instructor_search.encoder.checkpoint import Checkpoint
@@ -16,16 +15,26 @@ from instructor_search.errors import ModelError
 # Padded tokens of a forward pass. On two cores 2,048 is a tenth faster than 16,384 and takes less memory: the
 # activations stay in the cache. A GPU wants more work at a time.
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 2_048, 16_384
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TorchRuntime:
     """A loaded model on a device."""
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str | None = None, allow_pickle: bool = False) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: str | None = None,
+        allow_pickle: bool = False,
+        precision: str = "fp32",
+        pad_id: int = 0,
+    ) -> None:
         """Load the weights and move them to ``device`` (None: CUDA, MPS or CPU, the first that is there)."""
         self.device = _usable(device or best_device())
-        self.model = InstructorModel.from_checkpoint(checkpoint, allow_pickle=allow_pickle).to(self.device)
-        self.pad_id = checkpoint.config.get("pad_token_id") or 0
+        model = InstructorModel.from_checkpoint(checkpoint, allow_pickle=allow_pickle)
+        self.model = model.to(self.device, _TYPES[precision])
+        self.pad_id = pad_id
 
     @property
     def batch_tokens(self) -> int:
@@ -39,9 +48,24 @@ class TorchRuntime:
         self.device = wanted
 
     @torch.inference_mode()
-    def embed(self, batch: Sequence[TokenizedText], *, normalize: bool) -> list[torch.Tensor]:
-        """Return one embedding (dim,) a text, float32."""
-        return list(self._forward(batch, normalize)[0])
+    def embed(
+        self,
+        tokenized: Sequence[TokenizedText],
+        batches: Iterable[list[int]],
+        *,
+        normalize: bool = False,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> torch.Tensor:
+        """Return embeddings, float32 (n, dim), in input order; ``batches`` are row numbers that go together."""
+        vectors: torch.Tensor | None = None
+        for rows in batches:
+            part = self._forward([tokenized[row] for row in rows], normalize)[0]
+            if vectors is None:
+                vectors = torch.empty(len(tokenized), part.shape[1], device=self.device)
+            vectors[rows] = part
+            if on_batch:
+                on_batch(len(rows))
+        return torch.empty(0, 0) if vectors is None else vectors
 
     @torch.inference_mode()
     def features(self, batch: Sequence[TokenizedText], *, normalize: bool) -> list[dict[str, Any]]:
@@ -65,16 +89,6 @@ class TorchRuntime:
         if normalize:
             vectors = torch.nn.functional.normalize(vectors, dim=-1)
         return vectors, hidden, ids, attention
-
-    @staticmethod
-    def to_tensor(vectors: list[torch.Tensor], dim: int) -> torch.Tensor:
-        """Return one tensor, (n, dim)."""
-        return torch.stack(vectors) if vectors else torch.empty(0, dim)
-
-    @classmethod
-    def to_numpy(cls, vectors: list[torch.Tensor], dim: int) -> np.ndarray:
-        """Return one array, float32 (n, dim)."""
-        return cls.to_tensor(vectors, dim).cpu().numpy()
 
 
 def _usable(device: str) -> torch.device:

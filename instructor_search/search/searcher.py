@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from instructor_search.encoder import load_encoder
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import StoreError
 from instructor_search.instructions import DEFAULT_QUERY_INSTRUCTION, InstructedText
@@ -23,6 +22,7 @@ from instructor_search.search.snippets import lexical_scores, shortlist, snippet
 from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View
 from instructor_search.store.schema import HEADING_SEPARATOR
+from instructor_search.store.view_encoder import load_view_encoder
 
 CANDIDATES = 100  # of each ranking that go into a fusion, at least
 MAX_TOP_K = 10_000
@@ -69,9 +69,7 @@ class Searcher:
         """
         if self._encoder is None:
             view = self.view
-            encoder = load_encoder(
-                view.model, dialect=view.dialect, max_seq_length=view.max_tokens, allow_pickle=view.allow_pickle
-            )
+            encoder = load_view_encoder(view)
             self.collection.check_encoder(view, encoder)
             self._encoder = encoder
         return self._encoder

@@ -1,0 +1,144 @@
+"""Int8 graphs on disk: shipped with a model, or made once a machine and kept by the encoder's fingerprint.
+
+A graph is written to a folder of its own, which is renamed to its place when all is there: a run that is killed leaves
+nothing that looks like a graph. A lock lets one process make it while the others wait.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock
+
+from instructor_search.encoder.checkpoint import max_positions
+from instructor_search.errors import ModelError
+
+if TYPE_CHECKING:
+    from instructor_search.encoder.inference import InstructorEncoder
+
+GRAPH_VERSION = 1  # of how graphs are built and calibrated
+_SHIPPED = "openvino-int8"
+_NAME = "graph.xml"
+
+
+def cache_folder() -> Path:
+    """Return where graphs are kept: INSTRUCTOR_SEARCH_CACHE, or the user's cache folder."""
+    named = os.environ.get("INSTRUCTOR_SEARCH_CACHE")
+    if named:
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "instructor-search"
+
+
+def int8_graph(encoder: InstructorEncoder) -> Path:
+    """Return the encoder's int8 graph: the one that its folder ships, the one kept, or one that is made now."""
+    shipped = encoder.checkpoint.folder / _SHIPPED
+    if _is_whole(shipped) and _facts(shipped).get("fingerprint") == encoder.fingerprint:
+        return shipped / _NAME
+    folder = kept_folder(encoder)
+    if not _is_whole(folder):
+        sys.stderr.write(
+            f"making the int8 graph of {encoder.name}, once on this machine (about 20 s for 22 M weights)\n"
+        )
+        export(encoder, folder)
+    return folder / _NAME
+
+
+def kept_folder(encoder: InstructorEncoder) -> Path:
+    """Return the folder in which this machine keeps the encoder's int8 graph."""
+    return cache_folder() / "graphs" / f"{encoder.fingerprint}-int8-{GRAPH_VERSION}"
+
+
+def export(
+    encoder: InstructorEncoder, folder: Path, *, passages: Sequence[str] | None = None, overwrite: bool = False
+) -> dict[str, Any]:
+    """Calibrate the encoder, write its int8 graph to ``folder``, and return what is known of it.
+
+    ``passages``: texts to calibrate with instead of ``calibration.txt`` and docstrings.
+
+    Raises:
+        ModelError: the folder cannot be written, or holds something else; no graph can be built of the model.
+    """
+    from instructor_search.encoder.calibration import calibration_texts
+
+    if folder.exists() and any(folder.iterdir()) and not _is_whole(folder):
+        raise ModelError(f"{folder} exists and holds no graph; choose another folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f".{folder.name}.lock"):
+            if _is_whole(folder) and not overwrite:  # another process made it while this one waited
+                return _facts(folder)
+            for left in folder.parent.glob(f".{folder.name}.*.part"):  # of runs that were killed
+                shutil.rmtree(left, ignore_errors=True)
+            part = folder.parent / f".{folder.name}.{os.getpid()}.part"
+            part.mkdir()
+            try:
+                facts = _write(encoder, part, calibration_texts(passages))
+                if folder.exists():
+                    shutil.rmtree(folder)
+                part.rename(folder)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise ModelError(
+            f"cannot write the int8 graph to {folder} ({error.strerror or error}); set INSTRUCTOR_SEARCH_CACHE to a "
+            "folder that can be written, or use --precision bf16"
+        ) from error
+    return facts
+
+
+def _write(encoder: InstructorEncoder, folder: Path, texts: Sequence[Any]) -> dict[str, Any]:
+    import openvino as ov
+
+    from instructor_search.encoder.calibration import calibrate
+    from instructor_search.encoder.graph import GraphBuilder
+    from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
+
+    started = time.perf_counter()
+    checkpoint, allow_pickle = encoder.checkpoint, encoder.allow_pickle
+    tokenized = encoder.tokenizer.encode_batch(texts)
+    held_out = tokenized[::8]
+    calibrated_on = [t for number, t in enumerate(tokenized) if number % 8]
+    found = calibrate(checkpoint, calibrated_on, encoder.pad_id, allow_pickle=allow_pickle)
+    graph = GraphBuilder(checkpoint, quantization=found, allow_pickle=allow_pickle).build()
+    ov.save_model(graph, folder / _NAME, compress_to_fp16=True)
+    plain = GraphBuilder(checkpoint, allow_pickle=allow_pickle).build()
+    longest = max_positions(checkpoint)
+    exact = OpenVinoRuntime(plain, "fp32", encoder.pad_id, longest)
+    ours = OpenVinoRuntime(folder / _NAME, "int8", encoder.pad_id, longest)
+    pairs = [(runtime.embed([t], [[0]])[0]) for t in held_out for runtime in (exact, ours)]
+    vectors = np.stack(pairs).reshape(len(held_out), 2, -1)
+    vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+    cosines = (vectors[:, 0] * vectors[:, 1]).sum(-1)
+    facts = {
+        "model": encoder.name,
+        "fingerprint": encoder.fingerprint,
+        "precision": "int8",
+        "graph_version": GRAPH_VERSION,
+        "openvino": ov.__version__,
+        "calibration_texts": len(calibrated_on),
+        "held_out_texts": len(held_out),
+        "mean_cosine_to_fp32": round(float(cosines.mean()), 6),
+        "least_cosine_to_fp32": round(float(cosines.min()), 6),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    (folder / "facts.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
+    return facts
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _is_whole(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in (_NAME, "graph.bin", "facts.json"))

@@ -1,0 +1,143 @@
+"""Runs the model on a CPU with OpenVINO. ``inference`` loads this module when the first text is embedded; no torch.
+
+Many texts go through one single-thread stream a core; a single text through a graph that is compiled for its length (a
+multiple of 16), with all threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+from instructor_search.encoder.tokenization import TokenizedText, pad
+
+BATCH_TOKENS = 1024  # padded tokens of a forward pass: the activations of MiniLM-size models stay in the cache
+_LENGTH_STEP = 16  # of padded lengths: each shape has kernels and buffers of its own (0.4 GB instead of 0.9)
+_LONGEST_FIXED = 128
+_CALLS_BEFORE_FIXED = 3  # single texts of a length before a graph is compiled for it (0.2 s)
+
+
+class OpenVinoRuntime:
+    """A compiled graph."""
+
+    device = "cpu"
+    batch_tokens = BATCH_TOKENS
+
+    def __init__(self, graph: ov.Model | Path, precision: str, pad_id: int, longest: int | None = None) -> None:
+        """Compile ``graph``, or the one in a file; ``precision`` other than "fp32": bf16 where the CPU has it.
+
+        ``longest``: tokens that the model has positions for; None: any number.
+        """
+        self.core = ov.Core()
+        self.graph = self.core.read_model(graph) if isinstance(graph, Path) else graph
+        self.pad_id = pad_id
+        self.longest = longest or 1 << 30
+        self.num_threads = _num_cores()
+        self.hint = "f32" if precision == "fp32" else "bf16"
+        self.dim = int(self.graph.output(0).get_partial_shape()[1].get_length())
+        self._compiled: Any = None
+        self._queue: Any = None
+        self._fixed: dict[int, Any] = {}
+        self._calls: dict[int, int] = {}
+        self._lock = Lock()
+        self._single_lock = Lock()
+        self._compile()
+
+    def _compile(self) -> None:
+        config = {
+            "INFERENCE_PRECISION_HINT": self.hint,
+            "NUM_STREAMS": self.num_threads,
+            "INFERENCE_NUM_THREADS": self.num_threads,
+        }
+        self._compiled = self.core.compile_model(self.graph, "CPU", config)
+
+    def embed(
+        self,
+        tokenized: Sequence[TokenizedText],
+        batches: Iterable[list[int]],
+        *,
+        normalize: bool = False,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
+        """Return embeddings, float32 (n, dim), in input order; ``batches`` are row numbers that go together."""
+        vectors = np.empty((len(tokenized), self.dim), dtype=np.float32)
+        if len(tokenized) == 1:
+            vectors[0] = self._embed_one(tokenized[0])
+            if on_batch:
+                on_batch(1)
+        else:
+            self._embed_many(tokenized, batches, vectors, on_batch)
+        if normalize:
+            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors
+
+    def _embed_many(
+        self,
+        tokenized: Sequence[TokenizedText],
+        batches: Iterable[list[int]],
+        vectors: np.ndarray,
+        on_batch: Callable[[int], None] | None,
+    ) -> None:
+        done: list[int] = []  # texts of batches that came to their end; filled by the plugin's threads
+
+        def store(request: Any, rows: list[int]) -> None:
+            vectors[rows] = request.get_output_tensor(0).data
+            done.append(len(rows))
+
+        def tell() -> None:
+            while on_batch and done:
+                on_batch(done.pop())
+
+        with self._lock:
+            if self._queue is None:
+                self._queue = ov.AsyncInferQueue(self._compiled, self.num_threads)
+            self._queue.set_callback(store)
+            try:
+                for rows in batches:
+                    self._queue.start_async(self._inputs([tokenized[row] for row in rows]), userdata=rows)
+                    tell()
+            finally:
+                self._queue.wait_all()
+            tell()
+
+    def _embed_one(self, item: TokenizedText) -> np.ndarray:
+        length = self._padded(len(item.ids))
+        with self._single_lock:
+            request = self._fixed.get(length)
+            if request is None:
+                self._calls[length] = self._calls.get(length, 0) + 1
+                if length > _LONGEST_FIXED or self._calls[length] < _CALLS_BEFORE_FIXED:
+                    request = self._fixed.setdefault(0, None) or self._compiled.create_infer_request()
+                    self._fixed[0] = request
+                else:
+                    request = self._fixed[length] = self._compile_fixed(length)
+            request.infer(self._inputs([item]), share_inputs=True)
+            return request.get_output_tensor(0).data[0].copy()
+
+    def _compile_fixed(self, length: int) -> Any:
+        graph = self.graph.clone()
+        graph.reshape({name: [1, length] for name in ("ids", "attention", "pooling")})
+        config = {
+            "INFERENCE_PRECISION_HINT": self.hint,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": self.num_threads,
+        }
+        return self.core.compile_model(graph, "CPU", config).create_infer_request()
+
+    def _padded(self, length: int) -> int:
+        return min(-(-length // _LENGTH_STEP) * _LENGTH_STEP, max(self.longest, length))
+
+    def _inputs(self, batch: Sequence[TokenizedText]) -> list[np.ndarray]:
+        ids, attention, pooling = pad(batch, self.pad_id, self._padded(max(len(t.ids) for t in batch)))
+        return [ids.astype(np.int32), attention.astype(np.float32), pooling.astype(np.float32)]
+
+
+def _num_cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

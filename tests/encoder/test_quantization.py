@@ -1,0 +1,164 @@
+"""The parts of the int8 form against plain NumPy, and the making of graphs by several processes, some of them killed."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from instructor_search import load_encoder
+from instructor_search.encoder.graph import LinearLayer
+from instructor_search.encoder.graph_cache import export, int8_graph, kept_folder
+from instructor_search.encoder.quantization import (
+    GroupSample,
+    InputCodes,
+    _gptq,
+    _rounded,
+    _values,
+    _windows,
+    quantize,
+)
+from instructor_search.encoder.runtimes import choose
+from instructor_search.errors import ModelError
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def activations():
+    """Like those of a BERT model after its activation: small, with one row in fifty of twenty in one channel."""
+    draw = np.random.default_rng(3)
+    x = np.maximum(draw.normal(size=(3000, 32)), -0.17).astype(np.float32)
+    x[::50, 5] = 20 + draw.normal(size=60) / 10
+    return x
+
+
+def test_windows_of_a_split_channel_add_up(activations):
+    low, high = activations.min(0), activations.max(0)
+    steps = np.ones(32, np.float32)
+    codes = _windows(low, low, high, steps, size=6.0, split=True)
+    counts = np.bincount(codes.channel)
+    assert counts[5] == 4 and counts.sum() == 35  # 20.4 wide in windows of 6; no other channel needs a second one
+    error = np.abs(_values(codes, activations) - activations)
+    assert error.max() <= 0.5 * 6 / 255 + 1e-5  # half a step, for the twenties as well
+
+
+def test_levels_are_those_of_a_plain_loop(activations):
+    codes = InputCodes(
+        np.array([0, 5, 5]), np.array([-0.2, -0.2, 9.8], np.float32), np.array([1, 2, 2], np.float32), 5.0
+    )
+    got = codes.apply(activations[:7])
+    for i in range(7):
+        for k, (channel, low, step) in enumerate(zip(codes.channel, codes.low, codes.channel_steps, strict=True)):
+            level = min(max((activations[i, channel] - low) / step, 0), 5.0)
+            assert got[i, k] == pytest.approx(round(level / (5 / 255)) * 5 / 255, abs=5 / 255 + 1e-6)
+            assert abs(got[i, k] - level) <= 0.5 * 5 / 255 + 1e-6
+
+
+def test_rounding_in_turn_beats_plain_rounding():
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(2000, 64)) @ draw.normal(size=(64, 64))  # correlated inputs
+    weight = draw.normal(size=(16, 64)).astype(np.float32)
+    plain, steps = _rounded(weight)
+    ours = _gptq(weight, steps, (x.T @ x / len(x)).astype(np.float32))
+    loss = [float((((w * steps - weight) @ x.T) ** 2).mean()) for w in (plain, ours)]
+    assert np.abs(ours).max() <= 127 and loss[1] < 0.5 * loss[0]
+
+
+def test_a_layer_in_int8_gives_nearly_the_same(activations):
+    draw = np.random.default_rng(1)
+    layer = LinearLayer("g", draw.normal(size=(24, 32)).astype(np.float32), draw.normal(size=24).astype(np.float32))
+    sample = GroupSample(num_rows=500)
+    for start in range(0, 3000, 300):
+        sample.add(activations[start : start + 300])
+    assert sample.rows.shape == (500, 32)
+    found = quantize({"g.down": layer}, {"g": sample}, can_split=["g"])
+    codes, own = found.inputs["g"], found.layers["g.down"]
+    got = codes.apply(activations) @ (own.codes * own.steps[:, None]).T + own.bias
+    exact = activations @ layer.weight.T + layer.bias
+    usual = np.arange(3000) % 50 != 0
+    for rows in (usual, ~usual):
+        assert np.sqrt(((got - exact)[rows] ** 2).mean() / (exact[rows] ** 2).mean()) < 0.01
+
+
+def test_a_sample_is_drawn_evenly():
+    sample = GroupSample(num_rows=200)
+    for start in range(0, 10_000, 100):
+        sample.add(np.arange(start, start + 100, dtype=np.float32)[:, None])
+    assert (sample.low[0], sample.high[0]) == (0, 9999)
+    assert sample.rows.mean() == pytest.approx(4999.5, abs=600)  # three standard errors
+    assert len(np.unique(sample.rows)) == 200
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("INSTRUCTOR_SEARCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+MAKE = (
+    "import sys\nfrom instructor_search import load_encoder\n"
+    "print(load_encoder(sys.argv[1], precision='int8').encode([('a: ', 'text')]).sum())"
+)
+
+
+def test_two_processes_make_one_graph(tiny_folder, own_cache):
+    runs = [
+        subprocess.Popen([sys.executable, "-c", MAKE, str(tiny_folder)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        for _ in range(2)
+    ]
+    outputs = [run.communicate()[0] for run in runs]
+    assert outputs[0] == outputs[1] != "" and all(run.returncode == 0 for run in runs)
+    assert [p.name for p in (own_cache / "graphs").iterdir() if not p.name.startswith(".")] == [
+        kept_folder(load_encoder(str(tiny_folder), precision="int8")).name
+    ]
+
+
+def test_killed_while_it_is_made(tiny_folder, own_cache):
+    chance = random.Random(5)
+    for _ in range(5):
+        run = subprocess.Popen([sys.executable, "-c", MAKE, str(tiny_folder)], stdout=subprocess.DEVNULL, cwd=ROOT)
+        time.sleep(chance.uniform(0.3, 2.0))
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    encoder = load_encoder(str(tiny_folder), precision="int8")
+    assert np.isfinite(encoder.encode([("a: ", "text"), ("", "b")])).all()
+    left = [p.name for p in (own_cache / "graphs").iterdir() if p.name.endswith(".part")]
+    assert left == []
+
+
+def test_a_graph_that_a_folder_ships_is_used(tiny_folder, own_cache, tmp_path):
+    import shutil
+
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    encoder = load_encoder(str(folder), precision="int8")
+    facts = export(encoder, folder / "openvino-int8")
+    assert facts["mean_cosine_to_fp32"] > 0.99 and facts["fingerprint"] == encoder.fingerprint
+    assert int8_graph(encoder) == folder.resolve() / "openvino-int8" / "graph.xml"
+    assert not own_cache.exists()
+    encoder.max_seq_length = 64  # another window is another fingerprint: the graph is not this encoder's
+    assert int8_graph(encoder).is_relative_to(own_cache)
+
+
+def test_wrong_wishes_are_one_line(tiny_folder, tmp_path):
+    encoder = load_encoder(str(tiny_folder), precision="int8")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "notes.txt").write_text("mine")
+    with pytest.raises(ModelError, match="exists and holds no graph"):
+        export(encoder, tmp_path / "x")
+    config = {"model_type": "bert", "hidden_size": 8}
+    for arguments, words in (
+        (("tensorflow", None, None), "runtime is 'tensorflow'; expected one of torch, openvino"),
+        ((None, "int4", None), "precision is 'int4'; expected one of fp32, bf16, fp16, int8"),
+        (("torch", "int8", None), "torch has fp32, bf16, fp16; int8 runs on a CPU"),
+        (("openvino", "fp16", None), "openvino has fp32, bf16, int8"),
+        (("openvino", None, "cuda"), "runs on the CPU, not on 'cuda'"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            choose(*arguments, config, "m")
+    assert choose(None, None, "cpu", config, "m") == ("torch", "fp32")
+    assert choose(None, None, None, config, "m") == ("openvino", "bf16")
+    assert choose(None, None, None, config, "all-MiniLM-L6-v2") == ("openvino", "int8")
