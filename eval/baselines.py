@@ -118,7 +118,7 @@ class SentenceTransformersEncoder:
     def encode(
         self,
         sentences: Sequence[InstructedText],
-        batch_size: int = 32,
+        batch_size: int | None = None,
         *,
         on_batch: Callable[[int], None] | None = None,
     ) -> np.ndarray:
@@ -130,7 +130,9 @@ class SentenceTransformersEncoder:
         for prefix, rows in by_prefix.items():
             texts = [sentences[row][1] for row in rows]
             # an empty prompt is said, too: a model may have a default one
-            vectors[rows] = self.model.encode(texts, prompt=prefix, batch_size=batch_size, show_progress_bar=False)
+            vectors[rows] = self.model.encode(
+                texts, prompt=prefix, batch_size=batch_size or 32, show_progress_bar=False
+            )
         if on_batch:
             on_batch(len(sentences))
         return vectors
@@ -168,7 +170,7 @@ class RandomEncoder:
     def encode(
         self,
         sentences: Sequence[InstructedText],
-        batch_size: int = 32,
+        batch_size: int | None = None,
         *,
         on_batch: Callable[[int], None] | None = None,
     ) -> np.ndarray:

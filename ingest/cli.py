@@ -58,8 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--device", metavar="NAME", help="torch's: cpu, cuda, cuda:1, mps (default: the best that is there)")
     add("--runtime", choices=RUNTIMES, help="what computes (default: torch on a GPU, else openvino)")
     add("--precision", choices=PRECISIONS,
-        help="of a new collection's vectors (default on openvino: int8 for all-MiniLM-L6-v2, bf16 for others; torch: "
-        "fp32)")  # fmt: skip
+        help="of a new collection's vectors (default: bf16 on openvino, fp32 on torch)")  # fmt: skip
     add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
     add("--include", action="append", default=[], metavar="GLOB", help="read only files that match; may be repeated")
     add("--exclude", action="append", default=[], metavar="GLOB", help="leave files out that match; may be repeated")

@@ -16,12 +16,13 @@ import numpy as np
 
 from instructor_search.encoder.checkpoint import Checkpoint
 from instructor_search.encoder.graph import GraphBuilder
+from instructor_search.encoder.openvino_quietly import ov
 from instructor_search.encoder.quantization import GroupSample, Quantization, quantize
 from instructor_search.encoder.tokenization import TokenizedText, pad
 from instructor_search.instruction_library import LIBRARY
 from instructor_search.instructions import InstructedText
 
-NUM_TEXTS = 320
+NUM_TEXTS = 360
 _BATCH_TOKENS = 1024
 _MODULES = ("argparse", "collections", "csv", "datetime", "decimal", "difflib", "email.message", "fractions", "heapq",
             "http.client", "json", "logging", "mailbox", "os", "pathlib", "pickle", "random", "re", "shutil", "sqlite3",
@@ -32,7 +33,7 @@ _MODULES = ("argparse", "collections", "csv", "datetime", "decimal", "difflib", 
 def calibration_texts(passages: Sequence[str] | None = None, seed: int = 0) -> list[InstructedText]:
     """Return texts under instructions, the same ones for the same ``passages`` (None: those described above)."""
     chance = random.Random(seed)
-    source = list(passages) if passages is not None else [*_own_passages(), *_docstrings()]
+    source = list(passages) if passages is not None else [*_own_passages() * 5, *_docstrings()]
     instructions = [text for pair in LIBRARY for text in (pair.query, pair.document)]
     texts = []
     for _ in range(NUM_TEXTS):
@@ -65,8 +66,6 @@ def calibrate(
     checkpoint: Checkpoint, tokenized: Sequence[TokenizedText], pad_id: int, *, allow_pickle: bool = False
 ) -> Quantization:
     """Return the int8 form of a model that changes its layers' outputs on these texts least."""
-    import openvino as ov
-
     builder = GraphBuilder(checkpoint, allow_pickle=allow_pickle)
     graph = builder.build(with_inputs=True)
     request = ov.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()

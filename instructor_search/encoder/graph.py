@@ -11,9 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import openvino as ov
-from openvino import opset13 as op
 
+from instructor_search.encoder.openvino_quietly import op, ov
 from instructor_search.encoder.runtimes import can_build_graph
 from instructor_search.encoder.weights import backbone_tensors, read_tensors
 from instructor_search.errors import ModelError

@@ -95,10 +95,9 @@ def export(
 
 
 def _write(encoder: InstructorEncoder, folder: Path, texts: Sequence[Any]) -> dict[str, Any]:
-    import openvino as ov
-
     from instructor_search.encoder.calibration import calibrate
     from instructor_search.encoder.graph import GraphBuilder
+    from instructor_search.encoder.openvino_quietly import ov
     from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
 
     started = time.perf_counter()

@@ -80,7 +80,7 @@ class InstructorEncoder:
         self.name = name
         self.allow_pickle = allow_pickle
         self.num_cut_texts = 0  # texts that did not fit into the window, over the life of this encoder
-        self.runtime, self.precision = map(str, choose(runtime, precision, device, self.checkpoint.config, name))
+        self.runtime, self.precision = map(str, choose(runtime, precision, device, self.checkpoint.config))
         self.pad_id: int = self.checkpoint.config.get("pad_token_id") or 0
         self._device = device
         self._loaded: TorchRuntime | OpenVinoRuntime | None = None

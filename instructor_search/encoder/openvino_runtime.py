@@ -13,8 +13,8 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import openvino as ov
 
+from instructor_search.encoder.openvino_quietly import ov
 from instructor_search.encoder.tokenization import TokenizedText, pad
 
 BATCH_TOKENS = 1024  # padded tokens of a forward pass: the activations of MiniLM-size models stay in the cache

@@ -25,7 +25,6 @@ from instructor_search.encoder.graph import LinearLayer
 MAX_ROWS = 4096  # tokens of the calibration text that are kept for each group of layers
 _GRID_ROWS = 1000
 _SMOOTHING = (0.5, 0.7, 0.8, 0.9, 1.0)  # how much of a channel's range goes into its step
-_CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of the largest value
 _EXTRA_COPIES = 16  # of split channels, in a layer
 _DAMPING = 0.003
 
@@ -140,13 +139,12 @@ def _choose_codes(
             steps = (steps / np.exp(np.log(steps).mean())).astype(np.float32)
             codes, scale = _rounded(weight * steps)
             rounded = codes * scale  # (out, channels)
-            for clip in _CLIPS:
-                size = float((reach / steps).max() * clip * 2)
-                chosen = _windows((low + top) / 2 - size * steps / 2, low, high, steps, size, split)
-                got = _values(chosen, rows) / steps @ rounded.T
-                error = float((((got - output) ** 2) * row_weight).mean())
-                if error < least:
-                    best, least = chosen, error
+            size = float((reach / steps).max() * 2)
+            chosen = _windows((low + top) / 2 - size * steps / 2, low, high, steps, size, split)
+            got = _values(chosen, rows) / steps @ rounded.T
+            error = float((((got - output) ** 2) * row_weight).mean())
+            if error < least:
+                best, least = chosen, error
     assert best is not None
     return best
 

@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from instructor_search.encoder.checkpoint import DEFAULT_MODEL
 from instructor_search.errors import MissingExtraError, ModelError
 
 GRAPH_BACKBONES = ("t5", "bert", "roberta", "xlm-roberta", "distilbert", "electra", "mpnet")
@@ -40,13 +39,12 @@ PRECISIONS = {
 
 
 def choose(
-    runtime: str | None, precision: str | None, device: str | None, config: dict[str, Any], name: str
+    runtime: str | None, precision: str | None, device: str | None, config: dict[str, Any]
 ) -> tuple[Runtime, Precision]:
     """Return runtime and precision; what is None is chosen.
 
     A device is torch's, so naming one chooses torch; else a GPU does; else OpenVINO where it is installed and the model
-    is one that a graph is built of. On OpenVINO the default model runs in int8 (its scores there are measured), others
-    in bf16; on torch all in fp32.
+    is one that a graph is built of. OpenVINO then runs in bf16 (float32 on a CPU that lacks it), torch in fp32.
 
     Raises:
         ValueError: an unknown name, or a precision that the runtime does not have.
@@ -60,8 +58,7 @@ def choose(
     if chosen is Runtime.OPENVINO:
         _check_openvino(device, config)
     if precision is None:
-        fast = Precision.INT8 if name == DEFAULT_MODEL else Precision.BF16
-        return chosen, fast if chosen is Runtime.OPENVINO else Precision.FP32
+        return chosen, Precision.BF16 if chosen is Runtime.OPENVINO else Precision.FP32
     if precision not in PRECISIONS[chosen]:
         raise ValueError(
             f"precision is {precision!r}; {chosen} has {', '.join(PRECISIONS[chosen])}"

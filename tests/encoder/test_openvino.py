@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -107,8 +108,8 @@ def test_a_model_that_no_graph_is_built_of_runs_on_torch(tmp_path):
 
 @pytest.fixture(scope="module")
 def default():
-    """The default model as it is when nothing is named: in int8."""
-    encoder = load_encoder()
+    """The default model in int8."""
+    encoder = load_encoder(precision="int8")
     assert (encoder.runtime, encoder.precision) == ("openvino", "int8")
     return encoder
 
@@ -205,19 +206,36 @@ def without_torch(tmp_path):
     return os.environ | {"PYTHONPATH": f"{packages}{os.pathsep}{ROOT}"}
 
 
-def test_ingest_and_search_need_no_torch(tmp_path, default, without_torch):
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_ingest_and_search_need_no_torch_and_send_nothing(precision, tmp_path, default, without_torch):
     default.load()  # its graph is there
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.txt").write_text("Mercury is the planet nearest to the sun.")
     (tmp_path / "docs" / "b.txt").write_text("The recipe needs butter and flour.")
-    code = (
-        "import sys\nfrom ingest.cli import main as ingest\nfrom instructor_search.cli import main as command\n"
-        f"assert ingest([{str(tmp_path / 'docs')!r}, '--instruction', '--store', {str(tmp_path / 's')!r}]) == 0\n"
-        f"assert command(['search', 'planets', '--store', {str(tmp_path / 's')!r}, '--explain']) == 0\n"
-        "import importlib.util\nassert importlib.util.find_spec('torch') is None\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=tmp_path, env=without_torch
-    )
+    docs, store = str(tmp_path / "docs"), str(tmp_path / "store")
+    code = f"""
+import importlib.util, os, socket, sys
+def refuse(*_):
+    raise AssertionError("the network, or a fork after threads were started")
+from ingest.cli import main as ingest
+from instructor_search.cli import main as command
+assert ingest([{docs!r}, "--instruction", "--precision", {precision!r}, "--store", {store!r}]) == 0
+socket.socket.connect = os.fork = refuse
+assert command(["search", "planets", "--store", {store!r}, "--explain"]) == 0
+assert importlib.util.find_spec("torch") is None and sys.modules["openvino_telemetry"] is None
+"""
+    arguments = [sys.executable, "-S", "-c", code]
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path, env=without_torch)
     assert done.returncode == 0, done.stderr
-    assert "Mercury" in done.stdout and "openvino, int8" in done.stdout
+    assert "Mercury" in done.stdout and f"openvino, {precision}" in done.stdout
+
+
+def test_openvino_is_imported_from_one_place():
+    """Its telemetry is switched off there."""
+    importing = [
+        str(path.relative_to(ROOT))
+        for room in ("instructor_search", "ingest", "eval", "train", "ui")
+        for path in (ROOT / room).rglob("*.py")
+        if re.search(r"^ *(import|from) openvino", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert importing == ["instructor_search/encoder/openvino_quietly.py"]

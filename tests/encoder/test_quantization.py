@@ -158,7 +158,7 @@ def test_wrong_wishes_are_one_line(tiny_folder, tmp_path):
         (("openvino", None, "cuda"), "runs on the CPU, not on 'cuda'"),
     ):
         with pytest.raises(ValueError, match=words):
-            choose(*arguments, config, "m")
-    assert choose(None, None, "cpu", config, "m") == ("torch", "fp32")
-    assert choose(None, None, None, config, "m") == ("openvino", "bf16")
-    assert choose(None, None, None, config, "all-MiniLM-L6-v2") == ("openvino", "int8")
+            choose(*arguments, config)
+    assert choose(None, None, "cpu", config) == ("torch", "fp32")
+    assert choose(None, None, None, config) == ("openvino", "bf16")
+    assert choose(None, "int8", None, config) == ("openvino", "int8")

@@ -53,7 +53,7 @@ def test_the_result_says_what_made_it(data, output, capsys, evaluate):
     facts = values["instructor_search"]
     assert values["task_name"] == "EverydaySentences" and values["dataset_revision"] == facts["data"]["revision"]
     assert facts["instruction"]["query"] == "Represent the everyday sentence for measuring semantic similarity: "
-    assert (facts["runtime"], facts["precision"]) == ("torch", "fp32") and len(facts["fingerprint"]) == 16
+    assert (facts["runtime"], facts["precision"]) == ("openvino", "fp32") and len(facts["fingerprint"]) == 16
     assert facts["settings"] == {"seed": 42, "protocol": 1} and {"mteb", "torch", "numpy", "instructor-search"} <= set(
         facts["packages"]
     )

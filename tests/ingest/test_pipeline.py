@@ -28,7 +28,9 @@ def folder(tmp_path):
 def run(folder, store, tiny_folder, capsys):
     def run(*flags, code=0):
         capsys.readouterr()
-        assert main([str(folder), "--model", str(tiny_folder), "--quiet", "--json", *flags]) == code
+        assert (
+            main([str(folder), "--model", str(tiny_folder), "--precision", "fp32", "--quiet", "--json", *flags]) == code
+        )
         return json.loads(capsys.readouterr().out)
 
     return run
@@ -117,7 +119,18 @@ def test_prune_of_a_subfolder_leaves_the_rest(run, folder, store, tiny_folder, c
     (folder / "two.txt").unlink()
     (folder / "sub/b.txt").write_text("the value")
     # the folder's parent is not given: only files under the path are looked at
-    flags = ["--collection", "docs", "--model", str(tiny_folder), "--quiet", "--json", "--instruction", "--prune"]
+    flags = [
+        "--collection",
+        "docs",
+        "--model",
+        str(tiny_folder),
+        "--precision",
+        "fp32",
+        "--quiet",
+        "--json",
+        "--instruction",
+        "--prune",
+    ]
     capsys.readouterr()
     assert main([str(folder / "two.txt".replace("two", "one").replace(".txt", ".md")), *flags]) == 0
     assert json.loads(capsys.readouterr().out)["removed"] == 0
