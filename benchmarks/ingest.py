@@ -9,32 +9,14 @@ embeds the same chunks with the same model in the same run, without a store (bat
 from __future__ import annotations
 
 import argparse
-import ast
 import sys
-import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-
-def docstrings(least_words: int) -> Iterator[str]:
-    """Yield the standard library's docstrings of at least so many words, in file order."""
-    library = Path(sysconfig.get_path("stdlib"))
-    for path in sorted(library.rglob("*.py")):
-        if "site-packages" in path.parts or "test" in path.parts or "idlelib" in path.parts:
-            continue
-        try:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-        except (SyntaxError, UnicodeDecodeError):
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-                text = ast.get_docstring(node)
-                if text and len(text.split()) >= least_words:
-                    yield text
+from benchmarks.texts import docstrings  # noqa: E402
 
 
 def main() -> None:

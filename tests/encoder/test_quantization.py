@@ -162,3 +162,17 @@ def test_wrong_wishes_are_one_line(tiny_folder, tmp_path):
     assert choose(None, None, "cpu", config) == ("torch", "fp32")
     assert choose(None, None, None, config) == ("openvino", "bf16")
     assert choose(None, "int8", None, config) == ("openvino", "int8")
+
+
+def test_the_export_command(tiny_folder, own_cache, tmp_path, capsys):
+    from instructor_search.cli import main
+
+    assert main(["export", "--model", str(tiny_folder)]) == 0
+    assert "mean 0.9" in capsys.readouterr().out and len(list((own_cache / "graphs").glob("*/graph.bin"))) == 1
+    few = tmp_path / "few.txt"
+    few.write_text("one passage\n")
+    assert main(["export", "--model", str(tiny_folder), "--texts", str(few)]) == 1
+    assert "has 1 passages; expected at least 50" in capsys.readouterr().err
+    few.write_text("".join(f"passage {n} of many that are about nothing at all\n" for n in range(60)))
+    assert main(["export", "--model", str(tiny_folder), "--texts", str(few), "--output", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "facts.json").is_file()

@@ -238,3 +238,39 @@ def test_a_collection_is_not_left_behind_by_a_run_that_is_refused(folder, store,
     assert main([str(folder), "--model", str(tiny_folder), "--instruction", "--chunk-tokens", "9999"]) == 1
     assert "leaves 505 for text" in capsys.readouterr().err
     assert not store.exists()
+
+
+def test_a_view_keeps_its_precision(folder, store, tiny_folder, capsys):
+    def run(*flags, code=0):
+        assert main([str(folder), "--quiet", "--instruction", *flags]) == code
+        return capsys.readouterr().err
+
+    run("--model", str(tiny_folder), "--precision", "int8")
+    collection = Collection.open("docs")
+    view = collection.view()
+    assert (view.runtime, view.precision) == ("openvino", "int8")
+    (folder / "three.txt").write_text("A third file is read in the precision of the others.\n")
+    for flags in ((), ("--model", str(tiny_folder))):  # the default would be bf16
+        run(*flags)
+    stored = rows(Collection.open("docs"), "vector_default")
+    int8 = load_encoder(str(tiny_folder), precision="int8")
+    expected = int8.encode([InstructedText(view.document_instruction, r["text"]) for r in stored.values()])
+    np.testing.assert_allclose([r["vector_default"] for r in stored.values()], expected, atol=0.02)
+    assert Searcher(collection).encoder.precision == "int8"
+    for flags in (("--precision", "fp32"), ("--precision", "fp32", "--model", str(tiny_folder))):
+        error = run(*flags, code=1)
+        assert error.count("\n") == 1 and "are in int8; those in fp32 are not mixed with them" in error
+
+
+def test_a_view_made_on_a_gpu_is_searched_on_a_cpu(tiny_folder):
+    from dataclasses import replace
+
+    from instructor_search.store.manifest import View
+    from instructor_search.store.view_encoder import load_view_encoder
+
+    view = View("default", "vector_default", str(tiny_folder), "f", "pypi", 64, 24, "", "torch", "fp16", "now")
+    encoder = load_view_encoder(view)
+    assert (encoder.runtime, encoder.precision, encoder.max_tokens) == ("openvino", "fp32", 64)
+    assert load_view_encoder(replace(view, precision="fp32", runtime="torch")).runtime == "openvino"
+    assert load_view_encoder(view, device="cpu").precision == "fp16"
+    assert load_view_encoder(replace(view, precision="int8"), device="cpu").precision == "fp32"
