@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from instructor_search.encoder.batching import batches
 from instructor_search.encoder.checkpoint import (
     Checkpoint,
     fingerprint,
@@ -286,7 +287,7 @@ class InstructorEncoder:
             upcoming = reader.submit(take)
             while tokenized := upcoming.result():
                 upcoming = reader.submit(take)
-                vectors = self._runtime.embed(tokenized, _batches(tokenized, None, self._runtime.batch_tokens))
+                vectors = self._runtime.embed(tokenized, batches(tokenized, None, self._runtime.batch_tokens))
                 yield vectors if isinstance(vectors, np.ndarray) else vectors.cpu().numpy()
 
     def _tokenize(self, texts: Sequence[InstructedText]) -> list[TokenizedText]:
@@ -305,8 +306,8 @@ class InstructorEncoder:
         runtime, parts = self._runtime, []
         for start in range(0, len(texts), _WINDOW):
             tokenized = self._tokenize(texts[start : start + _WINDOW])
-            batches = _batches(tokenized, batch_size, runtime.batch_tokens)
-            parts.append(runtime.embed(tokenized, batches, normalize=normalize, on_batch=tell))
+            plan = batches(tokenized, batch_size, runtime.batch_tokens)
+            parts.append(runtime.embed(tokenized, plan, normalize=normalize, on_batch=tell))
         if not parts:
             return np.empty((0, self.dim), dtype=np.float32)
         if len(parts) == 1:
@@ -334,7 +335,7 @@ class InstructorEncoder:
         """Return token embeddings, or all there is, a text; torch computes it."""
         tokenized, runtime = self._tokenize(texts), self._torch
         results: list[Any] = [None] * len(texts)
-        for rows in _batches(tokenized, batch_size, runtime.batch_tokens):
+        for rows in batches(tokenized, batch_size, runtime.batch_tokens):
             values = runtime.features([tokenized[row] for row in rows], normalize=normalize)
             for row, value in zip(rows, values, strict=True):
                 results[row] = value if output_value is None else value[output_value]
@@ -381,20 +382,6 @@ class InstructorEncoder:
         from instructor_search.encoder.saving import save_checkpoint
 
         save_checkpoint(self, Path(path))
-
-
-def _batches(tokenized: Sequence[TokenizedText], batch_size: int | None, batch_tokens: int) -> Iterator[list[int]]:
-    """Yield row numbers, longest texts first, so that a batch has little padding and memory peaks at once.
-
-    A batch has at most ``batch_size`` texts and ``batch_tokens`` padded tokens, and always one text.
-    """
-    order = sorted(range(len(tokenized)), key=lambda row: -len(tokenized[row].ids))
-    start = 0
-    while start < len(order):
-        longest = len(tokenized[order[start]].ids)
-        size = min(batch_size or len(order), max(batch_tokens // longest, 1))
-        yield order[start : start + size]
-        start += size
 
 
 def _concatenate(tensors: list[Any]) -> Any:

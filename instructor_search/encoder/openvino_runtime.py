@@ -43,6 +43,7 @@ class OpenVinoRuntime:
         self.dim = int(self.graph.output(0).get_partial_shape()[1].get_length())
         self._compiled: Any = None
         self._queue: Any = None
+        self._single: Any = None  # runs one text of any length
         self._fixed: dict[int, Any] = {}
         self._calls: dict[int, int] = {}
         self._lock = Lock()
@@ -107,18 +108,22 @@ class OpenVinoRuntime:
             tell()
 
     def _embed_one(self, item: TokenizedText) -> np.ndarray:
-        length = self._padded(len(item.ids))
         with self._single_lock:
-            request = self._fixed.get(length)
-            if request is None:
-                self._calls[length] = self._calls.get(length, 0) + 1
-                if length > _LONGEST_FIXED or self._calls[length] < _CALLS_BEFORE_FIXED:
-                    request = self._fixed.setdefault(0, None) or self._compiled.create_infer_request()
-                    self._fixed[0] = request
-                else:
-                    request = self._fixed[length] = self._compile_fixed(length)
+            request = self._request_for(self._padded(len(item.ids)))
             request.infer(self._inputs([item]), share_inputs=True)
             return request.get_output_tensor(0).data[0].copy()
+
+    def _request_for(self, length: int) -> Any:
+        """Return what runs a single text of a padded length: of the graph for that length once it is worth its time."""
+        if length in self._fixed:
+            return self._fixed[length]
+        self._calls[length] = self._calls.get(length, 0) + 1
+        if length <= _LONGEST_FIXED and self._calls[length] >= _CALLS_BEFORE_FIXED:
+            self._fixed[length] = self._compile_fixed(length)
+            return self._fixed[length]
+        if self._single is None:
+            self._single = self._compiled.create_infer_request()
+        return self._single
 
     def _compile_fixed(self, length: int) -> Any:
         graph = self.graph.clone()

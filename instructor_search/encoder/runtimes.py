@@ -69,7 +69,7 @@ def choose(
 
 def has_precision(precision: str, *, device: str | None, runtime: str | None) -> bool:
     """Whether an encoder opened with these arguments can have a precision."""
-    on_torch = runtime == Runtime.TORCH or device is not None or find_spec("openvino") is None
+    on_torch = runtime == Runtime.TORCH or (runtime is None and device is not None) or find_spec("openvino") is None
     on_openvino = not on_torch and (runtime == Runtime.OPENVINO or not _has_gpu())
     if on_torch:
         return precision in PRECISIONS[Runtime.TORCH]
