@@ -114,6 +114,7 @@ def test_the_papers_sets_run_on_hub_data(repositories, tmp_path, default_system,
     assert 0.5 < results["SciDocsRR"]["score"] <= 1
 
 
+@pytest.mark.slow
 def test_the_mean_of_twelve_forums_under_instructions_of_their_own(repositories, tmp_path):
     hub = FakeHub(repositories)
     try:

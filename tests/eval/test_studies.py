@@ -57,6 +57,7 @@ def test_robustness(study):
     assert "<svg" in (output / "studies/robustness.svg").read_text()[:200]
 
 
+@pytest.mark.slow
 def test_complexity(study):
     values, shown, output = study("complexity")
     found = values["models"]["all-MiniLM-L6-v2"]
@@ -103,6 +104,7 @@ def test_a_study_of_nothing_to_draw(data, tmp_path, capsys, cli):
     assert "projection draws pair-classification sets, and none was chosen" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_failures_of_a_study_are_told(study, data):
     (data / "sts/EverydaySentences/test.jsonl").write_text("{}\n")
     values, shown, _ = study("complexity")
