@@ -78,6 +78,16 @@ def build_parser() -> argparse.ArgumentParser:
     delete.add_argument("--yes", action="store_true", help="do not ask")
     delete.set_defaults(run=_delete)
 
+    _add_export(commands)
+
+    verify = commands.add_parser("verify", help="check texts, vectors and keys of a collection against their checksums")
+    _common(verify)
+    verify.add_argument("--json", action="store_true", help="print JSON")
+    verify.set_defaults(run=_verify)
+    return parser
+
+
+def _add_export(commands: Any) -> None:
     export = commands.add_parser("export", help="calibrate a model and write its int8 graph")
     export.add_argument("--model", metavar="MODEL", help="model folder or hub id (default: all-MiniLM-L6-v2)")
     export.add_argument("--texts", metavar="FILE", help="passages to calibrate with, one a line (default: built in)")
@@ -86,12 +96,6 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--allow-pickle", action="store_true", help="also load pytorch_model.bin")
     export.add_argument("--json", action="store_true", help="print JSON")
     export.set_defaults(run=_export)
-
-    verify = commands.add_parser("verify", help="check texts, vectors and keys of a collection against their checksums")
-    _common(verify)
-    verify.add_argument("--json", action="store_true", help="print JSON")
-    verify.set_defaults(run=_verify)
-    return parser
 
 
 def _common(parser: argparse.ArgumentParser) -> None:

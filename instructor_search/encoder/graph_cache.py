@@ -45,7 +45,7 @@ def int8_graph(encoder: InstructorEncoder) -> Path:
     folder = kept_folder(encoder)
     if not _is_whole(folder):
         sys.stderr.write(
-            f"making the int8 graph of {encoder.name}, once on this machine (about 20 s for 22 M weights)\n"
+            f"making the int8 graph of {encoder.name}, once on this machine (about 15 s for 22 M weights)\n"
         )
         export(encoder, folder)
     return folder / _NAME

@@ -41,22 +41,18 @@ class OpenVinoRuntime:
         self.num_threads = _num_cores()
         self.hint = "f32" if precision == "fp32" else "bf16"
         self.dim = int(self.graph.output(0).get_partial_shape()[1].get_length())
-        self._compiled: Any = None
         self._queue: Any = None
         self._single: Any = None  # runs one text of any length
         self._fixed: dict[int, Any] = {}
         self._calls: dict[int, int] = {}
         self._lock = Lock()
         self._single_lock = Lock()
-        self._compile()
-
-    def _compile(self) -> None:
         config = {
             "INFERENCE_PRECISION_HINT": self.hint,
             "NUM_STREAMS": self.num_threads,
             "INFERENCE_NUM_THREADS": self.num_threads,
         }
-        self._compiled = self.core.compile_model(self.graph, "CPU", config)
+        self._compiled: Any = self.core.compile_model(self.graph, "CPU", config)
 
     def embed(
         self,
