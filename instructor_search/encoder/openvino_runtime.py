@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Lock
 from typing import Any
 
@@ -41,7 +43,7 @@ class OpenVinoRuntime:
         self.num_threads = _num_cores()
         self.hint = "f32" if precision == "fp32" else "bf16"
         self.dim = int(self.graph.output(0).get_partial_shape()[1].get_length())
-        self._queue: Any = None
+        self._free: SimpleQueue[Any] = SimpleQueue()  # a request for each stream
         self._single: Any = None  # runs one text of any length
         self._fixed: dict[int, Any] = {}
         self._calls: dict[int, int] = {}
@@ -81,27 +83,26 @@ class OpenVinoRuntime:
         vectors: np.ndarray,
         on_batch: Callable[[int], None] | None,
     ) -> None:
-        done: list[int] = []  # texts of batches that came to their end; filled by the plugin's threads
-
-        def store(request: Any, rows: list[int]) -> None:
-            vectors[rows] = request.get_output_tensor(0).data
-            done.append(len(rows))
-
-        def tell() -> None:
-            while on_batch and done:
-                on_batch(done.pop())
-
-        with self._lock:
-            if self._queue is None:
-                self._queue = ov.AsyncInferQueue(self._compiled, self.num_threads)
-            self._queue.set_callback(store)
+        def compute(rows: list[int]) -> int:
+            request = self._free.get()
             try:
-                for rows in batches:
-                    self._queue.start_async(self._inputs([tokenized[row] for row in rows]), userdata=rows)
-                    tell()
+                request.infer(self._inputs([tokenized[row] for row in rows]), share_inputs=True)
+                vectors[rows] = request.get_output_tensor(0).data
             finally:
-                self._queue.wait_all()
-            tell()
+                self._free.put(request)
+            return len(rows)
+
+        # Threads of our own and no AsyncInferQueue: one that is dropped while a callback ends can wait for ever.
+        with self._lock, ThreadPoolExecutor(self.num_threads) as pool:
+            while self._free.qsize() < self.num_threads:
+                self._free.put(self._compiled.create_infer_request())
+            try:
+                for count in pool.map(compute, batches):
+                    if on_batch:
+                        on_batch(count)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
 
     def _embed_one(self, item: TokenizedText) -> np.ndarray:
         with self._single_lock:
