@@ -21,7 +21,8 @@ from ingest.roots import Roots
 from ingest.views import Encoders, choose_instruction, ensure_view
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import CollectionNotFoundError, MissingExtraError, ReaderError, StoreError
-from instructor_search.store.collection import Collection, store_folder
+from instructor_search.store.collection import Collection
+from instructor_search.store.folders import store_folder
 from instructor_search.store.schema import SourceRecord
 from instructor_search.store.writer import CollectionWriter, fill_view
 

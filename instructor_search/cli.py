@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from instructor_search.instruction_library import LIBRARY, query_instruction_for
 from instructor_search.instructions import Instruction
 
 if TYPE_CHECKING:
+    from instructor_search.encoder.inference import InstructorEncoder
     from instructor_search.records import Hit
     from instructor_search.search.searcher import Searcher
     from instructor_search.store.collection import Collection
@@ -115,32 +117,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open(args: argparse.Namespace) -> Collection:
-    from instructor_search.store.collection import Collection, list_collections, store_folder
+    from instructor_search.store.collection import Collection
+    from instructor_search.store.folders import find_collection
 
-    if args.collection:
-        return Collection.open(args.collection, args.store)
-    names = list_collections(args.store)
-    if len(names) == 1:
-        return Collection.open(names[0], args.store)
-    if not names:
-        raise CollectionNotFoundError(
-            f"no collections in {store_folder(args.store)}; make one: python -m ingest FOLDER --instruction"
-        )
-    raise CollectionNotFoundError(f"which collection? --collection NAME; there is: {', '.join(names)}")
+    return Collection.open(find_collection(args.collection, args.store).name, args.store)
 
 
 def _search(args: argparse.Namespace) -> int:
-    from instructor_search.search.searcher import Searcher
-    from instructor_search.store.view_encoder import load_view_encoder
+    with ThreadPoolExecutor(1) as pool:  # the model loads while the store's packages are imported
+        encoder = pool.submit(_load_encoder, args) if args.mode != "text" else None
+        from instructor_search.search.searcher import Searcher
 
-    collection = _open(args)
-    view = collection.view(args.view)
-    encoder = None
-    if args.model or args.device or args.runtime:
-        encoder = load_view_encoder(
-            view, device=args.device, runtime=args.runtime, model=args.model, allow_pickle=args.allow_pickle
-        )
-    searcher = Searcher(collection, encoder, args.view)
+        collection = _open(args)
+        view = collection.view(args.view)
+        searcher = Searcher(collection, encoder.result() if encoder else None, args.view)
     instruction = (
         resolve_instruction(args.instruction, "query")
         if args.instruction is not None
@@ -159,6 +149,19 @@ def _search(args: argparse.Namespace) -> int:
     else:
         print(_format_search(args, searcher, instruction, hits))
     return 0
+
+
+def _load_encoder(args: argparse.Namespace) -> InstructorEncoder:
+    from instructor_search.store.folders import find_collection
+    from instructor_search.store.manifest import read_manifest
+    from instructor_search.store.view_encoder import load_view_encoder
+
+    view = read_manifest(find_collection(args.collection, args.store)).view(args.view)
+    encoder = load_view_encoder(
+        view, device=args.device, runtime=args.runtime, model=args.model, allow_pickle=args.allow_pickle
+    )
+    encoder.load()
+    return encoder
 
 
 def _format_search(args: argparse.Namespace, searcher: Searcher, instruction: str, hits: list[Hit]) -> str:
@@ -188,7 +191,8 @@ def _format_search(args: argparse.Namespace, searcher: Searcher, instruction: st
 
 
 def _collections(args: argparse.Namespace) -> int:
-    from instructor_search.store.collection import Collection, list_collections, store_folder
+    from instructor_search.store.collection import Collection
+    from instructor_search.store.folders import list_collections, store_folder
 
     rows: list[dict[str, Any]] = []
     broken: list[str] = []
@@ -300,7 +304,7 @@ def _delete(args: argparse.Namespace) -> int:
 def _delete_damaged(args: argparse.Namespace, error: StoreError) -> int:
     import shutil
 
-    from instructor_search.store.collection import store_folder
+    from instructor_search.store.folders import store_folder
 
     folder = store_folder(args.store) / args.collection
     print(f"damaged: {error}", file=sys.stderr)

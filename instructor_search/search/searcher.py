@@ -20,6 +20,7 @@ from instructor_search.search.fusion import reciprocal_rank_fusion
 from instructor_search.search.reranking import Reranker
 from instructor_search.search.snippets import lexical_scores, shortlist, snippet_around, split_sentences
 from instructor_search.store.collection import Collection
+from instructor_search.store.lancedb_lightly import MatchQuery
 from instructor_search.store.manifest import View
 from instructor_search.store.schema import HEADING_SEPARATOR
 from instructor_search.store.view_encoder import load_view_encoder
@@ -162,8 +163,6 @@ class Searcher:
             if not self.collection.num_chunks():
                 return []
             raise StoreError(f"{self.collection.name!r} has no full-text index yet; run its ingest again to its end")
-        from lancedb.query import MatchQuery  # here: lancedb is to be imported by the store first, which quiets its log
-
         match: Any = MatchQuery  # its stub takes every field for required
         search: Any = self.collection.chunks.search(match(text, "text"), query_type="fts")
         search = search.select([*_COLUMNS, "_score"]).limit(depth)

@@ -15,18 +15,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("LANCEDB_LOG", "error")  # read when lancedb is imported; its warnings are not for our users
-
-import lancedb  # noqa: E402
 import numpy as np
 import pyarrow as pa
 
 from instructor_search.encoder.protocol import Encoder
-from instructor_search.errors import CollectionNotFoundError, StoreError, ViewMismatchError
+from instructor_search.errors import StoreError, ViewMismatchError
 from instructor_search.store import vector_index
 from instructor_search.store.failures import clear_errors
+from instructor_search.store.folders import COLLECTION_NAME, find_collection, store_folder
+from instructor_search.store.lancedb_lightly import lancedb
 from instructor_search.store.lock import is_alive, writer_lock
-from instructor_search.store.manifest import DEFAULT_VIEW, Manifest, View, read_manifest, write_manifest
+from instructor_search.store.manifest import Manifest, View, read_manifest, write_manifest
 from instructor_search.store.schema import (
     CHUNK_FIELDS,
     CHUNKS,
@@ -39,20 +38,6 @@ from instructor_search.store.schema import (
 from instructor_search.store.vectors import vector_arrays
 
 RETENTION = timedelta(hours=1)  # versions younger than this stay: open readers may still use them
-DEFAULT_STORE = "instructor_store"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
-def store_folder(store: str | Path | None = None) -> Path:
-    """Return the folder of all collections: the argument, INSTRUCTOR_SEARCH_STORE, or ./instructor_store."""
-    return Path(store or os.environ.get("INSTRUCTOR_SEARCH_STORE") or DEFAULT_STORE).expanduser()
-
-
-def list_collections(store: str | Path | None = None) -> list[str]:
-    """Return the names of the collections in a store."""
-    folder = store_folder(store)
-    names = (path.parent.name for path in folder.glob("*/manifest.json")) if folder.is_dir() else ()
-    return sorted(name for name in names if _NAME.fullmatch(name))
 
 
 class Collection:
@@ -79,10 +64,7 @@ class Collection:
             CollectionNotFoundError: there is none of that name; the message lists those that there are.
             StoreError: its files are damaged.
         """
-        folder = store_folder(store) / name
-        if not _NAME.fullmatch(name) or not folder.is_dir():
-            known = ", ".join(list_collections(store)) or "none yet; make one: python -m ingest FOLDER --instruction"
-            raise CollectionNotFoundError(f"no collection {name!r} in {store_folder(store)}; there is: {known}")
+        folder = find_collection(name, store)
         return cls(folder, read_manifest(folder))
 
     @classmethod
@@ -92,7 +74,7 @@ class Collection:
         Raises:
             StoreError: the name is not allowed or taken.
         """
-        if not _NAME.fullmatch(name):
+        if not COLLECTION_NAME.fullmatch(name):
             raise StoreError(f"collection name {name!r}; expected letters, digits, '.', '_', '-', 64 at most")
         folder = store_folder(store) / name
         if folder.exists():
@@ -145,11 +127,7 @@ class Collection:
         Raises:
             StoreError: there is no such view; the message lists those that there are.
         """
-        views = self.manifest.views
-        chosen = name or (next(iter(views)) if len(views) == 1 else DEFAULT_VIEW)
-        if chosen not in views:
-            raise StoreError(f"collection {self.name!r} has no view {chosen!r}; there is: {', '.join(views) or 'none'}")
-        return views[chosen]
+        return self.manifest.view(name)
 
     @clear_errors
     def fetch(self, query: Any) -> list[dict[str, Any]]:

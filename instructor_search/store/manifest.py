@@ -55,6 +55,18 @@ class Manifest:
     fields: dict[str, str] = field(default_factory=dict)  # metadata field -> "string", "number", "bool" or "mixed"
     format_version: int = FORMAT_VERSION
 
+    def view(self, name: str | None = None) -> View:
+        """Return the view called ``name``; None is "default", or the only one.
+
+        Raises:
+            StoreError: there is no such view; the message lists those that there are.
+        """
+        chosen = name or (next(iter(self.views)) if len(self.views) == 1 else DEFAULT_VIEW)
+        if chosen not in self.views:
+            known = ", ".join(self.views) or "none"
+            raise StoreError(f"collection {self.name!r} has no view {chosen!r}; there is: {known}")
+        return self.views[chosen]
+
     def with_view(self, view: View) -> Manifest:
         """Return this manifest with ``view`` added or replaced."""
         return replace(self, views={**self.views, view.name: view})

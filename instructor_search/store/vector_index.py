@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from lancedb.index import FTS, HnswSq
-from lancedb.table import Table
-
+from instructor_search.store.lancedb_lightly import FTS, HnswSq, Table
 from instructor_search.store.manifest import View
 
 INDEX_THRESHOLD = 20_000  # chunks with a vector; exact search took 105 ms at 100,000 x 384 on one core
