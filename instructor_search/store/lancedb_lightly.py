@@ -51,15 +51,19 @@ class _StandIn(ModuleType):
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finds the stand-in for all modules of the packages but those that are loaded."""
+    """Finds the stand-in while ``deferring``; the exceptions, which exist once, always."""
+
+    def __init__(self, errors: ModuleType) -> None:
+        self.errors = errors
+        self.deferring = True
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name.partition(".")[0] not in _CATALOGUES:
-            return None
-        return spec_from_loader(name, self, is_package=True)
+        if name == self.errors.__name__ or (self.deferring and name.partition(".")[0] in _CATALOGUES):
+            return spec_from_loader(name, self, is_package=name != self.errors.__name__)
+        return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return _StandIn(spec.name)
+        return self.errors if spec.name == self.errors.__name__ else _StandIn(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
         pass
@@ -67,24 +71,30 @@ class _Finder(MetaPathFinder, Loader):
 
 @contextmanager
 def _deferring() -> Iterator[None]:
-    spec = find_spec("lance_namespace")
-    if spec is None or spec.origin is None or any(name in sys.modules for name in ("lancedb", "overrides", *_CATALOGUES)):
+    package = find_spec("lance_namespace")
+    known = any(name in sys.modules for name in ("lancedb", "overrides", *_CATALOGUES))
+    if known or package is None or package.origin is None:
         yield
         return
-    finder = _Finder()
+    finder = _Finder(_run(Path(package.origin).with_name("errors.py"), "lance_namespace.errors"))
+    sys.meta_path.insert(0, finder)
     unchecked: Any = sys.modules.setdefault("overrides", _StandIn("overrides"))
     unchecked.EnforceOverrides, unchecked.override = object, lambda method: method
-    sys.meta_path.insert(0, finder)
     try:
-        errors = spec_from_file_location("lance_namespace.errors", Path(spec.origin).with_name("errors.py"))
-        assert errors is not None and errors.loader is not None
-        module = sys.modules["lance_namespace.errors"] = module_from_spec(errors)
-        errors.loader.exec_module(module)
         yield
     finally:
-        sys.meta_path.remove(finder)
+        finder.deferring = False
+        sys.modules.pop(finder.errors.__name__, None)
         for name in [n for n, module in sys.modules.items() if isinstance(module, _StandIn)]:
             del sys.modules[name]
+
+
+def _run(path: Path, name: str) -> ModuleType:
+    spec = spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 os.environ.setdefault("LANCEDB_LOG", "error")  # read when lancedb is imported; its warnings are not for our users
