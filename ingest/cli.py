@@ -145,6 +145,8 @@ def _config(args: argparse.Namespace, instruction: str | None) -> IngestConfig:
 
 
 def _bar(quiet: bool) -> Progress:
+    from threading import Lock
+
     from tqdm import tqdm
 
     from ingest.pipeline import Progress
@@ -154,6 +156,7 @@ def _bar(quiet: bool) -> Progress:
 
         bar: tqdm | None = None
         bytes_read = documents = chunks = done = 0
+        drawing = Lock()
 
         def start(self, num_files: int, num_bytes: int) -> None:
             self.started = time.perf_counter()
@@ -172,6 +175,10 @@ def _bar(quiet: bool) -> Progress:
             self._draw()
 
         def _draw(self) -> None:
+            with self.drawing:
+                self._draw_alone()
+
+        def _draw_alone(self) -> None:
             if self.bar is None:
                 return
             share = min(self.done / self.chunks, 1.0) if self.chunks else 0.0

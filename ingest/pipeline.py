@@ -50,7 +50,7 @@ class Progress:
         """A file was read and cut."""
 
     def embedded(self, num_texts: int) -> None:
-        """Texts were embedded."""
+        """Texts were embedded; called from another thread than the rest."""
 
     def say(self, line: str) -> None:
         """A line for the person who waits."""
@@ -192,6 +192,7 @@ class _Run:
             self.writer.flush()  # what was read before it is stored
             raise
         finally:
+            self.writer.stop()
             self.progress.close()
             self._fill_report()
 

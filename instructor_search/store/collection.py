@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ class Collection:
         """Open the tables of ``folder``; use ``open`` or ``create``."""
         self.folder = folder
         self.manifest = manifest
+        self._manifest_lock = Lock()
         self._db = lancedb.connect(str(folder), read_consistency_interval=timedelta(seconds=2))
         try:
             self.chunks = self._db.open_table(CHUNKS)
@@ -340,8 +342,9 @@ class Collection:
         shutil.rmtree(gone, ignore_errors=True)
 
     def update_manifest(self, **changes: Any) -> None:
-        """Replace fields of the manifest."""
-        self.save_manifest(replace(self.manifest, **changes))
+        """Replace fields of the manifest; threads may do so at once."""
+        with self._manifest_lock:
+            self.save_manifest(replace(self.manifest, **changes))
 
 
 def revision(record: SourceRecord) -> str:

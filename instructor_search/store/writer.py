@@ -1,7 +1,8 @@
 """Chunks in, rows with vectors out: embeds what is new, keeps the vectors of what is not, acknowledges whole sources.
 
 A source (file) is acknowledged when all its chunks are stored; a run that is killed before finds its chunks again by
-their keys, keeps their vectors and finishes the rest.
+their keys, keeps their vectors and finishes the rest. Batches are embedded and stored by a thread, one after the other,
+while the caller reads and cuts the next one.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +55,18 @@ class _Source:
     num_chunks: int = 0
 
 
+@dataclass
+class _Batch:
+    """Rows to be stored together, and the sources that are complete with them."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    finished: list[_Source] = field(default_factory=list)
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error
+    """The caller wants no more of a batch that is being embedded."""
+
+
 class CollectionWriter:
     """Writes chunks of one source after another; use it under ``collection.writing()``."""
 
@@ -64,7 +78,10 @@ class CollectionWriter:
         on_commit: Callable[[list[SourceRecord]], None] | None = None,
         on_embedded: Callable[[int], None] | None = None,
     ) -> None:
-        """``encoders``: one for each view's fingerprint. ``on_commit`` is told of the sources acknowledged."""
+        """``encoders``: one for each view's fingerprint. ``on_commit`` is told of the sources acknowledged.
+
+        Both callbacks are called from the thread that stores.
+        """
         for view in collection.manifest.views.values():
             if view.fingerprint not in encoders:
                 raise StoreError(f"no encoder for view {view.name!r} (fingerprint {view.fingerprint})")
@@ -74,10 +91,11 @@ class CollectionWriter:
         self._on_commit = on_commit
         self._on_embedded = on_embedded
         self._batch_size = FIRST_BATCH
-        self._rows: list[dict[str, Any]] = []
-        self._finished: list[_Source] = []
+        self._batch = _Batch()  # what comes together
         self._current: _Source | None = None
-        self._new = 0  # vectors made for the rows that are being written
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._under_way: Future[None] | None = None
+        self._stopped = False
         self._known = collection.sources_with_rows()
         self._acknowledged = set(collection.sources())
 
@@ -90,14 +108,14 @@ class CollectionWriter:
         self._current = _Source(record)
 
     def add(self, document: Document, chunk: Chunk) -> None:
-        """Add a chunk of the current source; writes when enough have come together."""
+        """Add a chunk of the current source; a batch is handed over when enough have come together."""
         source = self._current
         if source is None:
             raise RuntimeError("begin() a source first")
         text_hash = content_hash(chunk.text)
         occurrence = source.occurrences.get(text_hash, 0)
         source.occurrences[text_hash] = occurrence + 1
-        self._rows.append(
+        self._batch.rows.append(
             {
                 "id": chunk_id(source.record.source, text_hash, occurrence),
                 "document_id": document.document_id,
@@ -119,20 +137,20 @@ class CollectionWriter:
             }
         )
         source.num_chunks += 1
-        if len(self._rows) >= self._batch_size:
-            self.flush()
+        if len(self._batch.rows) >= self._batch_size:
+            self._hand_over()
 
     def finish(self, num_documents: int) -> None:
-        """End the current source; it is acknowledged with the next write."""
+        """End the current source; it is acknowledged when the batch with its last chunk is stored."""
         source = self._current
         if source is None:
             raise RuntimeError("begin() a source first")
         facts = {**source.record.__dict__, "num_documents": num_documents, "num_chunks": source.num_chunks}
         source.record = SourceRecord(**facts)
-        self._finished.append(source)
+        self._batch.finished.append(source)
         self._current = None
-        if len(self._finished) >= self._batch_size:
-            self.flush()
+        if len(self._batch.finished) >= self._batch_size:
+            self._hand_over()
 
     def abandon(self) -> None:
         """Forget the current source: it could not be read to its end.
@@ -142,23 +160,50 @@ class CollectionWriter:
         """
         if self._current is not None:
             name = self._current.record.source
-            self._rows = [row for row in self._rows if row["source"] != name]
+            self._batch.rows = [row for row in self._batch.rows if row["source"] != name]
+            self._settle()
             if not self.knows(name):
                 self.collection.delete_sources([name])
             self._current = None
 
     def flush(self) -> None:
         """Embed and store what has come together, and acknowledge the sources that are complete."""
+        self._hand_over()
+        self._settle()
+
+    def stop(self) -> None:
+        """End: give up what is not stored yet; return when nothing is written any more."""
+        self._stopped = True
+        try:
+            self._settle()
+        except _Stopped:
+            pass
+        finally:
+            self._thread.shutdown()
+
+    def _hand_over(self) -> None:
+        """Have the batch stored by the thread, after the one before: there are never more than two."""
+        self._settle()
+        batch, self._batch = self._batch, _Batch()
+        self._under_way = self._thread.submit(self._store, batch)
+
+    def _settle(self) -> None:
+        """Wait for the batch that is under way, and raise what went wrong with it."""
+        if self._under_way is not None:
+            wait([self._under_way])  # an interrupt comes out here, and leaves it to stop()
+            done, self._under_way = self._under_way, None
+            done.result()
+
+    def _store(self, batch: _Batch) -> None:
         started = time.perf_counter()
         embed_before = self.counts.embed_seconds
-        if self._rows:
-            self._write_rows()
-        for source in self._finished:
+        if batch.rows:
+            self._write_rows(batch.rows)
+        for source in batch.finished:
             if self.knows(source.record.source):
                 self.counts.deleted += self.collection.delete_stale(source.record)
-        records = [s.record for s in self._finished]
+        records = [s.record for s in batch.finished]
         self.collection.put_sources(records)
-        self._rows, self._finished = [], []
         elapsed = time.perf_counter() - started
         self.counts.write_seconds += elapsed - (self.counts.embed_seconds - embed_before)
         if elapsed < TARGET_SECONDS:
@@ -166,8 +211,8 @@ class CollectionWriter:
         if records and self._on_commit:
             self._on_commit(records)
 
-    def _write_rows(self) -> None:
-        collection, rows = self.collection, self._rows
+    def _write_rows(self, rows: list[dict[str, Any]]) -> None:
+        collection = self.collection
         fields = infer_field_types([r["metadata"] for r in rows], collection.manifest.fields)
         collection.update_manifest(fields=fields)
         views = list(collection.manifest.views.values())
@@ -178,29 +223,36 @@ class CollectionWriter:
         schema = chunk_schema(views)
         plain = [{**row, "metadata": json.dumps(row["metadata"], ensure_ascii=False)} for row in rows]
         base = [pa.array([row[f.name] for row in plain], f.type) for f in chunk_schema([])]
-        vectors: list[pa.Array] = []
-        self._new = 0
+        columns: list[pa.Array] = []
+        num_new = 0
         for view in views:
-            vectors += vector_arrays(view, self._vectors(view, stored))
-        collection.upsert(pa.Table.from_arrays(base + vectors, schema=schema), may_exist=may_exist)
-        self.counts.embedded += self._new
-        self.counts.kept += len(rows) * len(views) - self._new
+            vectors, made = self._vectors(view, rows, stored)
+            columns += vector_arrays(view, vectors)
+            num_new += made
+        collection.upsert(pa.Table.from_arrays(base + columns, schema=schema), may_exist=may_exist)
+        self.counts.embedded += num_new
+        self.counts.kept += len(rows) * len(views) - num_new
 
-    def _vectors(self, view: View, stored: _StoredVectors) -> np.ndarray:
-        """Return the vectors of the pending rows, (n, dim): stored ones where they are sound, new ones elsewhere."""
-        vectors = np.zeros((len(self._rows), view.dim), dtype=np.float32)
+    def _vectors(self, view: View, rows: list[dict[str, Any]], stored: _StoredVectors) -> tuple[np.ndarray, int]:
+        """Return the rows' vectors, (n, dim), and how many are new: stored ones are kept where they are sound."""
+        vectors = np.zeros((len(rows), view.dim), dtype=np.float32)
         new: list[int] = []
-        for position, row in enumerate(self._rows):
+        for position, row in enumerate(rows):
             known = stored.get(view, row["id"])
             if known is None:
                 new.append(position)
             else:
                 vectors[position] = known
         if new:
-            texts = [self._rows[position]["text"] for position in new]
-            vectors[new] = embed(self.encoders[view.fingerprint], view, texts, self.counts, self._on_embedded)
-        self._new += len(new)
-        return vectors
+            texts = [rows[position]["text"] for position in new]
+            vectors[new] = embed(self.encoders[view.fingerprint], view, texts, self.counts, self._tell)
+        return vectors, len(new)
+
+    def _tell(self, num_texts: int) -> None:
+        if self._stopped:
+            raise _Stopped
+        if self._on_embedded:
+            self._on_embedded(num_texts)
 
 
 class _StoredVectors:

@@ -113,10 +113,10 @@ def test_a_file_that_changes_while_it_is_read_is_not_acknowledged(run, folder, m
             path.write_text("written meanwhile")
         yield from real(path, source, options)
 
-    monkeypatch.setattr(pipeline, "read_file", read)
-    report = run()
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "read_file", read)
+        report = run()
     assert report.failed == [("docs/a.txt", "changed while it was read; the next run reads it again")]
-    monkeypatch.undo()
     (folder / "a.txt").write_text("alpha")  # as it was when it was looked at first
     run()
     assert texts() == ["alpha", "beta", "gamma"]
