@@ -343,6 +343,8 @@ def _export(args: argparse.Namespace) -> int:
         f"cosine to fp32 on {facts['held_out_texts']} texts that were not calibrated with: "
         f"mean {facts['mean_cosine_to_fp32']:.5f}, least {facts['least_cosine_to_fp32']:.5f} ({facts['seconds']} s)"
     )
+    if not facts["int8_products"]:
+        print("this CPU has no int8 dot products (VNNI): this cosine is too low, and precision int8 is float32 here")
     return 0
 
 

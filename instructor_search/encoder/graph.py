@@ -285,6 +285,7 @@ def _buckets(distance: np.ndarray, num_buckets: int, max_distance: int) -> np.nd
     return np.where(distance > 0, half, 0) + np.where(size < exact, size, far)
 
 
+_SHARED = 10_000  # numbers of a constant from which copying it is worth avoiding
 _BERT_NAMES = {
     "bert": {
         "layer": "encoder.layer.{}.", "q": "attention.self.query", "k": "attention.self.key",
@@ -305,7 +306,9 @@ _BERT_NAMES = {
 
 
 def _floats(values: Any) -> Any:
-    return op.constant(np.ascontiguousarray(values, dtype=np.float32))
+    """Return a constant; large ones share the array's memory, which may be the mapped weight file."""
+    array = np.ascontiguousarray(values, dtype=np.float32)
+    return op.constant(array, shared_memory=array.size > _SHARED)
 
 
 def _ints(*values: int) -> Any:

@@ -98,7 +98,7 @@ def _write(encoder: InstructorEncoder, folder: Path, texts: Sequence[Any]) -> di
     from instructor_search.encoder.calibration import calibrate
     from instructor_search.encoder.graph import GraphBuilder
     from instructor_search.encoder.openvino_quietly import ov
-    from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
+    from instructor_search.encoder.openvino_runtime import OpenVinoRuntime, has_int8_products
 
     started = time.perf_counter()
     checkpoint, allow_pickle = encoder.checkpoint, encoder.allow_pickle
@@ -122,6 +122,7 @@ def _write(encoder: InstructorEncoder, folder: Path, texts: Sequence[Any]) -> di
         "precision": "int8",
         "graph_version": GRAPH_VERSION,
         "openvino": ov.__version__,
+        "int8_products": has_int8_products(),  # else the cosines below are of sums cut at 16 bits
         "calibration_texts": len(calibrated_on),
         "held_out_texts": len(held_out),
         "mean_cosine_to_fp32": round(float(cosines.mean()), 6),

@@ -120,14 +120,15 @@ class InstructorEncoder:
             return self._torch
         with self._loading:  # two threads must not load the weights twice
             if self._loaded is None:
-                from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
+                from instructor_search.encoder.openvino_runtime import OpenVinoRuntime, has_int8_products
 
                 longest = max_positions(self.checkpoint)
-                self._loaded = OpenVinoRuntime(self._graph(), self.precision, self.pad_id, longest)
+                graph = self._graph(quantised=self.precision == "int8" and has_int8_products())
+                self._loaded = OpenVinoRuntime(graph, self.precision, self.pad_id, longest)
         return self._loaded
 
-    def _graph(self) -> Any:
-        if self.precision == "int8":
+    def _graph(self, *, quantised: bool) -> Any:
+        if quantised:
             from instructor_search.encoder.graph_cache import int8_graph
 
             return int8_graph(self)

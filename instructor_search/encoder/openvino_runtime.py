@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
@@ -138,6 +139,19 @@ class OpenVinoRuntime:
     def _inputs(self, batch: Sequence[TokenizedText]) -> list[np.ndarray]:
         ids, attention, pooling = pad(batch, self.pad_id, self._padded(max(len(t.ids) for t in batch)))
         return [ids.astype(np.int32), attention.astype(np.float32), pooling.astype(np.float32)]
+
+
+@cache
+def has_int8_products() -> bool:
+    """Whether the CPU sums int8 products in 32 bits (VNNI, AMX, ARM's dot products); True where it does not say.
+
+    Without them sums are cut at 16 bits: slower than float32 and less exact (mean cosine 0.998 instead of 0.9994).
+    """
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return True
+    return bool(flags & {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
 
 
 def _num_cores() -> int:

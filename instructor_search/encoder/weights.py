@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from instructor_search.encoder.checkpoint import Checkpoint, weight_file
 from instructor_search.errors import MissingExtraError, ModelError
@@ -48,20 +49,28 @@ def _parts(path: Path) -> Iterator[Path]:
 
 
 def _read_safetensors(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (name, float32 array); bfloat16, which NumPy lacks, is the upper half of a float32."""
-    from safetensors import SafetensorError, deserialize
+    """Yield (name, float32 array); float32 ones are the mapped file, read when they are used (copied where written).
 
+    bfloat16, which NumPy lacks, is the upper half of a float32. The format: the header's size (8 bytes), the header
+    (JSON: type, shape and place of each tensor), the values.
+    """
     try:
-        entries = deserialize(path.read_bytes())
-    except (OSError, SafetensorError) as error:
+        with safe_open(path, framework="numpy"):  # checks that header and file fit together
+            pass
+        with path.open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(size))
+        values = np.memmap(path, dtype=np.uint8, mode="c", offset=8 + size)
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"cannot load the weights of {path}: {str(error)[:200]}") from error
-    for name, entry in entries:
-        if entry["dtype"] not in _TYPES:
+    for name, entry in header.items():
+        if name == "__metadata__" or entry["dtype"] not in _TYPES:
             continue  # position counters
-        values = np.frombuffer(entry["data"], dtype=_TYPES[entry["dtype"]]).reshape(entry["shape"])
+        start, end = entry["data_offsets"]
+        array = np.frombuffer(values[start:end], dtype=_TYPES[entry["dtype"]]).reshape(entry["shape"])
         if entry["dtype"] == "BF16":
-            values = (values.astype(np.uint32) << 16).view(np.float32)
-        yield name, values.astype(np.float32, copy=False)
+            array = (array.astype(np.uint32) << 16).view(np.float32)
+        yield name, array.astype(np.float32, copy=False)
 
 
 def _read_pickle(path: Path) -> dict[str, np.ndarray]:

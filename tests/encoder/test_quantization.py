@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from instructor_search import load_encoder
+from instructor_search.encoder import openvino_runtime
 from instructor_search.encoder.graph import LinearLayer
 from instructor_search.encoder.graph_cache import export, int8_graph, kept_folder
+from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
 from instructor_search.encoder.quantization import (
     GroupSample,
     InputCodes,
@@ -100,7 +102,8 @@ def own_cache(tmp_path, monkeypatch):
 
 MAKE = (
     "import sys\nfrom instructor_search import load_encoder\n"
-    "print(load_encoder(sys.argv[1], precision='int8').encode([('a: ', 'text')]).sum())"
+    "from instructor_search.encoder.graph_cache import int8_graph\n"
+    "print(int8_graph(load_encoder(sys.argv[1], precision='int8')).read_bytes()[:99])"
 )
 
 
@@ -124,7 +127,8 @@ def test_killed_while_it_is_made(tiny_folder, own_cache):
         run.send_signal(signal.SIGKILL)
         run.wait()
     encoder = load_encoder(str(tiny_folder), precision="int8")
-    assert np.isfinite(encoder.encode([("a: ", "text"), ("", "b")])).all()
+    graph = int8_graph(encoder)
+    assert graph.is_relative_to(own_cache) and OpenVinoRuntime(graph, "int8", 0).dim == encoder.dim
     left = [p.name for p in (own_cache / "graphs").iterdir() if p.name.endswith(".part")]
     assert left == []
 
@@ -141,6 +145,14 @@ def test_a_graph_that_a_folder_ships_is_used(tiny_folder, own_cache, tmp_path):
     assert not own_cache.exists()
     encoder.max_seq_length = 64  # another window is another fingerprint: the graph is not this encoder's
     assert int8_graph(encoder).is_relative_to(own_cache)
+
+
+def test_a_cpu_without_int8_products_computes_in_float32(tiny_folder, own_cache, monkeypatch):
+    monkeypatch.setattr(openvino_runtime, "has_int8_products", lambda: False)
+    pairs = [("a: ", "text"), ("", "b")]
+    quantised, exact = (load_encoder(str(tiny_folder), precision=p).encode(pairs) for p in ("int8", "fp32"))
+    assert np.abs(quantised - exact).max() < 0.02  # bf16 where the CPU has it
+    assert not own_cache.exists()
 
 
 def test_wrong_wishes_are_one_line(tiny_folder, tmp_path):
