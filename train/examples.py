@@ -1,0 +1,202 @@
+"""Training examples and mixtures: what MEDI's rows are, and how a folder of them is read.
+
+A mixture is a folder: ``manifest.json`` and one gzip JSONL file a task. A line is
+{"query": [instruction, text], "pos": [instruction, text], "neg": [[instruction, text], ...], "label": ...}; "neg" may be
+empty, "label" is there for classification tasks only (positives of the same label are no negatives of one another).
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from instructor_search.errors import InstructorSearchError
+from instructor_search.instructions import InstructedText
+
+MANIFEST = "manifest.json"
+
+
+class MixtureError(InstructorSearchError):
+    """Training data that cannot be used."""
+
+
+class TrainingExample(NamedTuple):
+    """A triple (MEDI's row); ``negatives`` may be empty."""
+
+    query: InstructedText
+    positive: InstructedText
+    negatives: tuple[InstructedText, ...] = ()
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What the manifest says of a task."""
+
+    name: str
+    file: str
+    rows: int
+    sha256: str
+    licence: str
+    source: str
+    symmetric: bool
+    query_instruction: str
+    document_instruction: str
+    kind: str = "pairs"  # "pairs", "classification" or "super-ni"
+    notes: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Tasks by name, each a list of examples."""
+
+    tasks: dict[str, list[TrainingExample]]
+    facts: dict[str, TaskFacts]
+
+    @property
+    def num_examples(self) -> int:
+        """Examples of all tasks."""
+        return sum(map(len, self.tasks.values()))
+
+
+def to_line(example: TrainingExample) -> str:
+    """Return an example as a line of JSON."""
+    row: dict[str, Any] = {
+        "query": list(example.query),
+        "pos": list(example.positive),
+        "neg": [list(n) for n in example.negatives],
+    }
+    if example.label is not None:
+        row["label"] = example.label
+    return json.dumps(row, ensure_ascii=False)
+
+
+def from_row(row: Any, where: str) -> TrainingExample:
+    """Return the example of a row; ``where`` names its place in messages.
+
+    Raises:
+        MixtureError: no query or positive, an empty text, or another form.
+    """
+    try:
+        query, positive = _pair(row["query"]), _pair(row["pos"])
+        given = row.get("neg") or []
+        negatives = [given] if given and isinstance(given[0], str) else given  # MEDI has one, not in a list
+        example = TrainingExample(query, positive, tuple(_pair(n) for n in negatives), _label(row.get("label")))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise MixtureError(
+            f'{where}: expected {{"query": [instruction, text], "pos": [instruction, text], "neg": [...]}} '
+            f"({type(error).__name__}: {error})"
+        ) from error
+    for side, (_, text) in (("query", query), ("pos", positive), *(("neg", n) for n in example.negatives)):
+        if not text.strip():
+            raise MixtureError(f"{where}: the text of {side} is empty")
+    return example
+
+
+def _pair(value: Any) -> InstructedText:
+    instruction, text = value
+    if not isinstance(instruction, str) or not isinstance(text, str):
+        raise TypeError(f"{str(value)[:60]!r} is no [instruction, text]")
+    return InstructedText(instruction, text)
+
+
+def _label(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def write_task(folder: Path, examples: Iterable[TrainingExample], *, name: str, **facts: Any) -> TaskFacts:
+    """Write a task's file into a mixture's folder; the same examples give the same bytes. The manifest comes last."""
+    path = folder / f"{name}.jsonl.gz"
+    rows = 0
+    with path.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as stream:
+        for example in examples:
+            stream.write((to_line(example) + "\n").encode("utf-8", "surrogatepass"))
+            rows += 1
+    return TaskFacts(name=name, file=path.name, rows=rows, sha256=file_hash(path), **facts)
+
+
+def write_manifest(folder: Path, facts: Sequence[TaskFacts], **more: Any) -> None:
+    """Write a mixture's manifest; ``more``: what else is known of how it was made."""
+    value = {"format": 1, **more, "tasks": [asdict(f) for f in facts]}
+    (folder / MANIFEST).write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def read_mixture(path: Path, *, only: Sequence[str] | None = None) -> Mixture:
+    """Return the mixture of a folder, or of a file in MEDI's own form (medi-data.json, or JSONL of the same rows).
+
+    ``only``: names of tasks to read.
+
+    Raises:
+        MixtureError: it is missing, damaged or empty, or a row cannot be used; the message names the row.
+    """
+    if path.is_dir():
+        tasks, facts = _read_folder(path, only)
+    elif path.is_file():
+        tasks, facts = _read_file(path), {}
+        tasks = {name: rows for name, rows in tasks.items() if only is None or name in only}
+    else:
+        raise MixtureError(f"no training data at {path}; make a mixture: python -m train.medi build --help")
+    unknown = [name for name in only or () if name not in tasks]
+    if unknown:
+        raise MixtureError(f"{path} has no task {', '.join(unknown)}")
+    if not any(tasks.values()):
+        raise MixtureError(f"{path} has no examples")
+    return Mixture(tasks, facts)
+
+
+def _read_folder(folder: Path, only: Sequence[str] | None) -> tuple[dict[str, Any], dict[str, TaskFacts]]:
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise MixtureError(f"{folder} has no {MANIFEST}: it is no mixture, or its build was interrupted; build it again")
+    try:
+        facts = [TaskFacts(**t) for t in json.loads(manifest.read_text(encoding="utf-8"))["tasks"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MixtureError(f"{manifest} is damaged ({error}); build the mixture again") from error
+    tasks = {}
+    for fact in facts:
+        if only is not None and fact.name not in only:
+            continue
+        path = folder / fact.file
+        if not path.is_file() or file_hash(path) != fact.sha256:
+            raise MixtureError(f"{path} is not what {manifest} says (its hash differs); build the mixture again")
+        tasks[fact.name] = [from_row(row, f"{path}:{n}") for n, row in _lines(path)]
+    return tasks, {f.name: f for f in facts}
+
+
+def _read_file(path: Path) -> dict[str, list[TrainingExample]]:
+    tasks: dict[str, list[TrainingExample]] = {}
+    for number, row in _lines(path):
+        where = f"{path}:{number}"
+        name = str(row.get("task_name", row.get("task_id", path.stem))) if isinstance(row, dict) else ""
+        tasks.setdefault(name, []).append(from_row(row, where))
+    return tasks
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield (number, row) of JSONL, gzipped or not, or of one JSON list."""
+    opened: Any = gzip.open if path.suffix == ".gz" else open
+    number = 0
+    try:
+        with opened(path, "rt", encoding="utf-8", errors="surrogatepass") as stream:
+            if stream.read(1) == "[":
+                stream.seek(0)
+                yield from enumerate(json.load(stream), 1)
+                return
+            stream.seek(0)
+            for number, line in enumerate(stream, 1):  # noqa: B007
+                if line.strip():
+                    yield number, json.loads(line)
+    except (OSError, EOFError, ValueError) as error:
+        raise MixtureError(f"{path}:{number + 1}: cannot be read ({error})") from error
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
