@@ -2,5 +2,7 @@
 
 import sys
 
-print("error: the trainer is not part of this version yet; see README.md, Limits", file=sys.stderr)
-sys.exit(2)
+from train.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,8 +1,8 @@
 """Training examples and mixtures: what MEDI's rows are, and how a folder of them is read.
 
 A mixture is a folder: ``manifest.json`` and one gzip JSONL file a task. A line is
-{"query": [instruction, text], "pos": [instruction, text], "neg": [[instruction, text], ...], "label": ...}; "neg" may be
-empty, "label" is there for classification tasks only (positives of the same label are no negatives of one another).
+{"query": [instruction, text], "pos": [instruction, text], "neg": [[instruction, text], ...], "label": ...}; "neg" may
+be empty, "label" is there for classification tasks only (positives of the same label are no negatives of one another).
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def read_mixture(path: Path, *, only: Sequence[str] | None = None) -> Mixture:
 def _read_folder(folder: Path, only: Sequence[str] | None) -> tuple[dict[str, Any], dict[str, TaskFacts]]:
     manifest = folder / MANIFEST
     if not manifest.is_file():
-        raise MixtureError(f"{folder} has no {MANIFEST}: it is no mixture, or its build was interrupted; build it again")
+        raise MixtureError(f"{folder} has no {MANIFEST}: it is no mixture, or its build was cut off; build it again")
     try:
         facts = [TaskFacts(**t) for t in json.loads(manifest.read_text(encoding="utf-8"))["tasks"]]
     except (ValueError, KeyError, TypeError) as error:

@@ -85,6 +85,7 @@ def run(hub, home, *arguments, model="default"):
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
 
 
+@pytest.mark.slow
 def test_the_papers_sets_run_on_hub_data(repositories, tmp_path, default_system, context):
     hub = FakeHub(repositories)
     names = "SciFact,SciDocsRR,ArxivClusteringS2S,TwitterSemEval2015,Banking77Classification,BIOSSES,SummEval,SST-5"

@@ -40,6 +40,7 @@ def scores(output, variant, task):
     return find_run(label, output).results[task].score
 
 
+@pytest.mark.slow
 def test_robustness(study):
     values, shown, output = study("robustness")
     rows = values["models"]["all-MiniLM-L6-v2"]

@@ -1,0 +1,130 @@
+"""accelerate launch -m train, as it is typed, and what it says to wrong input."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from instructor_search import load_encoder
+from tests.conftest import ROOT
+from train.cli import main
+
+LAUNCH = Path(sys.executable).with_name("accelerate")
+
+
+def launch(*arguments, folder, home):
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    command = [str(LAUNCH), "launch", "-m", "train", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
+
+
+def rows(count=40, **more):
+    return [
+        {
+            "query": ["Represent the number: ", f"number {i}"],
+            "pos": ["Represent the word: ", f"word {i}"],
+            "neg": [],
+            **more,
+        }
+        for i in range(count)
+    ]
+
+
+def write(path, lines):
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    return str(path)
+
+
+FAST = ["--max_steps", "3", "--per_device_train_batch_size", "4", "--eval_examples", "5", "--max_source_length", "32"]
+
+
+def test_with_no_mixture_and_a_second_run(tiny_folder, tmp_path):
+    arguments = ["--model_name_or_path", tiny_folder, "--json", *FAST]
+    first = launch(*arguments, folder=tmp_path, home=tmp_path)
+    assert first.returncode == 0, first.stderr[-2000:]
+    report = json.loads(first.stdout)
+    assert report["steps"] == 3 and report["model"] == "runs/train/model"
+    assert set(report["scores"]["after"]) == {"stdlib-code", "stdlib-modules", "stdlib-signatures", "average"}
+    assert json.loads((tmp_path / "runs/train/train_config.json").read_text())["max_steps"] == 3
+    encoder = load_encoder(str(tmp_path / "runs/train/model"), device="cpu")
+    assert encoder.fingerprint != load_encoder(str(tiny_folder), device="cpu").fingerprint
+    again = launch(*arguments, folder=tmp_path, home=tmp_path)
+    assert json.loads(again.stdout)["pairs_per_second"] == 0.0  # it was done already
+    assert load_encoder(str(tmp_path / "runs/train/model"), device="cpu").fingerprint == encoder.fingerprint
+    (tmp_path / "note.md").write_text("A note about a cat.")
+    ingest = [sys.executable, "-m", "ingest", "note.md", "--instruction", "--model", "runs/train/model", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "INSTRUCTOR_SEARCH_STORE": str(tmp_path / "store")}
+    done = subprocess.run(ingest, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert json.loads(done.stdout)["chunks_embedded"] == 1, done.stderr
+
+
+BAD = {
+    "no positive": ([{"query": ["a", "b"]}, *rows()], 'data.jsonl:1: expected {"query": [instruction, text]'),
+    "empty text": ([*rows(1), {**rows(1)[0], "pos": ["x", "  "]}], "data.jsonl:2: the text of pos is empty"),
+    "no pair": ([{"query": "a", "pos": "b"}], "data.jsonl:1: expected"),
+    "too small": (rows(3), "no task has 4 examples, a global batch; the largest has"),
+    "long instruction": ([{**r, "query": ["word " * 60, r["query"][1]]} for r in rows()], "no text would be seen"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_data_is_one_line(name, tiny_folder, tmp_path, capsys):
+    lines, words = BAD[name]
+    path = write(tmp_path / "data.jsonl", lines)
+    code = main(
+        ["--mixture", path, "--model_name_or_path", str(tiny_folder), "--output_dir", str(tmp_path / "run"), *FAST]
+    )
+    error = capsys.readouterr().err
+    assert code == 1 and error.count("\n") == 1 and error.startswith("error: ") and words in error
+
+
+def test_wrong_wishes_are_one_line(tiny_folder, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years of work")
+    good = write(tmp_path / "good.jsonl", rows())
+    for arguments, words in (
+        (["--mixture", str(tmp_path / "none")], "no training data at"),
+        (["--mixture", good, "--output_dir", str(tmp_path / "mine")], "exists and is no training run's"),
+        (["--mixture", good, "--tasks", "x"], "has no task x"),
+        (["--cl_temperature", "0"], "cl_temperature is 0.0; expected a number above 0"),
+        (["--from_collection", "x", "--mixture", good], "give --mixture or --from_collection, not both"),
+        (["--from_collection", "nope", "--store", str(tmp_path)], "no collection 'nope'"),
+        (["--mixture", good, "--model_name_or_path", "/no/such"], "no model folder '/no/such'"),
+        (["--tasks", "none"], "no task none; there is: stdlib-code, stdlib-signatures, stdlib-modules"),
+    ):
+        assert main(["--output_dir", str(tmp_path / "run"), *FAST, *arguments]) == 1
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1
+    with pytest.raises(SystemExit, match="2"):
+        main(["--learning_rate", "fast"])
+    assert "argument --learning_rate/--learning-rate: invalid float value: 'fast'" in capsys.readouterr().err
+    assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
+
+
+def test_a_run_that_was_killed_goes_on(tiny_folder, tmp_path):
+    data = write(tmp_path / "data.jsonl", rows(80))
+    common = ["--model_name_or_path", tiny_folder, "--mixture", data, "--save_steps", "1", "--json",
+              "--per_device_train_batch_size", "4", "--eval_examples", "5", "--max_steps", "60"]  # fmt: skip
+    import signal
+    import time
+
+    command = [sys.executable, "-m", "train", *map(str, common), "--output_dir", str(tmp_path / "run")]
+    killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "run").glob("checkpoint-[2-9]")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    assert report["steps"] == 60 and 0 < report["resumed_at"] < 60, done.stderr[-500:]
+    assert not list((tmp_path / "run").glob(".checkpoint-*"))
+
+
+def test_help_is_quick():
+    done = subprocess.run([sys.executable, "-X", "importtime", "-m", "train", "--help"], capture_output=True, text=True, cwd=ROOT)  # fmt: skip
+    assert done.returncode == 0 and "--cl_temperature" in done.stdout
+    assert "| torch" not in done.stderr and "accelerate" not in done.stderr

@@ -1,0 +1,63 @@
+"""Every global batch is of one task, each rank has its slice, and a step's batch does not depend on what came before."""
+
+import numpy as np
+import pytest
+
+from train.examples import MixtureError
+from train.sampler import TaskBatchSampler
+
+SIZES = {"large": 4000, "middle": 400, "small": 40, "tiny": 7}
+
+
+def make(**options):
+    return TaskBatchSampler(SIZES, 16, 2000, **{"seed": 3, **options})
+
+
+def test_ranks_share_one_batch_of_one_task():
+    sampler = make()
+    for batch in sampler.batches():
+        assert batch.task in SIZES and len(batch.rows) == 16
+        assert len(set(batch.rows.tolist())) == 16 and batch.rows.max() < SIZES[batch.task]
+        slices = [batch.slice_of(rank, 4) for rank in range(4)]
+        assert np.array_equal(np.concatenate(slices), batch.rows) and {len(s) for s in slices} == {4}
+
+
+def test_a_task_is_gone_through_before_it_begins_anew():
+    seen = {name: [] for name in SIZES}
+    for batch in make().batches():
+        seen[batch.task] += batch.rows.tolist()
+    for name in ("middle", "small"):
+        per_epoch = SIZES[name] // 16 * 16
+        for start in range(0, len(seen[name]) - per_epoch, per_epoch):
+            assert len(set(seen[name][start : start + per_epoch])) == per_epoch
+    orders = [seen["small"][:32], seen["small"][32:64]]
+    assert orders[0] != orders[1]
+
+
+@pytest.mark.parametrize(("alpha", "cap"), [(1.0, None), (0.5, None), (0.7, 400), (0.0, None)])
+def test_tasks_are_drawn_by_size(alpha, cap):
+    sampler = make(alpha=alpha, cap=cap)
+    weights = {n: min(s, cap or s) ** alpha for n, s in SIZES.items() if s >= 16}
+    for name, weight in weights.items():
+        expected = weight / sum(weights.values())
+        share = sampler.tasks.count(name) / 2000
+        assert abs(share - expected) < 4 * (expected * (1 - expected) / 2000) ** 0.5 + 1e-9
+
+
+def test_a_step_says_all():
+    first, second = make(), make()
+    for step in (0, 1, 777, 1999):  # not in order, and without those between
+        assert first.batch(step).task == second.batch(step).task
+        assert np.array_equal(first.batch(step).rows, second.batch(step).rows)
+    rest = list(make().batches(start=1990))
+    assert [b.step for b in rest] == list(range(1990, 2000))
+    assert any(not np.array_equal(first.batch(s).rows, make(seed=4).batch(s).rows) for s in range(5))
+
+
+def test_small_tasks_are_left_out_and_told(capsys):
+    sampler = make()
+    sampler.warn()
+    assert "left out: 1 tasks with fewer than 16 examples: tiny" in capsys.readouterr().err
+    assert "tiny" not in sampler.tasks
+    with pytest.raises(MixtureError, match="no task has 5000 examples, a global batch; the largest has 4000"):
+        TaskBatchSampler(SIZES, 5000, 10)

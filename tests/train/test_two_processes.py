@@ -1,0 +1,70 @@
+"""Two processes (gloo, torchrun) train as one does on the same global batches."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from instructor_search import load_encoder
+from tests.conftest import ROOT
+
+RUN = """
+import json, sys
+from accelerate import Accelerator
+from instructor_search import load_encoder
+from tests.train.test_trainer import config, mixture
+from train.trainer import Trainer
+folder, model, batch, options = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
+accelerator = Accelerator(cpu=True)
+made = config(folder, per_device_train_batch_size=batch // accelerator.num_processes, max_steps=6, dropout=0.0,
+              logging_steps=1, save_steps=4, max_negatives=1, weight_decay=0.0, **options)
+run = Trainer(made, load_encoder(model, device="cpu"), mixture(), accelerator)
+run.folder.mkdir(parents=True, exist_ok=True)
+tasks = []
+real = run._texts
+def texts(batch):
+    found = real(batch)
+    tasks.append((batch.task, found.size))
+    return found
+run._texts = texts
+run.run()
+print("RANK", json.dumps([accelerator.process_index, accelerator.num_processes, tasks]))
+"""
+
+
+def train(processes, folder, model, **options):
+    script = folder.with_suffix(".py")
+    script.write_text(RUN)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", "0",
+              "--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"] if processes > 1 else [sys.executable]  # fmt: skip
+    command = [*launch, str(script), str(folder), str(model), "8", json.dumps(options)]
+    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(folder.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ranks = sorted(json.loads(line.split("RANK ", 1)[1]) for line in done.stdout.splitlines() if "RANK" in line)
+    log = [json.loads(line) for line in (folder / "train_log.jsonl").read_text().splitlines()]
+    return ranks, [line["loss"] for line in log], load_encoder(str(folder / "model"), device="cpu").model.state_dict()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"loss": "official", "grad_cache": True, "micro_batch_tokens": 60, "gradient_accumulation_steps": 2}],
+    ids=["info-nce", "official-cached"],
+)
+def test_the_loss_curve_is_that_of_one_process(tiny_folder, tmp_path, options):
+    one_ranks, one, one_weights = train(1, tmp_path / "one", tiny_folder, **options)
+    two_ranks, two, two_weights = train(2, tmp_path / "two", tiny_folder, **options)
+    assert [r[:2] for r in one_ranks] == [[0, 1]] and [r[:2] for r in two_ranks] == [[0, 2], [1, 2]]
+    names = [[task for task, _ in rank[2]] for rank in two_ranks]
+    assert names[0] == names[1] == [task for task, _ in one_ranks[0][2]]  # one task at a time, on all ranks
+    assert {size for rank in two_ranks for _, size in rank[2]} == {4}
+    np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-5)
+    changed = 0.0
+    base = load_encoder(str(tiny_folder), device="cpu").model.state_dict()
+    for name, value in one_weights.items():
+        torch.testing.assert_close(two_weights[name], value, rtol=1e-3, atol=2e-4)
+        changed = max(changed, float((value - base[name]).abs().max()))
+    assert changed > 2e-3

@@ -1,0 +1,106 @@
+"""Checkpoints that are whole or not there: written under another name, hashed, renamed; the newest whole one is found.
+
+A checkpoint is a model folder (the loader, ingest and eval take it as it is) with the optimiser's state, the state of
+the run, and ``complete.json``, which is written last and holds the hash of every other file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from instructor_search.errors import InstructorSearchError
+from train.examples import file_hash
+
+if TYPE_CHECKING:
+    from instructor_search.encoder.inference import InstructorEncoder
+
+_NAME = re.compile(r"checkpoint-(\d+)")
+COMPLETE, STATE, OPTIMIZER = "complete.json", "trainer_state.json", "optimizer.pt"
+
+
+class CheckpointError(InstructorSearchError):
+    """A checkpoint that cannot be written or gone on from."""
+
+
+def save(folder: Path, step: int, encoder: InstructorEncoder, optimizer: Any, state: Mapping[str, Any]) -> Path:
+    """Write ``checkpoint-STEP`` into ``folder`` and return it.
+
+    Raises:
+        CheckpointError: the disk is full, or the folder cannot be written; nothing is left of the attempt.
+    """
+    import torch
+    from safetensors import SafetensorError
+
+    from instructor_search.encoder.saving import save_checkpoint
+
+    target = folder / f"checkpoint-{step}"
+    part = folder / f".checkpoint-{step}.{os.getpid()}.part"
+    for left in folder.glob(".checkpoint-*.part"):  # of runs that were killed
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        save_checkpoint(encoder, part)
+        torch.save(optimizer.state_dict(), part / OPTIMIZER)
+        (part / STATE).write_text(json.dumps({"step": step, **state}, indent=1), encoding="utf-8")
+        hashes = {str(p.relative_to(part)): file_hash(p) for p in sorted(part.rglob("*")) if p.is_file()}
+        (part / COMPLETE).write_text(json.dumps({"step": step, "sha256": hashes}, indent=1), encoding="utf-8")
+        _sync(part)
+        shutil.rmtree(target, ignore_errors=True)
+        part.rename(target)
+    except (OSError, RuntimeError, SafetensorError) as error:  # a full disk is any of the three
+        shutil.rmtree(part, ignore_errors=True)
+        raise CheckpointError(
+            f"cannot write {target} ({str(error).strip().splitlines()[0][:160]}); the checkpoints before it are whole: "
+            "make room and run again"
+        ) from error
+    return target
+
+
+def _sync(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether all files of a checkpoint are there and have the hashes that were written last."""
+    try:
+        hashes = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))["sha256"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return all((folder / name).is_file() and file_hash(folder / name) == value for name, value in hashes.items())
+
+
+def newest(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint of a run's folder."""
+    found = sorted((int(m[1]), p) for p in folder.glob("checkpoint-*") if (m := _NAME.fullmatch(p.name)))
+    return next((path for _, path in reversed(found) if is_complete(path)), None)
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Return the state of the run at a checkpoint.
+
+    Raises:
+        CheckpointError: it is not whole.
+    """
+    if not is_complete(folder):
+        raise CheckpointError(
+            f"{folder} is no whole checkpoint (a file is missing or damaged); resume from another one"
+        )
+    state: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    return state
+
+
+def keep_newest(folder: Path, count: int) -> None:
+    """Delete all but the newest ``count`` checkpoints."""
+    found = sorted((int(m[1]), p) for p in folder.glob("checkpoint-*") if (m := _NAME.fullmatch(p.name)))
+    for _, path in found[:-count]:
+        shutil.rmtree(path, ignore_errors=True)

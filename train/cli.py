@@ -1,0 +1,200 @@
+"""The command line of training: parse, read, train, report. Nothing heavy is imported before the arguments are read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shutil
+import sys
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from instructor_search.command_line import Parser, failing_with_one_line
+from instructor_search.errors import MissingExtraError
+from train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from train.examples import Mixture
+
+_EXAMPLES = """examples:
+  accelerate launch -m train
+  python -m train.medi build --data DATA --output mixtures/medi
+  accelerate launch -m train --mixture mixtures/medi --max_steps 5000 --output_dir runs/medi
+  torchrun --nproc_per_node 4 -m train --mixture mixtures/medi --bf16 --grad_cache --per_device_train_batch_size 256
+  accelerate launch -m train --from_collection notes --output_dir runs/notes
+
+A run that was cut off goes on from its newest whole checkpoint when the same command is given again."""
+
+_HELP = {
+    "model_name_or_path": "folder or hub id to start from (default: all-MiniLM-L6-v2)",
+    "mixture": "folder of python -m train.medi, or a file in MEDI's form (default: the Python standard library)",
+    "tasks": "tasks of the mixture to use (default: all)",
+    "loss": "info-nce: all positives and negatives of the batch; official: INSTRUCTOR's",
+    "cl_temperature": "temperature of the softmax over cosines",
+    "max_negatives": "hard negatives of an example at most",
+    "guide": "model that finds false negatives, as GISTEmbed does",
+    "matryoshka_dims": "also train these leading parts of the embedding",
+    "drop_instruction": "share of batches without instructions",
+    "vary_instruction": "share of batches whose instructions are put in other words",
+    "sampling_alpha": "tasks are drawn by size to this power",
+    "sampling_cap": "count a task as no larger than this",
+    "max_source_length": "tokens of a text at most, instruction included",
+    "grad_cache": "memory of one piece of the batch, at the price of a second forward pass",
+    "micro_batch_tokens": "padded tokens that go through the model together",
+    "dropout": "dropout probability (default: the model's)",
+    "average_with_base": "share of the first weights in the model that is saved",
+    "bf16": "compute in bfloat16 (default: where the device does so)",
+    "eval_steps": "score the held-out examples every so many steps (0: before and after)",
+    "eval_examples": "examples of each task that are held out, a tenth at most",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``python -m train``: a flag for each field of ``TrainConfig``."""
+    parser = Parser(
+        prog="accelerate launch -m train",
+        description="Train an instruction-aware encoder on (query, positive, negatives) under instructions.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    types_of = typing.get_type_hints(TrainConfig)
+    for field in fields(TrainConfig):
+        default = None if field.default is MISSING else field.default
+        text = _HELP.get(field.name, "")
+        shown = "" if default in (None, ()) or "default" in text else f"(default: {default})"
+        _add(parser, field.name, types_of[field.name], default, f"{text} {shown}".strip())
+    parser.add_argument(
+        "--num_train_epochs", type=float, metavar="N", help="passes over the mixture, instead of max_steps"
+    )
+    parser.add_argument("--from_collection", metavar="NAME", help="train on titles and headings with their texts")
+    parser.add_argument("--store", metavar="DIR", help="folder of all collections, for --from_collection")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    return parser
+
+
+def _add(parser: argparse.ArgumentParser, name: str, kind: Any, default: Any, text: str) -> None:
+    names = [f"--{name}", f"--{name.replace('_', '-')}"] if "_" in name else [f"--{name}"]
+    plain = [k for k in typing.get_args(kind) if k is not type(None)] if isinstance(kind, types.UnionType) else [kind]
+    if plain == [bool]:
+        parser.add_argument(*names, action=argparse.BooleanOptionalAction, default=default, help=text)
+    elif typing.get_origin(kind) is tuple:
+        parser.add_argument(*names, nargs="+", type=typing.get_args(kind)[0], default=default, help=text, metavar="X")
+    else:
+        parser.add_argument(*names, type=plain[0], default=default, help=text, metavar=plain[0].__name__.upper())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    with failing_with_one_line() as outcome:
+        try:
+            from accelerate import Accelerator
+        except ImportError as error:
+            raise MissingExtraError("accelerate", "train", "training") from error
+        given: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(TrainConfig)}
+        given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+        config = TrainConfig(**given)
+        accelerator = Accelerator(mixed_precision="bf16" if _in_bf16(config) else "no")
+        report = _train(config, args, accelerator)
+        if accelerator.is_main_process:
+            print(json.dumps(report) if args.json else _as_text(report))
+        accelerator.end_training()
+    return outcome.code
+
+
+def _train(config: TrainConfig, args: argparse.Namespace, accelerator: Accelerator) -> dict[str, Any]:
+    from instructor_search.encoder import load_encoder
+    from train import development
+    from train.trainer import CONFIG, Trainer
+
+    mixture = _mixture(config, args)
+    if args.num_train_epochs is not None:
+        batch = config.per_device_train_batch_size * accelerator.num_processes * config.gradient_accumulation_steps
+        config = replace(config, max_steps=max(1, math.ceil(args.num_train_epochs * mixture.num_examples / batch)))
+    folder = _output_folder(config, accelerator)
+    device = str(accelerator.device)
+    encoder = load_encoder(config.model_name_or_path, runtime="torch", precision="fp32", device=device)
+    guide = load_encoder(config.guide, runtime="torch", precision="fp32", device=device) if config.guide else None
+    count = min(config.eval_examples, max(10, 1500 // len(mixture.tasks)))
+    training, held_out = development.split(mixture, count)
+    trainer = Trainer(
+        config, encoder, training, accelerator, evaluate=lambda e: development.accuracy(e, held_out), guide=guide
+    )
+    if accelerator.is_main_process:
+        (folder / CONFIG).write_text(json.dumps(config.as_dict(), indent=1), encoding="utf-8")
+        trainer.sampler.warn()
+        sys.stderr.write(
+            f"{training.num_examples:,} examples of {len(trainer.sampler.sizes)} tasks; output: {folder}\n"
+        )
+    return trainer.run()
+
+
+def _mixture(config: TrainConfig, args: argparse.Namespace) -> Mixture:
+    from train.examples import Mixture, read_mixture
+
+    if args.from_collection and config.mixture:
+        raise ValueError("give --mixture or --from_collection, not both")
+    if args.from_collection:
+        from train.from_collection import from_collection
+
+        return from_collection(args.from_collection, args.store)
+    if config.mixture:
+        return read_mixture(Path(config.mixture).expanduser(), only=config.tasks or None)
+    from train.standard_library import standard_library
+
+    mixture = standard_library()
+    unknown = [name for name in config.tasks if name not in mixture.tasks]
+    if unknown:
+        raise ValueError(f"no task {', '.join(unknown)}; there is: {', '.join(mixture.tasks)}")
+    return Mixture({k: v for k, v in mixture.tasks.items() if k in (config.tasks or mixture.tasks)}, mixture.facts)
+
+
+def _output_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
+    """Make the output folder; what it holds of an earlier run stays, to be gone on with, unless it is to go."""
+    folder = Path(config.output_dir)
+    if accelerator.is_main_process:
+        known = (folder / "train_config.json").is_file()
+        if folder.exists() and any(folder.iterdir()) and not known:
+            raise ValueError(f"{folder} exists and is no training run's; choose another --output_dir")
+        if config.overwrite_output_dir and known:
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    accelerator.wait_for_everyone()
+    return folder
+
+
+def _in_bf16(config: TrainConfig) -> bool:
+    """Return whether to compute in bfloat16: as asked, else where the device does and that is faster."""
+    import torch
+
+    if config.bf16 is not None:
+        return config.bf16
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return False
+    return bool(flags & {"avx512_bf16", "amx_bf16"})
+
+
+def _as_text(report: dict[str, Any]) -> str:
+    scores = report["scores"]
+    lines = [f"model: {report['model']}", f"{report['steps']} steps, {report['pairs_per_second']:.0f} pairs/s"]
+    if "before" in scores and "after" in scores:
+        lines.append("held-out queries that find their own positive first, before and after:")
+        names = sorted(scores["after"], key=lambda n: (n == "average", n))
+        lines += [
+            f"  {n}: {100 * scores['before'].get(n, math.nan):.1f} -> {100 * scores['after'][n]:.1f}" for n in names
+        ]
+    lines.append(f"use it: python -m ingest FOLDER --instruction --model {os.path.relpath(report['model'])}")
+    return "\n".join(lines)

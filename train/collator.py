@@ -1,0 +1,110 @@
+"""Examples -> token ids, in the order query, positive, negatives; and what tells false negatives."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from instructor_search.encoder.tokenization import InstructedTokenizer, TokenizedText
+from instructor_search.instructions import InstructedText, Instruction
+from train.examples import TrainingExample
+from train.loss import Identities
+
+
+class TextBatch(NamedTuple):
+    """A rank's part of a batch: (2 + negatives) * batch texts, queries first, then positives, then negatives."""
+
+    texts: list[TokenizedText]
+    identities: Identities
+    num_negatives: int  # of each example
+
+    @property
+    def size(self) -> int:
+        """Number of examples."""
+        return len(self.identities.query)
+
+
+class Collator:
+    """Makes batches of examples; what is random in it follows from the seed of the call."""
+
+    def __init__(
+        self, tokenizer: InstructedTokenizer, *, max_negatives: int = 1, drop_instruction: float = 0.0,
+        vary_instruction: float = 0.0,
+    ) -> None:  # fmt: skip
+        """``drop_instruction``, ``vary_instruction``: share of batches without instructions, and with other words."""
+        self.tokenizer = tokenizer
+        self.max_negatives = max_negatives
+        self.drop_instruction, self.vary_instruction = drop_instruction, vary_instruction
+
+    def num_negatives(self, examples: Sequence[TrainingExample]) -> int:
+        """Return how many negatives each example of a global batch gets: all ranks must agree."""
+        return min(max((len(e.negatives) for e in examples), default=0), self.max_negatives)
+
+    def __call__(self, examples: Sequence[TrainingExample], num_negatives: int, seed: Sequence[int]) -> TextBatch:
+        """Return the batch. An example with fewer negatives is filled with its positive, which is then not used.
+
+        ``seed``: of the global batch and the place of the first example in it. Instructions change alike for all.
+        """
+        chance = random.Random(str(tuple(seed[:-1])))
+        change = self._change(chance)
+        negatives: list[InstructedText] = []
+        used: list[bool] = []
+        for place, example in enumerate(examples):
+            own = random.Random(str((*seed[:-1], seed[-1] + place)))
+            chosen = own.sample(example.negatives, min(num_negatives, len(example.negatives)))
+            negatives += chosen + [example.positive] * (num_negatives - len(chosen))
+            used += [True] * len(chosen) + [False] * (num_negatives - len(chosen))
+        texts = [e.query for e in examples] + [e.positive for e in examples] + negatives
+        changed = [InstructedText(change(t.instruction), t.text) for t in texts]
+        count = len(examples)
+        hashes = [_hash(t.text) for t in texts]
+        identities = Identities(
+            query=torch.tensor(hashes[:count]),
+            positive=torch.tensor(hashes[count : 2 * count]),
+            negative=torch.tensor(hashes[2 * count :], dtype=torch.int64),
+            label=torch.tensor([0 if e.label is None else _hash(e.label) for e in examples]),
+            used=torch.tensor(used, dtype=torch.bool),
+        )
+        return TextBatch(self.tokenizer.encode_batch(changed), identities, num_negatives)
+
+    def _change(self, chance: random.Random) -> _Change:
+        drawn, seed = chance.random(), chance.getrandbits(32)
+        if drawn < self.drop_instruction:
+            return _Change("drop", seed)
+        return _Change("vary" if drawn < self.drop_instruction + self.vary_instruction else "keep", seed)
+
+
+class _Change(NamedTuple):
+    """What happens to the instructions of a batch: the same one changes the same way."""
+
+    kind: str
+    seed: int
+
+    def __call__(self, instruction: str) -> str:
+        if self.kind == "drop":
+            return ""
+        return vary(instruction, random.Random(f"{self.seed}{instruction}")) if self.kind == "vary" else instruction
+
+
+def vary(instruction: str, chance: random.Random) -> str:
+    """Return an instruction in other words: a slot left out, another verb or another ending; free text: its ending."""
+    ending = chance.choice((": ", ":", "; ", " "))
+    found = Instruction.parse(instruction)
+    if not found.is_template:
+        return instruction.rstrip().rstrip(":;") + ending
+    what = found.text_type or "text"
+    if found.domain and chance.random() < 0.7:
+        what = f"{found.domain} {what}"
+    verb = chance.choice(("Represent the", "Represent the", "Represent a", "Encode the", "Embed this"))
+    goal = f" for {found.task_objective}" if found.task_objective and chance.random() < 0.85 else ""
+    return f"{verb} {what}{goal}{ending}"
+
+
+def _hash(text: str) -> int:
+    """Return a number, not 0, that stands for a text: 63 bits of its hash."""
+    digest = hashlib.blake2b(text.strip().encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return (int.from_bytes(digest, "little") >> 1) or 1

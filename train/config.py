@@ -1,0 +1,114 @@
+"""What a training run is made of. Flags mirror these fields one to one; names are those of TrainingArguments."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+# Fields that may differ when a run is resumed: where and how often, not what.
+FREE_ON_RESUME = frozenset(
+    {"output_dir", "resume_from_checkpoint", "overwrite_output_dir", "save_steps", "save_total_limit", "logging_steps",
+     "eval_steps", "report_to", "micro_batch_tokens"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A run. Sizes are in examples, lengths in tokens."""
+
+    model_name_or_path: str | None = None  # None: the default model
+    mixture: str | None = None  # folder or file; None: the Python standard library
+    tasks: tuple[str, ...] = ()  # of the mixture; empty: all
+    output_dir: str = "runs/train"
+    overwrite_output_dir: bool = False
+    resume_from_checkpoint: str | None = None  # None: the newest whole one in output_dir
+
+    loss: str = "info-nce"  # or "official"
+    cl_temperature: float = 0.05
+    bidirectional: bool = True
+    max_negatives: int = 1
+    guide: str | None = None  # model that filters false negatives
+    guide_margin: float = 0.0
+    matryoshka_dims: tuple[int, ...] = ()
+    drop_instruction: float = 0.1
+    vary_instruction: float = 0.2
+
+    per_device_train_batch_size: int = 32
+    gradient_accumulation_steps: int = 1
+    max_steps: int = 60
+    sampling_alpha: float = 0.5
+    sampling_cap: int | None = None
+    max_source_length: int = 96
+    grad_cache: bool = False
+    micro_batch_tokens: int = 4096
+    gradient_checkpointing: bool = False
+
+    learning_rate: float = 2e-5
+    warmup_ratio: float = 0.1
+    lr_scheduler_type: str = "linear"
+    weight_decay: float = 0.01
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    adam_epsilon: float = 1e-8
+    max_grad_norm: float = 1.0
+    dropout: float | None = None  # None: the model's
+    average_with_base: float = 0.0  # share of the first weights in the model that is saved at the end
+    bf16: bool | None = None  # None: where the device computes in it
+    seed: int = 42
+
+    save_steps: int = 500
+    save_total_limit: int = 2
+    logging_steps: int = 10
+    eval_steps: int = 0  # 0: before and after only
+    eval_examples: int = 100  # of each task, held out
+    report_to: str = "none"  # or "tensorboard"
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be meant.
+
+        Raises:
+            ValueError: one is out of its range.
+        """
+        for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "max_steps", "micro_batch_tokens",
+                     "save_steps", "save_total_limit", "logging_steps"):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
+        for name in ("drop_instruction", "vary_instruction", "warmup_ratio", "average_with_base"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected 0 to 1")
+        if self.cl_temperature <= 0:
+            raise ValueError(f"cl_temperature is {self.cl_temperature}; expected a number above 0, e.g. 0.05")
+        _one_of("loss", self.loss, ("info-nce", "official"))
+        _one_of("lr_scheduler_type", self.lr_scheduler_type, ("linear", "cosine", "constant"))
+        _one_of("report_to", self.report_to, ("none", "tensorboard"))
+        if self.per_device_train_batch_size < 2 and self.loss == "info-nce" and not self.max_negatives:
+            raise ValueError("a batch of 1 without negatives has nothing to tell apart; raise one of the two")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields, for JSON."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    def differences(self, saved: dict[str, Any]) -> list[str]:
+        """Return what a resumed run would do otherwise than the saved one, in words."""
+        mine = self.as_dict()
+        names = [f.name for f in fields(self) if f.name not in FREE_ON_RESUME]
+        return [f"{n} was {saved[n]!r}, now {mine[n]!r}" for n in names if n in saved and saved[n] != mine[n]]
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Return the learning rate of an optimiser step, from 0: warmup, then the scheduler's way down to 0."""
+    import math
+
+    warmup = max(1, round(config.warmup_ratio * config.max_steps))
+    if config.warmup_ratio and step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    start = warmup if config.warmup_ratio else 0
+    done = (step - start) / max(1, config.max_steps - start)
+    if config.lr_scheduler_type == "linear":
+        return config.learning_rate * (1 - done)
+    return config.learning_rate * ((1 + math.cos(math.pi * done)) / 2 if config.lr_scheduler_type == "cosine" else 1)

@@ -1,0 +1,98 @@
+"""The forward pass of a batch in pieces of like length, with its graph kept or with GradCache.
+
+GradCache (Gao et al., arXiv 2101.06983): embed everything without a graph, take the loss's gradient with respect to the
+embeddings, then embed piece by piece again, with a graph, and hand each its gradient. Value and gradient are those of
+the plain way; memory is that of one piece. The second pass repeats the first one's dropout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from instructor_search.encoder.batching import batches
+from instructor_search.encoder.tokenization import TokenizedText, pad
+
+
+class Piece(NamedTuple):
+    """Texts that go through the model together: their rows in the batch, and the model's inputs."""
+
+    rows: list[int]
+    inputs: tuple[Tensor, Tensor, Tensor]  # ids, attention mask, pooling mask, each (texts, length)
+
+
+def pieces(texts: Sequence[TokenizedText], max_tokens: int, pad_id: int, device: Any) -> list[Piece]:
+    """Return the texts in pieces of at most ``max_tokens`` padded tokens, the longest texts first."""
+    return [
+        Piece(rows, tuple(torch.from_numpy(a).to(device) for a in pad([texts[r] for r in rows], pad_id)))  # type: ignore[arg-type]
+        for rows in batches(texts, None, max_tokens)
+    ]
+
+
+def embed(model: Any, parts: Sequence[Piece]) -> Tensor:
+    """Return embeddings, (texts, dim) in float32, in the texts' order, with their graph."""
+    vectors = torch.cat([model(*part.inputs).float() for part in parts])
+    order = torch.tensor([row for part in parts for row in part.rows], device=vectors.device)
+    return vectors[torch.argsort(order)]
+
+
+def plain_backward(
+    model: Any,
+    parts: Sequence[Piece],
+    loss_of: Callable[[Tensor], Tensor],
+    backward: Callable[[Tensor], None],
+    *,
+    scale: float = 1.0,
+) -> Tensor:
+    """Return the loss, detached; the parameters have its gradients times ``scale``."""
+    loss = loss_of(embed(model, parts))
+    backward(loss * scale)
+    return loss.detach()
+
+
+def cached_backward(
+    model: Any,
+    parts: Sequence[Piece],
+    loss_of: Callable[[Tensor], Tensor],
+    backward: Callable[[Tensor], None],
+    *,
+    scale: float = 1.0,
+    no_sync: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    sync_last: bool = True,
+) -> Tensor:
+    """Return the loss as ``plain_backward`` does, with the memory of one piece.
+
+    ``no_sync``: keeps a DDP model's gradients local; not used for the last piece, unless ``sync_last`` is False.
+    """
+    states, vectors = [], []
+    with torch.no_grad():
+        for part in parts:
+            states.append(_random_state())
+            vectors.append(model(*part.inputs).float())
+    rows = [row for part in parts for row in part.rows]
+    order = torch.argsort(torch.tensor(rows, device=vectors[0].device))
+    whole = torch.cat(vectors)[order].requires_grad_()
+    with torch.enable_grad():
+        loss = loss_of(whole)
+    (gradient,) = torch.autograd.grad(loss * scale, whole)
+    for number, (part, state) in enumerate(zip(parts, states, strict=True)):
+        after = _random_state()
+        _restore(state)
+        with nullcontext() if sync_last and number + 1 == len(parts) else no_sync():
+            backward((model(*part.inputs).float() * gradient[part.rows]).sum())
+        _restore(after)
+    return loss.detach()
+
+
+def _random_state() -> tuple[Tensor, list[Tensor]]:
+    return torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+
+
+def _restore(state: tuple[Tensor, list[Tensor]]) -> None:
+    torch.set_rng_state(state[0])
+    if state[1]:
+        torch.cuda.set_rng_state_all(state[1])

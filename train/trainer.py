@@ -1,0 +1,369 @@
+"""The training loop: one task a global batch, the loss over all ranks' embeddings, checkpoints that resume exactly."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from instructor_search.encoder.tokenization import InstructedTokenizer
+from train import checkpoints
+from train.collator import Collator, TextBatch
+from train.config import TrainConfig, learning_rate
+from train.distributed import gather, gather_with_gradient
+from train.embedding import Piece, cached_backward, embed, pieces, plain_backward
+from train.examples import Mixture
+from train.loss import Identities, info_nce, official_loss
+from train.sampler import Batch, TaskBatchSampler
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from instructor_search.encoder.inference import InstructorEncoder
+
+Evaluate = Callable[["InstructorEncoder"], dict[str, float]]
+LOG, SCORES, CONFIG, MODEL = "train_log.jsonl", "scores.json", "train_config.json", "model"
+
+
+class Trainer:
+    """Trains an encoder on a mixture. Use ``run``; ``step`` is one optimiser step."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        encoder: InstructorEncoder,
+        mixture: Mixture,
+        accelerator: Accelerator,
+        *,
+        evaluate: Evaluate | None = None,
+        guide: InstructorEncoder | None = None,
+    ) -> None:
+        """``encoder``: loaded with torch, in float32. ``guide``: finds false negatives, see ``info_nce``."""
+        self.config, self.encoder, self.mixture, self.accelerator = config, encoder, mixture, accelerator
+        self.evaluate, self.guide = evaluate, guide
+        self.folder = Path(config.output_dir)
+        self.global_batch_size = config.per_device_train_batch_size * accelerator.num_processes
+        self.sampler = TaskBatchSampler(
+            {name: len(rows) for name, rows in mixture.tasks.items()},
+            self.global_batch_size,
+            config.max_steps * config.gradient_accumulation_steps,
+            alpha=config.sampling_alpha,
+            cap=config.sampling_cap,
+            seed=config.seed,
+        )
+        self.collator = Collator(
+            _tokenizer(encoder, config.max_source_length, mixture),
+            max_negatives=config.max_negatives,
+            drop_instruction=config.drop_instruction,
+            vary_instruction=config.vary_instruction,
+        )
+        _prepare_backbone(encoder.model.backbone, config)
+        self.optimizer: Any = torch.optim.AdamW(
+            _parameter_groups(encoder.model, config.weight_decay),
+            lr=config.learning_rate,
+            betas=(config.adam_beta1, config.adam_beta2),
+            eps=config.adam_epsilon,
+        )
+        self.model, self.optimizer = accelerator.prepare(encoder.model, self.optimizer)
+        self.step_number = 0
+        self.best: dict[str, Any] = {}
+        self.base = {k: v.detach().cpu().clone() for k, v in encoder.model.state_dict().items()}
+
+    # -- the run ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> dict[str, Any]:
+        """Train to the last step and return what is known of it; the model lies in ``output_dir/model``."""
+        config = self.config
+        self.resume()
+        scores = self._known_scores()
+        if not self.step_number and self.evaluate:
+            scores["before"] = self._evaluate()
+            self._write(SCORES, scores)
+        started, first = time.perf_counter(), self.step_number
+        with self._bar() as bar, self._tensorboard() as board:
+            totals = _Totals()
+            while self.step_number < config.max_steps:
+                totals.add(*self.step())
+                bar.update(1)
+                if self.step_number % config.logging_steps == 0 or self.step_number == config.max_steps:
+                    line = totals.line(self.step_number, learning_rate(config, self.step_number - 1))
+                    bar.set_postfix(loss=f"{line['loss']:.3f}", pairs_s=f"{line['pairs_per_second']:.0f}")
+                    self._log(line, board)
+                    totals = _Totals()
+                if config.eval_steps and self.step_number % config.eval_steps == 0 and self.evaluate:
+                    scores[str(self.step_number)] = self._evaluate()
+                    self._log({"step": self.step_number, "scores": scores[str(self.step_number)]}, board)
+                    self._write(SCORES, scores)
+                    self._keep_if_best(scores[str(self.step_number)])
+                if self.step_number % config.save_steps == 0:
+                    self.save()
+        if self.step_number % config.save_steps:
+            self.save()
+        return self._finish(scores, time.perf_counter() - started, self.step_number - first)
+
+    def _finish(self, scores: dict[str, Any], seconds: float, steps: int) -> dict[str, Any]:
+        if self.accelerator.is_main_process:
+            self._average_with_base()
+            self.encoder.save(self.folder / MODEL)
+        if self.evaluate:
+            scores["after"] = self._evaluate()
+            self._write(SCORES, scores)
+        return {"model": str(self.folder / MODEL), "steps": self.step_number, "seconds": seconds,
+                "resumed_at": self.step_number - steps,
+                "pairs_per_second": steps * self.config.gradient_accumulation_steps * self.global_batch_size / seconds
+                if steps else 0.0, "scores": scores, "best": self.best}  # fmt: skip
+
+    def resume(self) -> None:
+        """Go on from the newest whole checkpoint, or the one that is named; from the start where there is none.
+
+        Raises:
+            CheckpointError: the one named is not whole, or a run of another configuration made it.
+        """
+        named = self.config.resume_from_checkpoint
+        folder = Path(named) if named else checkpoints.newest(self.folder)
+        if folder is None:
+            return
+        state = checkpoints.read_state(folder)
+        differ = self.config.differences(state["config"])
+        if state["world_size"] != self.accelerator.num_processes:
+            differ.append(f"{state['world_size']} processes, now {self.accelerator.num_processes}")
+        if differ:
+            raise checkpoints.CheckpointError(
+                f"{folder} is of another run: {'; '.join(differ[:4])}; give the same values, another --output_dir, or "
+                "--overwrite_output_dir to train anew"
+            )
+        self._load(folder)
+        self.step_number, self.best = state["step"], state["best"]
+
+    def _load(self, folder: Path) -> None:
+        from instructor_search.encoder import load_encoder
+
+        trained = load_encoder(str(folder), runtime="torch", precision="fp32", device="cpu")
+        self.encoder.model.load_state_dict(trained.model.state_dict())
+        optimizer = torch.load(folder / checkpoints.OPTIMIZER, map_location="cpu", weights_only=True)
+        self.optimizer.load_state_dict(optimizer)
+
+    def save(self) -> None:
+        """Write a checkpoint (the main process does) and delete those beyond ``save_total_limit``."""
+        if self.accelerator.is_main_process:
+            state = {"config": self.config.as_dict(), "world_size": self.accelerator.num_processes, "best": self.best}
+            optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+            checkpoints.save(self.folder, self.step_number, self.encoder, optimizer, state)
+            checkpoints.keep_newest(self.folder, self.config.save_total_limit)
+        self.accelerator.wait_for_everyone()
+
+    # -- a step ----------------------------------------------------------------------------------------------------
+
+    def step(self) -> tuple[float, int, int]:
+        """Do an optimiser step; return its mean loss, and the pairs and tokens of this rank."""
+        config, count = self.config, self.config.gradient_accumulation_steps
+        self.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(config, self.step_number)
+        losses, pairs, tokens = [], 0, 0
+        for part in range(count):
+            batch = self.sampler.batch(self.step_number * count + part)
+            texts = self._texts(batch)
+            torch.manual_seed(hash_of(config.seed, batch.step, self.accelerator.process_index))  # dropout
+            losses.append(self._backward(texts, 1.0 / count, last=part + 1 == count))
+            pairs += texts.size
+            tokens += sum(len(t.ids) for t in texts.texts)
+        self.accelerator.clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step_number += 1
+        return float(torch.stack(losses).mean()), pairs, tokens
+
+    def _texts(self, batch: Batch) -> TextBatch:
+        examples = [self.mixture.tasks[batch.task][row] for row in batch.rows]
+        num_negatives = self.collator.num_negatives(examples)
+        rank, size = self.accelerator.process_index, self.config.per_device_train_batch_size
+        own = examples[rank * size : (rank + 1) * size]
+        return self.collator(own, num_negatives, (self.config.seed, batch.step, rank * size))
+
+    def _backward(self, batch: TextBatch, share: float, *, last: bool) -> Tensor:
+        """Add the gradients of a batch times ``share`` to the parameters'; return its loss."""
+        accelerator, world = self.accelerator, self.accelerator.num_processes
+        parts = pieces(batch.texts, self.config.micro_batch_tokens, self.encoder.pad_id, accelerator.device)
+        identities = Identities(*(gather(x.to(accelerator.device), world) for x in vars(batch.identities).values()))
+        guide = self._guide_embeddings(parts, batch.size) if self.guide else None
+
+        def loss_of(vectors: Tensor) -> Tensor:
+            sides = [gather_with_gradient(v, accelerator.process_index, world) for v in _sides(vectors, batch.size)]
+            return self._loss(sides, identities, guide)
+
+        # Each rank has the whole batch's loss but the gradient of its own texts only; DDP divides the sum by the ranks.
+        scale = share * world
+        silent = lambda: accelerator.no_sync(self.model)  # noqa: E731
+        with accelerator.autocast():
+            if self.config.grad_cache:
+                return cached_backward(
+                    self.model, parts, loss_of, accelerator.backward, scale=scale, no_sync=silent, sync_last=last
+                )
+            with _nothing() if last else silent():
+                return plain_backward(self.model, parts, loss_of, accelerator.backward, scale=scale)
+
+    def _loss(self, sides: list[Tensor], ids: Identities, guide: list[Tensor] | None) -> Tensor:
+        config, total = self.config, None
+        for dim in config.matryoshka_dims or (sides[0].shape[1],):
+            query, positive, negative = (side[:, :dim] for side in sides)
+            if config.loss == "official":
+                loss = official_loss(query, positive, negative, config.cl_temperature, ids.used)
+            else:
+                teacher = (guide[0], guide[1], guide[2]) if guide else None
+                loss = info_nce(
+                    query, positive, negative, config.cl_temperature, ids,
+                    bidirectional=config.bidirectional, teacher=teacher, margin=config.guide_margin,
+                )  # fmt: skip
+            total = loss if total is None else total + loss
+        assert total is not None
+        return total / len(config.matryoshka_dims or (1,))
+
+    @torch.no_grad()
+    def _guide_embeddings(self, parts: list[Piece], size: int) -> list[Tensor]:
+        """Return the guide's embeddings of the whole batch's sides; it reads the same tokens as the model."""
+        assert self.guide is not None
+        vectors = embed(self.guide.model, parts)
+        return [gather(side, self.accelerator.num_processes) for side in _sides(vectors, size)]
+
+    # -- what is told ----------------------------------------------------------------------------------------------
+
+    def _evaluate(self) -> dict[str, float]:
+        assert self.evaluate is not None
+        scores: dict[str, float] = {}
+        if self.accelerator.is_main_process:
+            self.encoder.model.eval()
+            scores = self.evaluate(self.encoder)
+            self.encoder.model.train()
+        self.accelerator.wait_for_everyone()
+        return scores
+
+    def _keep_if_best(self, scores: dict[str, float]) -> None:
+        score = scores.get("average", 0.0)
+        if self.accelerator.is_main_process and score > self.best.get("score", -1.0):
+            self.best = {"step": self.step_number, "score": score}
+            self.encoder.save(self.folder / "best")
+
+    def _average_with_base(self) -> None:
+        share = self.config.average_with_base
+        if share:
+            trained = self.encoder.model.state_dict()
+            mixed = {k: (1 - share) * v.cpu() + share * self.base[k] if v.is_floating_point() else v
+                     for k, v in trained.items()}  # fmt: skip
+            self.encoder.model.load_state_dict(mixed)
+
+    def _known_scores(self) -> dict[str, Any]:
+        path = self.folder / SCORES
+        return json.loads(path.read_text(encoding="utf-8")) if self.step_number and path.is_file() else {}
+
+    def _write(self, name: str, value: Any) -> None:
+        if self.accelerator.is_main_process:
+            (self.folder / name).write_text(json.dumps(value, indent=1), encoding="utf-8")
+
+    def _log(self, line: dict[str, Any], board: Any) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        with (self.folder / LOG).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+        for name, value in {**line, **line.get("scores", {})}.items() if board else ():
+            if isinstance(value, float):
+                board.add_scalar(name, value, line["step"])
+
+    def _bar(self) -> Any:
+        from tqdm import tqdm
+
+        shown = self.accelerator.is_main_process
+        return tqdm(total=self.config.max_steps, initial=self.step_number, desc="train", unit=" steps",
+                    file=sys.stderr, disable=not shown)  # fmt: skip
+
+    @contextmanager
+    def _tensorboard(self) -> Iterator[Any]:
+        if self.config.report_to != "tensorboard" or not self.accelerator.is_main_process:
+            yield None
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        with SummaryWriter(str(self.folder / "tensorboard")) as board:
+            yield board
+
+
+class _Totals:
+    """What the lines of the log are made of."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.pairs = self.tokens = 0
+        self.started = time.perf_counter()
+
+    def add(self, loss: float, pairs: int, tokens: int) -> None:
+        self.losses.append(loss)
+        self.pairs += pairs
+        self.tokens += tokens
+
+    def line(self, step: int, rate: float) -> dict[str, Any]:
+        seconds = time.perf_counter() - self.started
+        return {"step": step, "loss": sum(self.losses) / len(self.losses), "learning_rate": rate,
+                "pairs_per_second": self.pairs / seconds, "tokens_per_second": self.tokens / seconds}  # fmt: skip
+
+
+def hash_of(*numbers: int) -> int:
+    """Return a seed made of numbers."""
+    import numpy as np
+
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def _sides(vectors: Tensor, size: int) -> list[Tensor]:
+    """Return the embeddings of queries, positives and negatives."""
+    return [vectors[:size], vectors[size : 2 * size], vectors[2 * size :]]
+
+
+def _tokenizer(encoder: InstructorEncoder, max_tokens: int, mixture: Mixture) -> InstructedTokenizer:
+    """Return the encoder's tokenizer with a window for training; every instruction leaves room for a text.
+
+    Raises:
+        InstructionTooLongError: one does not.
+    """
+    made = InstructedTokenizer.from_folder(
+        encoder.checkpoint.transformer_folder,
+        min(max_tokens, encoder.max_tokens),
+        dialect=encoder.tokenizer.dialect,
+        lower_case=encoder.checkpoint.lower_case,
+    )
+    sides = (t for rows in mixture.tasks.values() for e in rows for t in (e.query, e.positive, *e.negatives))
+    for instruction in {text.instruction for text in sides}:
+        made.text_budget(instruction)
+    return made
+
+
+def _prepare_backbone(backbone: Any, config: TrainConfig) -> None:
+    if config.gradient_checkpointing:
+        backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if config.dropout is not None:
+        for module in backbone.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = config.dropout
+            for name in ("dropout", "dropout_prob", "attention_dropout"):  # numbers, of attention
+                if isinstance(getattr(module, name, None), float):
+                    setattr(module, name, config.dropout)
+
+
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return the parameters; norms and biases (all vectors) do not decay."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
