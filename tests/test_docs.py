@@ -82,8 +82,10 @@ def parsers():
     from eval import cli as eval_cli
     from ingest.cli import build_parser as ingest_parser
     from instructor_search.cli import build_parser
+    from train.cli import build_parser as train_parser
 
     yield "ingest", ingest_parser()
+    yield "train", train_parser()
     yield "eval", eval_cli.build_parser()
     for name in ("compare", "report", "runs"):
         yield name, getattr(eval_cli, f"{name}_parser")()

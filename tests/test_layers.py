@@ -55,7 +55,14 @@ def test_the_library_imports_no_room_and_only_lower_layers():
 
 
 @pytest.mark.parametrize(
-    "statement", ["import instructor_search", "import ingest.cli", "import instructor_search.cli", "import eval.cli"]
+    "statement",
+    [
+        "import instructor_search",
+        "import ingest.cli",
+        "import instructor_search.cli",
+        "import eval.cli",
+        "import train.cli",
+    ],
 )
 def test_imports_are_light(statement):
     heavy = (

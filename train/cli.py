@@ -36,22 +36,45 @@ A run that was cut off goes on from its newest whole checkpoint when the same co
 _HELP = {
     "model_name_or_path": "folder or hub id to start from (default: all-MiniLM-L6-v2)",
     "mixture": "folder of python -m train.medi, or a file in MEDI's form (default: the Python standard library)",
+    "output_dir": "folder of checkpoints, log, scores and the model",
+    "overwrite_output_dir": "delete what an earlier run left there",
+    "resume_from_checkpoint": "checkpoint to go on from (default: the newest whole one in output_dir)",
     "tasks": "tasks of the mixture to use (default: all)",
     "loss": "info-nce: all positives and negatives of the batch; official: INSTRUCTOR's",
     "cl_temperature": "temperature of the softmax over cosines",
     "max_negatives": "hard negatives of an example at most",
+    "bidirectional": "also tell queries apart by their positives",
     "guide": "model that finds false negatives, as GISTEmbed does",
+    "guide_margin": "how much less near than the positive is still too near",
     "matryoshka_dims": "also train these leading parts of the embedding",
     "drop_instruction": "share of batches without instructions",
     "vary_instruction": "share of batches whose instructions are put in other words",
+    "per_device_train_batch_size": "examples of a batch on each process",
+    "gradient_accumulation_steps": "batches of an optimiser step, each of one task",
+    "max_steps": "optimiser steps",
     "sampling_alpha": "tasks are drawn by size to this power",
     "sampling_cap": "count a task as no larger than this",
     "max_source_length": "tokens of a text at most, instruction included",
     "grad_cache": "memory of one piece of the batch, at the price of a second forward pass",
     "micro_batch_tokens": "padded tokens that go through the model together",
-    "dropout": "dropout probability (default: the model's)",
+    "gradient_checkpointing": "compute activations again instead of keeping them",
+    "learning_rate": "the highest, after the warmup",
+    "warmup_ratio": "share of the steps in which it rises",
+    "lr_scheduler_type": "how it falls: linear, cosine or constant",
+    "weight_decay": "of matrices; norms and biases have none",
+    "adam_beta1": "of AdamW",
+    "adam_beta2": "of AdamW",
+    "adam_epsilon": "of AdamW",
+    "max_grad_norm": "gradients are cut to this norm",
+    "dropout": "dropout probability outside attention (default: the model's)",
+    "attention_dropout": "of attention weights; above 0 the fused kernels cannot run",
     "average_with_base": "share of the first weights in the model that is saved",
     "bf16": "compute in bfloat16 (default: where the device does so)",
+    "seed": "of batches, dropout and what is drawn of instructions",
+    "save_steps": "steps between checkpoints",
+    "save_total_limit": "checkpoints that are kept",
+    "logging_steps": "steps between lines of the log",
+    "report_to": "none or tensorboard",
     "eval_steps": "score the held-out examples every so many steps (0: before and after)",
     "eval_examples": "examples of each task that are held out, a tenth at most",
 }
@@ -81,14 +104,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add(parser: argparse.ArgumentParser, name: str, kind: Any, default: Any, text: str) -> None:
-    names = [f"--{name}", f"--{name.replace('_', '-')}"] if "_" in name else [f"--{name}"]
     plain = [k for k in typing.get_args(kind) if k is not type(None)] if isinstance(kind, types.UnionType) else [kind]
     if plain == [bool]:
-        parser.add_argument(*names, action=argparse.BooleanOptionalAction, default=default, help=text)
+        parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=default, help=text)
     elif typing.get_origin(kind) is tuple:
-        parser.add_argument(*names, nargs="+", type=typing.get_args(kind)[0], default=default, help=text, metavar="X")
+        parser.add_argument(
+            f"--{name}", nargs="+", type=typing.get_args(kind)[0], default=default, help=text, metavar="X"
+        )
     else:
-        parser.add_argument(*names, type=plain[0], default=default, help=text, metavar=plain[0].__name__.upper())
+        parser.add_argument(f"--{name}", type=plain[0], default=default, help=text, metavar=plain[0].__name__.upper())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

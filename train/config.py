@@ -52,6 +52,7 @@ class TrainConfig:
     adam_epsilon: float = 1e-8
     max_grad_norm: float = 1.0
     dropout: float | None = None  # None: the model's
+    attention_dropout: float | None = 0.0  # of attention weights: above 0 the fused kernels cannot run
     average_with_base: float = 0.0  # share of the first weights in the model that is saved at the end
     bf16: bool | None = None  # None: where the device computes in it
     seed: int = 42

@@ -351,13 +351,18 @@ def _tokenizer(encoder: InstructorEncoder, max_tokens: int, mixture: Mixture) ->
 def _prepare_backbone(backbone: Any, config: TrainConfig) -> None:
     if config.gradient_checkpointing:
         backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    if config.dropout is not None:
-        for module in backbone.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = config.dropout
-            for name in ("dropout", "dropout_prob", "attention_dropout"):  # numbers, of attention
-                if isinstance(getattr(module, name, None), float):
-                    setattr(module, name, config.dropout)
+    for module in backbone.modules():
+        kind = type(module).__name__
+        is_attention = kind == "T5Attention" or (kind.endswith("SelfAttention") and "Layer" not in kind)
+        probability = config.attention_dropout if is_attention else config.dropout
+        if probability is None:
+            continue
+        for child in module.children():
+            if isinstance(child, nn.Dropout):
+                child.p = probability
+        for name in ("dropout", "dropout_prob", "attention_dropout"):  # where it is a number
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, probability)
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

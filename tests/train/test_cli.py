@@ -100,7 +100,7 @@ def test_wrong_wishes_are_one_line(tiny_folder, tmp_path, capsys):
         assert words in error and error.count("\n") == 1
     with pytest.raises(SystemExit, match="2"):
         main(["--learning_rate", "fast"])
-    assert "argument --learning_rate/--learning-rate: invalid float value: 'fast'" in capsys.readouterr().err
+    assert "argument --learning_rate: invalid float value: 'fast'" in capsys.readouterr().err
     assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
 
 

@@ -1,0 +1,120 @@
+"""How fast is training, in how much memory? Beside sentence-transformers' trainer, on the same batches.
+
+    python benchmarks/training.py [--steps 12] [--rounds 3] [--batch 32] [--length 96]
+
+Both train all-MiniLM-L6-v2 on pairs of the Python standard library (description, code) with in-batch negatives, AdamW and
+float32, texts cut at the same length. Each engine is a process of its own; rounds alternate, and the median step counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+
+def ours(args: argparse.Namespace, folder: str, **options: object) -> list[float]:
+    """Return the seconds of each step of our trainer."""
+    from accelerate import Accelerator
+
+    from instructor_search import load_encoder
+    from train.config import TrainConfig
+    from train.examples import Mixture
+    from train.standard_library import standard_library
+    from train.trainer import Trainer
+
+    rows = standard_library().tasks["stdlib-code"][: args.batch * args.steps]
+    config = TrainConfig(
+        output_dir=folder, per_device_train_batch_size=args.batch, max_steps=args.steps, bidirectional=False,
+        max_source_length=args.length, drop_instruction=1.0, bf16=False, **options,
+    )  # fmt: skip
+    encoder = load_encoder(runtime="torch", precision="fp32", device="cpu")
+    trainer = Trainer(config, encoder, Mixture({"code": rows}, {}), Accelerator(cpu=True))
+    times = []
+    for _ in range(args.steps):
+        started = time.perf_counter()
+        trainer.step()
+        times.append(time.perf_counter() - started)
+    return times
+
+
+def theirs(args: argparse.Namespace, folder: str) -> list[float]:
+    """Return the seconds of each step of SentenceTransformerTrainer with MultipleNegativesRankingLoss."""
+    from datasets import Dataset
+    from sentence_transformers import (
+        SentenceTransformer,
+        SentenceTransformerTrainer,
+        SentenceTransformerTrainingArguments,
+    )
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from transformers import TrainerCallback
+
+    from instructor_search.encoder.checkpoint import resolve_folder
+    from train.standard_library import standard_library
+
+    rows = standard_library().tasks["stdlib-code"][: args.batch * args.steps]
+    data = Dataset.from_dict({"anchor": [e.query.text for e in rows], "positive": [e.positive.text for e in rows]})
+    model = SentenceTransformer(str(resolve_folder(None)[0]), device="cpu")
+    model.max_seq_length = args.length
+    marks: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_begin(self, *_: object, **__: object) -> None:
+            marks.append(time.perf_counter())
+
+        on_step_end = on_step_begin
+
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=folder, per_device_train_batch_size=args.batch, max_steps=args.steps, save_strategy="no",
+        logging_strategy="no", report_to="none", use_cpu=True, disable_tqdm=True,
+    )  # fmt: skip
+    loss = MultipleNegativesRankingLoss(model)
+    SentenceTransformerTrainer(model, arguments, train_dataset=data, loss=loss, callbacks=[Clock()]).train()
+    return [end - begin for begin, end in zip(marks[::2], marks[1::2], strict=True)]
+
+
+ENGINES = {
+    "sentence-transformers": lambda args, folder: theirs(args, folder),
+    "ours": lambda args, folder: ours(args, folder),
+    "ours, GradCache": lambda args, folder: ours(args, folder, grad_cache=True, micro_batch_tokens=1024),
+}
+
+
+def main() -> None:
+    """Run the engines in turn and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--length", type=int, default=96)
+    parser.add_argument("--work", choices=ENGINES, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.work:
+        with tempfile.TemporaryDirectory() as folder:
+            times = ENGINES[args.work](args, folder)
+        print(json.dumps([median(times[2:]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+        return
+    found: dict[str, list[list[float]]] = {name: [] for name in ENGINES}
+    for _ in range(args.rounds):
+        for name in ENGINES:
+            command = [sys.executable, *sys.argv, "--work", name]
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+            found[name].append(json.loads(done.stdout.splitlines()[-1]))
+    peer = median(seconds for seconds, _ in found["sentence-transformers"])
+    print(f"batch {args.batch}, {args.length} tokens at most, {args.steps} steps, median of {args.rounds} rounds")
+    print("| trainer | pairs/s | x peer | peak MB |\n|---|---|---|---|")
+    for name, rows in found.items():
+        seconds, memory = median(r[0] for r in rows), median(r[1] for r in rows)
+        print(f"| {name} | {args.batch / seconds:.1f} | {peer / seconds:.2f} | {memory:.0f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Mining against a plain double loop."""
+
+import json
+
+import numpy as np
+import pytest
+
+from instructor_search.instructions import InstructedText
+from train.examples import TrainingExample, read_mixture
+from train.hard_negatives import main, mine
+
+
+class Known:
+    """Gives each text the vector that was drawn for it."""
+
+    def __init__(self, seed=0):
+        self.rng, self.vectors = np.random.default_rng(seed), {}
+
+    def encode(self, texts):
+        for text in texts:
+            if text not in self.vectors:
+                self.vectors[text] = self.rng.normal(size=6).astype(np.float32)
+        return np.stack([self.vectors[text] for text in texts])
+
+
+def examples(count=40, positives=25, labels=None):
+    chance = np.random.default_rng(1)
+    return [
+        TrainingExample(
+            InstructedText("q: ", f"query {i}"),
+            InstructedText("d: ", f"text {chance.integers(positives)}"),
+            (),
+            str(chance.integers(labels)) if labels else None,
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("labels", [None, 4])
+@pytest.mark.parametrize(("first", "last", "margin", "num"), [(1, 50, 9.0, 1), (3, 8, 0.9, 2), (1, 5, 0.5, 1)])
+def test_mining_equals_a_plain_double_loop(labels, first, last, margin, num):
+    rows, encoder = examples(labels=labels), Known()
+    found = mine(rows, encoder, first=first, last=last, margin=margin, num_negatives=num)
+
+    def cosine(a, b):
+        x, y = encoder.vectors[a].astype(float), encoder.vectors[b].astype(float)
+        return x @ y / np.linalg.norm(x) / np.linalg.norm(y)
+
+    for example, new in zip(rows, found, strict=True):
+        distinct = {}
+        for other in rows:
+            distinct.setdefault(other.positive.text, other)
+        ranked = sorted(distinct.values(), key=lambda o: -cosine(example.query, o.positive))
+        allowed = [
+            o.positive
+            for o in ranked[first - 1 : last]
+            if cosine(example.query, o.positive) <= margin * cosine(example.query, example.positive)
+            and o.positive.text != example.positive.text
+            and (labels is None or o.label != example.label)
+        ]
+        assert list(new.negatives) == allowed[:num]
+        assert new._replace(negatives=()) == example
+
+
+def test_negatives_that_are_there_stay_behind():
+    rows = examples()
+    rows[0] = rows[0]._replace(negatives=(InstructedText("d: ", "given"),))
+    assert mine(rows, Known(), first=1, margin=9.0)[0].negatives[-1].text == "given"
+
+
+def test_the_command(tiny_folder, tmp_path, capsys):
+    data = tmp_path / "data.jsonl"
+    words = ["red car", "green tree", "blue boat", "old house", "fast train", "cold soup", "tall man", "loud song"]
+    rows = [{"query": ["q: ", f"a {w}"], "pos": ["d: ", f"the {w} it is"], "neg": []} for w in words]
+    data.write_text("\n".join(map(json.dumps, rows)))
+    arguments = [str(data), "--output", str(tmp_path / "mined"), "--model", str(tiny_folder), "--ranks", "1", "8"]
+    assert main([*arguments, "--margin", "2"]) == 0
+    assert "of 8 examples have new negatives" in capsys.readouterr().out
+    mixture = read_mixture(tmp_path / "mined")
+    assert sum(len(e.negatives) for e in mixture.tasks["data"]) >= 6
+    assert main(arguments) == 1 and "exists; choose another folder" in capsys.readouterr().err
+    assert main([str(data), "--output", str(tmp_path / "x"), "--ranks", "9", "3"]) == 1
+    assert "--ranks 9 3; expected FIRST from 1" in capsys.readouterr().err

@@ -1,0 +1,122 @@
+"""Hard negatives from an encoder's own neighbours: python -m train.hard_negatives MIXTURE --output DIR.
+
+For each query the positives of its task are ranked; those in a band of ranks are candidates (the very nearest are often
+right answers that nobody marked), save those whose score comes too near to the positive's (a margin, as in
+NV-Retriever, arXiv 2407.15831), that hold its text, or that have its label.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from instructor_search.command_line import Parser, failing_with_one_line
+from train.examples import MixtureError, TrainingExample, read_mixture, write_manifest, write_task
+
+if TYPE_CHECKING:
+    from instructor_search.encoder.protocol import Encoder
+
+_BLOCK = 1024  # queries that are compared at a time
+
+
+def mine(
+    examples: Sequence[TrainingExample],
+    encoder: Encoder,
+    *,
+    first: int = 5,
+    last: int = 50,
+    margin: float = 0.95,
+    num_negatives: int = 1,
+) -> list[TrainingExample]:
+    """Return the examples with the nearest negatives of ranks ``first`` to ``last`` (from 1) before those they have.
+
+    ``margin``: a candidate's cosine is at most this share of the positive's. An example without candidates stays as it
+    is.
+    """
+    queries, positives = (
+        _unit(encoder.encode(side)) for side in ([e.query for e in examples], [e.positive for e in examples])
+    )
+    texts, where = np.unique([e.positive.text for e in examples], return_inverse=True)  # each text is ranked once
+    columns = np.unique(where, return_index=True)[1]  # where each text stands first
+    found = []
+    for start in range(0, len(examples), _BLOCK):
+        scores = queries[start : start + _BLOCK] @ positives[columns].T  # (block, distinct positives)
+        for offset, row in enumerate(scores):
+            number = start + offset
+            example, own = examples[number], float(queries[number] @ positives[number])
+            order = np.argsort(-row, kind="stable")[:last][first - 1 :]
+            chosen = [
+                examples[columns[j]] for j in order if row[j] <= margin * own and _may_be(example, examples[columns[j]])
+            ]
+            mined = tuple(e.positive for e in chosen[:num_negatives])
+            kept = tuple(n for n in example.negatives if n not in mined)
+            found.append(example._replace(negatives=mined + kept))
+    return found
+
+
+def _may_be(example: TrainingExample, other: TrainingExample) -> bool:
+    texts = {example.query.text, example.positive.text}
+    same_label = example.label is not None and example.label == other.label
+    return other.positive.text not in texts and not same_label
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    vectors = np.asarray(vectors, dtype=np.float32)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    parser = Parser(prog="python -m train.hard_negatives", description="Add hard negatives to a mixture.")
+    parser.add_argument("mixture", type=Path, metavar="MIXTURE", help="folder of python -m train.medi")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--model", metavar="MODEL", help="encoder that ranks (default: all-MiniLM-L6-v2)")
+    parser.add_argument("--ranks", nargs=2, type=int, default=(5, 50), metavar=("FIRST", "LAST"), help="default: 5 50")
+    parser.add_argument(
+        "--margin", type=float, default=0.95, help="share of the positive's score at most (default: 0.95)"
+    )
+    parser.add_argument("--num-negatives", type=int, default=1, metavar="N", help="of each example (default: 1)")
+    args = parser.parse_args(argv)
+    with failing_with_one_line() as outcome:
+        if not 1 <= args.ranks[0] <= args.ranks[1]:
+            raise ValueError(f"--ranks {args.ranks[0]} {args.ranks[1]}; expected FIRST from 1, and LAST not before it")
+        if args.output.exists():
+            raise MixtureError(f"{args.output} exists; choose another folder")
+        _write(args.mixture, args.output, args.model, args.ranks, args.margin, args.num_negatives)
+    return outcome.code
+
+
+def _write(source: Path, output: Path, model: str | None, ranks: Sequence[int], margin: float, count: int) -> None:
+    from tqdm import tqdm
+
+    from instructor_search.encoder import load_encoder
+
+    mixture, encoder = read_mixture(source), load_encoder(model)
+    part = output.with_name(f".{output.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    facts, mined = [], 0
+    try:
+        for name, rows in tqdm(mixture.tasks.items(), desc="mine", unit=" tasks", file=sys.stderr):
+            new = mine(rows, encoder, first=ranks[0], last=ranks[1], margin=margin, num_negatives=count)
+            mined += sum(a.negatives != b.negatives for a, b in zip(new, rows, strict=True))
+            old = mixture.facts.get(name)
+            known = {k: v for k, v in vars(old).items() if k not in ("name", "file", "rows", "sha256")} if old else {
+                "licence": "unstated", "source": str(source.name), "symmetric": False, "query_instruction": "",
+                "document_instruction": ""}  # fmt: skip
+            facts.append(write_task(part, new, name=name, **known))
+        settings = {"ranks": list(ranks), "margin": margin, "num_negatives": count, "encoder": encoder.fingerprint}
+        write_manifest(part, facts, hard_negatives=settings)
+        part.rename(output)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    print(f"{output}: {mined:,} of {mixture.num_examples:,} examples have new negatives")  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

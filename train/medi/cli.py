@@ -1,0 +1,150 @@
+"""The command line of mixtures: build one, show one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from instructor_search.command_line import Parser, failing_with_one_line, positive
+from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION
+from train.examples import MANIFEST, MixtureError, TaskFacts
+
+if TYPE_CHECKING:
+    from train.medi.sources import RawTask
+
+_EXAMPLES = """examples:
+  python -m train.medi build --data DATA --against EVALUATION --output mixtures/medi
+  python -m train.medi build --super-ni natural-instructions --task-list tasks.txt --output mixtures/super-ni
+  python -m train.medi build --examples beir:scifact --examples medi:medi-data.json --output mixtures/mine
+  python -m train.medi show mixtures/medi
+
+forms of --examples: medi, sentence-transformers, flagembedding, tevatron, kilt, medmcqa, beir, and
+hub:NAME?query=COLUMN&positive=COLUMN[&negative=COLUMN][&split=SPLIT] for a hub id or a local folder"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``python -m train.medi``."""
+    parser = Parser(prog="python -m train.medi", description="Build mixtures of training data as MEDI was built.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    build = commands.add_parser(
+        "build", help="build a mixture", epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = build.add_argument
+    add("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    add("--overwrite", action="store_true", help="replace a mixture that is there")
+    add(
+        "--data",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder with manifest.json; may be repeated",
+    )
+    add("--super-ni", type=Path, metavar="DIR", help="Super-NaturalInstructions in its own layout")
+    add("--task-list", type=Path, metavar="FILE", help="its tasks to take, one a line (default: all)")
+    add("--examples", action="append", default=[], metavar="FORMAT:PATH", help="data in another form; may be repeated")
+    add("--query-instruction", metavar="TEXT", default=DEFAULT_QUERY_INSTRUCTION, help="where --examples has none")
+    add(
+        "--document-instruction", metavar="TEXT", default=DEFAULT_DOCUMENT_INSTRUCTION, help="where --examples has none"
+    )
+    add("--licences", default="open,C-UDA", metavar="NAMES", help="classes of --data to use; unstated: those of none "
+        "(default: open,C-UDA)")  # fmt: skip
+    add("--only", default="", metavar="NAMES", help="data sets of --data to take")
+    add("--exclude", default="", metavar="NAMES", help="data sets of --data to leave out")
+    add(
+        "--symmetry", choices=("all", "symmetric", "asymmetric"), default="all", help="kind of data sets (default: all)"
+    )
+    add("--without-super-ni", action="store_true", help="leave out the Super-NI-like files of --data")
+    add("--max-rows", type=positive, default=8000, metavar="N", help="rows of a task at most (default: 8000)")
+    add(
+        "--against",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="evaluation data that must not be in it",
+    )
+    add("--contamination", choices=("remove", "refuse"), default="remove", help="what rows of it do (default: remove)")
+    add("--encoder", metavar="MODEL", help="finds positives and negatives (default: all-MiniLM-L6-v2)")
+    add("--seed", type=int, default=0, metavar="N", help="of the rows that are drawn (default: 0)")
+    add("--json", action="store_true", help="print JSON")
+    build.set_defaults(run=_build)
+    show = commands.add_parser("show", help="list the tasks of a mixture")
+    show.add_argument("mixture", type=Path, metavar="DIR")
+    show.add_argument("--json", action="store_true", help="print JSON")
+    show.set_defaults(run=_show)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    args = build_parser().parse_args(argv)
+    with failing_with_one_line() as outcome:
+        args.run(args)
+    return outcome.code
+
+
+def _build(args: argparse.Namespace) -> None:
+    from instructor_search.encoder import load_encoder
+    from train.medi.build import build
+    from train.medi.contamination import EvaluationTexts
+
+    if not (args.data or args.super_ni or args.examples):
+        raise MixtureError("nothing to build from; give --data, --super-ni or --examples")
+    settings = {"symmetry": args.symmetry, "licences": args.licences, "contamination": args.contamination,
+                "against": [p.name for p in args.against]}  # fmt: skip
+    report = build(
+        _tasks(args), args.output, load_encoder(args.encoder), max_rows=args.max_rows, seed=args.seed,
+        against=EvaluationTexts(args.against) if args.against else None, refuse=args.contamination == "refuse",
+        overwrite=args.overwrite, settings=settings,
+    )  # fmt: skip
+    if args.json:
+        print(json.dumps(asdict(report)))
+        return
+    print(_table(report.tasks))
+    for name, reason in report.skipped.items():
+        print(f"left out: {name}: {reason}")
+    print(f"mixture: {args.output}")
+
+
+def _tasks(args: argparse.Namespace) -> Iterator[RawTask]:
+    from train.medi.adapters import read_examples
+    from train.medi.sources import read_data_folder, read_super_ni
+
+    for folder in args.data:
+        yield from read_data_folder(
+            folder, licences=_names(args.licences), only=_names(args.only), exclude=_names(args.exclude),
+            symmetry=args.symmetry, super_ni=not args.without_super_ni, seed=args.seed,
+        )  # fmt: skip
+    if args.super_ni:
+        yield from read_super_ni(args.super_ni, args.task_list)
+    for given in args.examples:
+        yield from read_examples(given, args.query_instruction, args.document_instruction)
+
+
+def _names(given: str) -> list[str]:
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
+def _show(args: argparse.Namespace) -> None:
+    try:
+        manifest = json.loads((args.mixture / MANIFEST).read_text(encoding="utf-8"))
+        facts = [TaskFacts(**t) for t in manifest["tasks"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MixtureError(f"{args.mixture} is no mixture ({error})") from error
+    print(json.dumps(manifest) if args.json else _table(facts))
+
+
+def _table(facts: Sequence[TaskFacts]) -> str:
+    width = max((len(f.name) for f in facts), default=4)
+    lines = [f"{'task':<{width}}  {'rows':>7}  {'kind':<14}  {'symmetric':<9}  dropped"]
+    for fact in facts:
+        dropped = ", ".join(f"{v} {k}" for k, v in fact.settings.get("dropped", {}).items()) or "-"
+        kind = "yes" if fact.symmetric else "no"
+        lines.append(f"{fact.name:<{width}}  {fact.rows:>7,}  {fact.kind:<14}  {kind:<9}  {dropped}")
+    lines.append(f"{len(facts)} tasks, {sum(f.rows for f in facts):,} rows")
+    return "\n".join(lines)

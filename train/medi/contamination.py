@@ -1,0 +1,55 @@
+"""Training rows that hold an evaluation text: found by equality of normalised strings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from train.examples import MixtureError, TrainingExample
+from train.medi.sources import read_lines
+
+MIN_CHARACTERS = 20  # shorter strings (labels, names) are equal by chance
+_WORDS = re.compile(r"[^\W_]+")
+
+
+def normalise(text: str) -> str:
+    """Return the text's letters and digits in lower case, words apart by one space."""
+    return " ".join(_WORDS.findall(text.lower()))
+
+
+class EvaluationTexts:
+    """The texts of evaluation sets, normalised."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        """Read every string of every JSONL file under ``folders``.
+
+        Raises:
+            MixtureError: a folder holds no such file.
+        """
+        self.texts: set[str] = set()
+        for folder in folders:
+            files = sorted(p for p in folder.rglob("*") if p.name.endswith((".jsonl", ".jsonl.gz")))
+            if not files:
+                raise MixtureError(f"{folder} holds no .jsonl or .jsonl.gz files to compare with")
+            for path in files:
+                for row in read_lines(path):
+                    self.texts.update(t for s in _strings(row) if len(t := normalise(s)) >= MIN_CHARACTERS)
+
+    def __contains__(self, example: object) -> bool:
+        """Whether one of an example's texts is an evaluation text."""
+        assert isinstance(example, TrainingExample)
+        sides = (example.query, example.positive, *example.negatives)
+        return any(normalise(t.text) in self.texts for t in sides)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _strings(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _strings(part)

@@ -1,0 +1,174 @@
+"""Where raw tasks come from: a folder of data sets with a manifest, and Super-NaturalInstructions in its own layout."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from train.examples import MixtureError
+
+_DEFINITION_WORDS = 40
+
+
+@dataclass(frozen=True)
+class RawTask:
+    """A data set before it is made into triples.
+
+    ``rows`` by ``kind``: "pairs" (query, positive, negatives), "classification" (text, label), "super-ni" (input,
+    output). ``instructions``: of each row, where they differ from row to row.
+    """
+
+    name: str
+    kind: str
+    rows: Sequence[tuple[Any, ...]]
+    query_instruction: str
+    document_instruction: str
+    licence: str
+    source: str
+    symmetric: bool
+    notes: str = ""
+    instructions: Sequence[str] | None = None
+
+    def sample(self, count: int, seed: int) -> RawTask:
+        """Return the task with ``count`` of its rows at most, drawn by the seed and in their order."""
+        if len(self.rows) <= count:
+            return self
+        chosen = sorted(random.Random(f"{seed} {self.name}").sample(range(len(self.rows)), count))
+        given = [self.instructions[i] for i in chosen] if self.instructions else None
+        return replace(self, rows=[self.rows[i] for i in chosen], instructions=given)
+
+
+def task_instruction(definition: str) -> str:
+    """Return the instruction of a Super-NI task: whole sentences of its definition, 40 words at most."""
+    words: list[str] = []
+    for sentence in " ".join(definition.split()).replace(";", ",").split(". "):
+        new = sentence.split()
+        if words and len(words) + len(new) > _DEFINITION_WORDS:
+            break
+        words += [*new[:-1], new[-1].rstrip(".") + "."] if new else []
+    shown = " ".join(words[:_DEFINITION_WORDS]).rstrip(".")
+    return f"Represent the example for the following task: {shown}; Input: "
+
+
+def read_data_folder(
+    folder: Path, *, licences: Collection[str], only: Collection[str] = (), exclude: Collection[str] = (),
+    symmetry: str = "all", super_ni: bool = True, seed: int = 0,
+) -> Iterator[RawTask]:  # fmt: skip
+    """Yield the tasks of a folder whose manifest.json lists files of pairs, classes and Super-NI-like rows.
+
+    ``licences``: classes that may be used ("unstated": files without one). Files of test tasks are never read.
+
+    Raises:
+        MixtureError: there is no manifest, or a name that was asked for is not in it.
+    """
+    try:
+        files = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MixtureError(f'{folder} has no manifest.json with "files" ({error})') from error
+    unknown = (set(only) | set(exclude)) - {f["name"] for f in files}
+    if unknown:
+        raise MixtureError(f"{folder} has no {', '.join(sorted(unknown))}")
+    for entry in files:
+        name, kind = entry["name"], entry["kind"]
+        symmetric = str(entry.get("symmetry", "")).startswith("symmetric")
+        wanted = (not only or name in only) and name not in exclude and not name.endswith("_test")
+        allowed = entry.get("licence_class", "unstated") in licences
+        fits = symmetry == "all" or symmetric == (symmetry == "symmetric")
+        if not (wanted and allowed and fits) or (kind == "superni" and not super_ni):
+            continue
+        path = folder / entry["file"]
+        facts = {"licence": str(entry.get("license", "unstated")), "source": str(entry.get("repository", "")),
+                 "notes": str(entry.get("caveats", ""))}  # fmt: skip
+        if kind == "superni":
+            yield from _super_ni_rows(path, facts, seed)
+        elif kind == "classification":
+            rows = [(r["text"], str(r["label"])) for r in read_lines(path)]
+            yield RawTask(
+                name, kind, rows, entry["query_instruction"], entry["doc_instruction"], symmetric=True, **facts
+            )
+        else:
+            pairs = [(r["query"], r["pos"], tuple(r.get("neg") or ())) for r in read_lines(path)]
+            yield RawTask(name, "pairs", pairs, entry["query_instruction"], entry["doc_instruction"],
+                          symmetric=symmetric, **facts)  # fmt: skip
+
+
+def _super_ni_rows(path: Path, facts: dict[str, str], seed: int) -> Iterator[RawTask]:
+    """Yield the tasks of a file of {"task", "definition", "input", "output"}; several wordings are drawn from."""
+    wordings = _wordings(path)
+    tasks: dict[str, list[dict[str, Any]]] = {}
+    for row in read_lines(path):
+        tasks.setdefault(row["task"], []).append(row)
+    for name, rows in sorted(tasks.items()):
+        chance = random.Random(f"{seed} {name}")
+        choices = wordings.get(name) or [rows[0].get("definition") or rows[0].get("instruction") or ""]
+        given = [task_instruction(chance.choice(choices)) for _ in rows]
+        pairs = [(str(r["input"]), _first(r["output"])) for r in rows]
+        yield RawTask(name, "super-ni", pairs, given[0], given[0], symmetric=False,
+                      instructions=given if len(choices) > 1 else None, **facts)  # fmt: skip
+
+
+def _wordings(path: Path) -> dict[str, list[str]]:
+    """Return the human-written instructions by task that lie beside instruction_induction files."""
+    beside = path.with_name("instruction_induction_instructions.json")
+    if not path.name.startswith("instruction_induction") or not beside.is_file():
+        return {}
+    found = json.loads(beside.read_text(encoding="utf-8"))
+    return {k: [str(t) for t in v] for k, v in found.items() if isinstance(v, list)}
+
+
+def read_super_ni(folder: Path, task_list: Path | None = None) -> Iterator[RawTask]:
+    """Yield the tasks of the official layout: tasks/NAME.json with Definition and Instances.
+
+    ``task_list``: a file with the names to take, one a line (as the official splits); None: all.
+
+    Raises:
+        MixtureError: no tasks are there, one that is listed is missing, or a file is damaged.
+    """
+    tasks = folder / "tasks" if (folder / "tasks").is_dir() else folder
+    found = {p.stem: p for p in sorted(tasks.glob("task*.json"))}
+    names = (
+        [n.strip() for n in task_list.read_text(encoding="utf-8").splitlines() if n.strip()]
+        if task_list
+        else list(found)
+    )
+    missing = [n for n in names if n not in found]
+    if not found or missing:
+        what = f"{len(missing)} of the listed tasks, the first is {missing[0]}" if missing else "no task*.json"
+        raise MixtureError(f"{tasks} lacks tasks: {what}; expected the layout of natural-instructions")
+    for name in names:
+        try:
+            task = json.loads(found[name].read_text(encoding="utf-8"))
+            definition = task["Definition"][0] if isinstance(task["Definition"], list) else task["Definition"]
+            rows = [(str(i["input"]), _first(i["output"])) for i in task["Instances"]]
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise MixtureError(f"{found[name]} is no task of Super-NaturalInstructions ({error!r})") from error
+        instruction = task_instruction(str(definition))
+        licence = ", ".join(task.get("Instance License", [])) or "unstated"
+        source = ", ".join(task.get("Source", [])) or "Super-NaturalInstructions"
+        yield RawTask(name, "super-ni", rows, instruction, instruction, licence, source, symmetric=False)
+
+
+def _first(output: Any) -> str:
+    return str(output[0]) if isinstance(output, list) and output else "" if isinstance(output, list) else str(output)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of JSONL, gzipped or not.
+
+    Raises:
+        MixtureError: a line cannot be read; the message names it.
+    """
+    opened: Any = gzip.open if path.suffix == ".gz" else open
+    number = 0
+    try:
+        with opened(path, "rt", encoding="utf-8") as stream:
+            for number, line in enumerate(stream, 1):  # noqa: B007
+                if line.strip():
+                    yield json.loads(line)
+    except (OSError, EOFError, ValueError) as error:
+        raise MixtureError(f"{path}:{number + 1}: cannot be read ({error})") from error
