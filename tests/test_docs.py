@@ -83,9 +83,14 @@ def parsers():
     from ingest.cli import build_parser as ingest_parser
     from instructor_search.cli import build_parser
     from train.cli import build_parser as train_parser
+    from train.medi.cli import build_parser as medi_parser
 
     yield "ingest", ingest_parser()
     yield "train", train_parser()
+    yield (
+        "train.medi",
+        next(a for a in medi_parser()._actions if isinstance(a, argparse._SubParsersAction)).choices["build"],
+    )
     yield "eval", eval_cli.build_parser()
     for name in ("compare", "report", "runs"):
         yield name, getattr(eval_cli, f"{name}_parser")()

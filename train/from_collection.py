@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from instructor_search.instruction_library import query_instruction_for
 from instructor_search.instructions import InstructedText
 from train.examples import Mixture, MixtureError, TaskFacts, TrainingExample
@@ -26,9 +28,10 @@ def from_collection(name: str, store: str | None = None) -> Mixture:
     examples = []
     for row in sorted(rows, key=lambda r: (r["source"], r["text"])):
         head = " ".join((row["heading"] or row["title"] or "").split())
-        if len(head.split()) >= 2 and not row["source"].endswith(row["title"]) and head not in row["text"][: len(head)]:
+        body = _without_head(row["text"], head)
+        if len(head.split()) >= 2 and Path(row["source"]).name not in head and len(body.split()) >= 5:
             query = InstructedText(query_instruction, head)
-            examples.append(TrainingExample(query, InstructedText(view.document_instruction, row["text"])))
+            examples.append(TrainingExample(query, InstructedText(view.document_instruction, body)))
     if len(examples) < 20:
         raise MixtureError(
             f"collection {name!r} has {len(examples)} chunks with a title or heading of their own; expected at least 20"
@@ -37,3 +40,10 @@ def from_collection(name: str, store: str | None = None) -> Mixture:
                       source=f"collection {name}", symmetric=False, query_instruction=query_instruction,
                       document_instruction=view.document_instruction)  # fmt: skip
     return Mixture({name: examples}, {name: facts})
+
+
+def _without_head(text: str, head: str) -> str:
+    """Return the text without its first line, if that is the title or heading, which would give the answer away."""
+    first, _, rest = text.strip().partition("\n")
+    own = first.strip(" #*=-").lower()
+    return rest.strip() if own and own in head.lower() else text

@@ -197,7 +197,10 @@ class Trainer:
 
         def loss_of(vectors: Tensor) -> Tensor:
             sides = [gather_with_gradient(v, accelerator.process_index, world) for v in _sides(vectors, batch.size)]
-            return self._loss(sides, identities, guide)
+            with torch.autocast(
+                vectors.device.type, enabled=False
+            ):  # scores in float32, whatever the model computes in
+                return self._loss(sides, identities, guide)
 
         # Each rank has the whole batch's loss but the gradient of its own texts only; DDP divides the sum by the ranks.
         scale = share * world

@@ -174,6 +174,25 @@ except Exception as error:
     assert checkpoints.is_complete(tmp_path / "run/checkpoint-3")
 
 
+def test_bf16_computes_like_float32_and_keeps_float32_weights(tiny_folder, tmp_path):
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    losses = {}
+    for name in ("no", "bf16"):
+        AcceleratorState._reset_state(reset_partial_state=True)
+        folder = tmp_path / name
+        folder.mkdir()
+        encoder = load_encoder(str(tiny_folder), device="cpu")
+        accelerator = Accelerator(cpu=True, mixed_precision=name)
+        run = Trainer(config(folder, dropout=0.0), encoder, mixture(), accelerator)
+        losses[name] = [run.step()[0] for _ in range(5)]
+        assert {p.dtype for p in encoder.model.parameters()} == {torch.float32}
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert losses["bf16"] == pytest.approx(losses["no"], rel=0.1) and losses["bf16"] != losses["no"]
+    assert losses["bf16"][0] == pytest.approx(losses["no"][0], rel=0.03)
+
+
 def test_old_checkpoints_go(tiny_folder, tmp_path):
     trainer(tiny_folder, config(tmp_path / "run", save_steps=1, save_total_limit=2, max_steps=5)).run()
     assert sorted(p.name for p in (tmp_path / "run").glob("checkpoint-*")) == ["checkpoint-4", "checkpoint-5"]
@@ -233,5 +252,5 @@ def test_dropout_is_set_where_it_acts(kind, tiny_folder, minilm):
     for name, hidden, attention in (("none", 0.0, 0.0), ("hidden", 0.3, 0.0), ("attention", 0.0, 0.3)):
         _prepare_backbone(model.backbone, TrainConfig(dropout=hidden, attention_dropout=attention))
         first, second = (model(ids, torch.ones_like(ids), torch.ones_like(ids)) for _ in range(2))
-        spread[name] = float((first - second).abs().max())
+        spread[name] = float((first - second).abs().max().detach())
     assert spread["none"] == 0 and spread["hidden"] > 1e-3 and spread["attention"] > 1e-4
