@@ -36,15 +36,20 @@ def save(folder: Path, step: int, encoder: InstructorEncoder, optimizer: Any, st
     """
     import torch
     from safetensors import SafetensorError
+    from safetensors.torch import save_file
 
     from instructor_search.encoder.saving import save_checkpoint
+    from train.lora import ADAPTER, adapter_state, has_adapters, plain_state
 
     target = folder / f"checkpoint-{step}"
     part = folder / f".checkpoint-{step}.{os.getpid()}.part"
     for left in folder.glob(".checkpoint-*.part"):  # of runs that were killed
         shutil.rmtree(left, ignore_errors=True)
     try:
-        save_checkpoint(encoder, part)
+        backbone = encoder.model.backbone
+        save_checkpoint(encoder, part, backbone_state=plain_state(backbone))
+        if has_adapters(backbone):
+            save_file(adapter_state(backbone), part / ADAPTER)
         torch.save(optimizer.state_dict(), part / OPTIMIZER)
         (part / STATE).write_text(json.dumps({"step": step, **state}, indent=1), encoding="utf-8")
         hashes = {str(p.relative_to(part)): file_hash(p) for p in sorted(part.rglob("*")) if p.is_file()}

@@ -57,6 +57,8 @@ _HELP = {
     "max_source_length": "tokens of a text at most, instruction included",
     "grad_cache": "memory of one piece of the batch, at the price of a second forward pass",
     "micro_batch_tokens": "padded tokens that go through the model together",
+    "lora_rank": "train adapters of this rank instead of all weights (0: all weights)",
+    "lora_alpha": "scale of the adapters (default: twice the rank)",
     "gradient_checkpointing": "compute activations again instead of keeping them",
     "learning_rate": "the highest, after the warmup",
     "warmup_ratio": "share of the steps in which it rises",

@@ -40,6 +40,8 @@ class TrainConfig:
     sampling_cap: int | None = None
     max_source_length: int = 96
     grad_cache: bool = False
+    lora_rank: int = 0  # of adapters; 0: all weights are trained
+    lora_alpha: int | None = None  # None: twice the rank
     micro_batch_tokens: int = 4096
     gradient_checkpointing: bool = False
 
@@ -77,6 +79,8 @@ class TrainConfig:
         for name in ("drop_instruction", "vary_instruction", "warmup_ratio", "average_with_base"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected 0 to 1")
+        if self.lora_rank < 0:
+            raise ValueError(f"lora_rank is {self.lora_rank}; expected 0 (all weights) or more")
         if self.cl_temperature <= 0:
             raise ValueError(f"cl_temperature is {self.cl_temperature}; expected a number above 0, e.g. 0.05")
         _one_of("loss", self.loss, ("info-nce", "official"))

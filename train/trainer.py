@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from instructor_search.encoder.saving import save_checkpoint
 from instructor_search.encoder.tokenization import InstructedTokenizer
 from train import checkpoints
 from train.collator import Collator, TextBatch
@@ -20,6 +21,7 @@ from train.config import TrainConfig, learning_rate
 from train.distributed import gather, gather_with_gradient
 from train.embedding import Piece, cached_backward, embed, pieces, plain_backward
 from train.examples import Mixture
+from train.lora import ADAPTER, add_adapters, plain_state
 from train.loss import Identities, info_nce, official_loss
 from train.sampler import Batch, TaskBatchSampler
 
@@ -64,6 +66,13 @@ class Trainer:
             drop_instruction=config.drop_instruction,
             vary_instruction=config.vary_instruction,
         )
+        self.base, self.base_dense = (
+            {k: v.detach().cpu().clone() for k, v in part.state_dict().items()}
+            for part in (encoder.model.backbone, encoder.model.dense)
+        )
+        if config.lora_rank:
+            torch.manual_seed(hash_of(config.seed))  # adapters begin at random
+            encoder.model.backbone = add_adapters(encoder.model.backbone, config.lora_rank, config.lora_alpha)
         _prepare_backbone(encoder.model.backbone, config)
         self.optimizer: Any = torch.optim.AdamW(
             _parameter_groups(encoder.model, config.weight_decay),
@@ -74,7 +83,6 @@ class Trainer:
         self.model, self.optimizer = accelerator.prepare(encoder.model, self.optimizer)
         self.step_number = 0
         self.best: dict[str, Any] = {}
-        self.base = {k: v.detach().cpu().clone() for k, v in encoder.model.state_dict().items()}
 
     # -- the run ---------------------------------------------------------------------------------------------------
 
@@ -110,10 +118,9 @@ class Trainer:
 
     def _finish(self, scores: dict[str, Any], seconds: float, steps: int) -> dict[str, Any]:
         if self.accelerator.is_main_process:
-            self._average_with_base()
-            self.encoder.save(self.folder / MODEL)
+            self._save_model(self.folder / MODEL, self.config.average_with_base)
         if self.evaluate:
-            scores["after"] = self._evaluate()
+            scores["after"] = self._evaluate(saved=self.folder / MODEL)
             self._write(SCORES, scores)
         return {"model": str(self.folder / MODEL), "steps": self.step_number, "seconds": seconds,
                 "resumed_at": self.step_number - steps,
@@ -143,10 +150,16 @@ class Trainer:
         self.step_number, self.best = state["step"], state["best"]
 
     def _load(self, folder: Path) -> None:
+        from safetensors.torch import load_file
+
         from instructor_search.encoder import load_encoder
 
-        trained = load_encoder(str(folder), runtime="torch", precision="fp32", device="cpu")
-        self.encoder.model.load_state_dict(trained.model.state_dict())
+        if self.config.lora_rank:
+            self.encoder.model.backbone.load_state_dict(load_file(folder / ADAPTER), strict=False)
+        trained = load_encoder(str(folder), runtime="torch", precision="fp32", device="cpu").model.state_dict()
+        if self.config.lora_rank:  # the backbone's there are with the adapters added in
+            trained = {k: v for k, v in trained.items() if not k.startswith("backbone.")}
+        self.encoder.model.load_state_dict(trained, strict=not self.config.lora_rank)
         optimizer = torch.load(folder / checkpoints.OPTIMIZER, map_location="cpu", weights_only=True)
         self.optimizer.load_state_dict(optimizer)
 
@@ -238,13 +251,19 @@ class Trainer:
 
     # -- what is told ----------------------------------------------------------------------------------------------
 
-    def _evaluate(self) -> dict[str, float]:
+    def _evaluate(self, saved: Path | None = None) -> dict[str, float]:
+        """Return the scores of the model as it is, or of a saved one."""
         assert self.evaluate is not None
         scores: dict[str, float] = {}
         if self.accelerator.is_main_process:
-            self.encoder.model.eval()
-            scores = self.evaluate(self.encoder)
-            self.encoder.model.train()
+            from instructor_search.encoder import load_encoder
+
+            device = str(self.accelerator.device)
+            encoder = (
+                load_encoder(str(saved), runtime="torch", precision="fp32", device=device) if saved else self.encoder
+            )
+            encoder.model.eval()
+            scores = self.evaluate(encoder)
         self.accelerator.wait_for_everyone()
         return scores
 
@@ -252,15 +271,16 @@ class Trainer:
         score = scores.get("average", 0.0)
         if self.accelerator.is_main_process and score > self.best.get("score", -1.0):
             self.best = {"step": self.step_number, "score": score}
-            self.encoder.save(self.folder / "best")
+            self._save_model(self.folder / "best")
 
-    def _average_with_base(self) -> None:
-        share = self.config.average_with_base
-        if share:
-            trained = self.encoder.model.state_dict()
-            mixed = {k: (1 - share) * v.cpu() + share * self.base[k] if v.is_floating_point() else v
-                     for k, v in trained.items()}  # fmt: skip
-            self.encoder.model.load_state_dict(mixed)
+    def _save_model(self, folder: Path, base_share: float = 0.0) -> None:
+        """Write the model as it is now. With ``base_share``, at the end, it is mixed with the first weights by that."""
+        state = plain_state(self.encoder.model.backbone)
+        if base_share:
+            state = _mixed(state, self.base, base_share)
+            dense = self.encoder.model.dense
+            dense.load_state_dict(_mixed(dense.state_dict(), self.base_dense, base_share))
+        save_checkpoint(self.encoder, folder, backbone_state=state)
 
     def _known_scores(self) -> dict[str, Any]:
         path = self.folder / SCORES
@@ -349,6 +369,13 @@ def _tokenizer(encoder: InstructorEncoder, max_tokens: int, mixture: Mixture) ->
     for instruction in {text.instruction for text in sides}:
         made.text_budget(instruction)
     return made
+
+
+def _mixed(state: dict[str, Tensor], base: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Return (1 - share) * state + share * base."""
+    return {
+        k: torch.lerp(v.cpu(), base[k].to(v.dtype), share) if v.is_floating_point() else v for k, v in state.items()
+    }
 
 
 def _prepare_backbone(backbone: Any, config: TrainConfig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
     from instructor_search.encoder.inference import InstructorEncoder
 
 
-def save_checkpoint(encoder: InstructorEncoder, folder: Path) -> None:
+def save_checkpoint(
+    encoder: InstructorEncoder, folder: Path, *, backbone_state: Mapping[str, Any] | None = None
+) -> None:
     """Write ``encoder`` to ``folder``: all files go to a temporary folder first, then to their places.
 
-    Other files of a model folder that is there already (its README, say) stay.
+    ``backbone_state``: weights to write instead of the backbone's own (tensors by name). Other files of a model folder
+    that is there already (its README, say) stay.
 
     Raises:
         FileExistsError: ``folder`` exists and is no model folder, so it is not replaced.
@@ -29,7 +33,7 @@ def save_checkpoint(encoder: InstructorEncoder, folder: Path) -> None:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        _write(encoder, part)
+        _write(encoder, part, encoder.model.backbone.state_dict() if backbone_state is None else backbone_state)
         if folder.exists():
             _replace_files(part, folder)
         else:
@@ -49,9 +53,9 @@ def _replace_files(part: Path, folder: Path) -> None:
         path.replace(target)
 
 
-def _write(encoder: InstructorEncoder, folder: Path) -> None:
+def _write(encoder: InstructorEncoder, folder: Path, backbone_state: Mapping[str, Any]) -> None:
     checkpoint, model = encoder.checkpoint, encoder.model
-    state = {k: v.detach().cpu().contiguous().clone() for k, v in model.backbone.state_dict().items()}
+    state = {k: v.detach().cpu().contiguous().clone() for k, v in backbone_state.items()}
     if model.backbone.config.model_type == "t5":  # one matrix under two names; safetensors wants one
         state.pop("encoder.embed_tokens.weight", None)
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})

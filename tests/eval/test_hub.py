@@ -138,6 +138,7 @@ def _inside(folder, name):
     return [*folder.split("runs/", 1)[1].split("/"), name]
 
 
+@pytest.mark.slow
 def test_a_set_that_the_hub_lacks_is_one_failed_task(repositories, tmp_path):
     hub = FakeHub({"mteb/biosses-sts": repositories["mteb/biosses-sts"]})
     try:

@@ -105,6 +105,7 @@ def test_what_a_killed_run_left_is_swept_away_and_what_a_living_one_has_is_not(s
     assert not left.exists() and living.exists()
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_folder_of_results(data, output, embeddings):
     command = [sys.executable, "-m", "eval", "--suite", "all", "--data", str(data), "--output", str(output), "--quiet"]
     running = [

@@ -117,6 +117,7 @@ def test_accumulation_and_grad_cache_do_not_change_the_result(tiny_folder, tmp_p
         ("a", {}),
         ("b", {"micro_batch_tokens": 64}),
         ("c", {"micro_batch_tokens": 64, "grad_cache": True}),
+        ("d", {"gradient_checkpointing": True}),
     ):
         run = trainer(tiny_folder, config(tmp_path / name, dropout=0.0, max_steps=3, **options))
         run.run()
@@ -172,6 +173,31 @@ except Exception as error:
     assert done.stdout.startswith("CheckpointError cannot write"), done.stderr[-2000:]
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["checkpoint-3"]
     assert checkpoints.is_complete(tmp_path / "run/checkpoint-3")
+
+
+def test_adapters_train_resume_and_are_saved_as_plain_weights(tiny_folder, tmp_path):
+    options = {"lora_rank": 4, "save_steps": 2, "max_steps": 5, "grad_cache": True}
+    whole = trainer(tiny_folder, config(tmp_path / "whole", **options))
+    trained = {n for n, p in whole.encoder.model.backbone.named_parameters() if p.requires_grad}
+    assert trained and all("lora_" in name for name in trained)
+    whole.run()
+    cut = trainer(tiny_folder, config(tmp_path / "cut", **options))
+    for _ in range(3):
+        cut.step()
+        if cut.step_number == 2:
+            cut.save()
+    resumed = trainer(tiny_folder, config(tmp_path / "cut", **options))
+    resumed.run()
+    assert_equal(weights(tmp_path / "whole/model"), weights(tmp_path / "cut/model"))
+    saved, base = weights(tmp_path / "whole/model"), weights(tiny_folder)
+    assert saved.keys() == base.keys()
+    name = "backbone.encoder.block.0.layer.0.SelfAttention.q.weight"
+    change = saved[name] - base[name]
+    assert 0 < torch.linalg.matrix_rank(change, atol=1e-6) <= 4
+    whole.encoder.model.eval()
+    direct = whole.encoder.encode([("Represent: ", "a red car")])
+    again = load_encoder(str(tmp_path / "whole/model"), device="cpu").encode([("Represent: ", "a red car")])
+    np.testing.assert_allclose(again, direct, atol=1e-5)
 
 
 def test_bf16_computes_like_float32_and_keeps_float32_weights(tiny_folder, tmp_path):
