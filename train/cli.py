@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(config: TrainConfig, args: argparse.Namespace, accelerator: Accelerator) -> dict[str, Any]:
     from instructor_search.encoder import load_encoder
-    from train import development
+    from train import checkpoints, development
     from train.trainer import CONFIG, Trainer
 
     mixture = _mixture(config, args)
@@ -161,7 +161,13 @@ def _train(config: TrainConfig, args: argparse.Namespace, accelerator: Accelerat
         sys.stderr.write(
             f"{training.num_examples:,} examples of {len(trainer.sampler.sizes)} tasks; output: {folder}\n"
         )
-    return trainer.run()
+    try:
+        return trainer.run()
+    except KeyboardInterrupt:
+        last = checkpoints.newest(folder)
+        where = f"goes on from {last}" if last else "starts anew: there is no checkpoint yet (--save_steps)"
+        sys.stderr.write(f"\nstopped at step {trainer.step_number}; the same command {where}\n")
+        raise
 
 
 def _mixture(config: TrainConfig, args: argparse.Namespace) -> Mixture:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -104,23 +106,27 @@ def test_wrong_wishes_are_one_line(tiny_folder, tmp_path, capsys):
     assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
 
 
-def test_a_run_that_was_killed_goes_on(tiny_folder, tmp_path):
+def test_a_run_that_was_interrupted_and_killed_goes_on(tiny_folder, tmp_path):
     data = write(tmp_path / "data.jsonl", rows(80))
     common = ["--model_name_or_path", tiny_folder, "--mixture", data, "--save_steps", "1", "--json",
               "--per_device_train_batch_size", "4", "--eval_examples", "5", "--max_steps", "60"]  # fmt: skip
-    import signal
-    import time
-
     command = [sys.executable, "-m", "train", *map(str, common), "--output_dir", str(tmp_path / "run")]
-    killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not list((tmp_path / "run").glob("checkpoint-[2-9]")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    reached = []
+    for number in (signal.SIGINT, signal.SIGKILL):
+        run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        start = max(reached, default=0)
+        deadline = time.monotonic() + 60
+        while not (tmp_path / f"run/checkpoint-{start + 3}").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        run.send_signal(number)
+        error = run.communicate()[1]
+        reached.append(max(int(p.name.split("-")[1]) for p in (tmp_path / "run").glob("checkpoint-*")))
+        if number == signal.SIGINT:
+            assert run.returncode == 130 and "Traceback" not in error
+            assert f"the same command goes on from {tmp_path}/run/checkpoint-{reached[0]}" in error
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     report = json.loads(done.stdout)
-    assert report["steps"] == 60 and 0 < report["resumed_at"] < 60, done.stderr[-500:]
+    assert report["steps"] == 60 and reached[0] < report["resumed_at"] <= reached[1] < 60, done.stderr[-500:]
     assert not list((tmp_path / "run").glob(".checkpoint-*"))
 
 
