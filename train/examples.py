@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +64,16 @@ class Mixture:
     def num_examples(self) -> int:
         """Examples of all tasks."""
         return sum(map(len, self.tasks.values()))
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells one mixture from another: a hash over all examples."""
+        found = hashlib.blake2b(digest_size=16)
+        for name, rows in sorted(self.tasks.items()):
+            found.update(json.dumps([name, len(rows)]).encode())
+            for example in rows:
+                found.update(to_line(example).encode("utf-8", "surrogatepass"))
+        return found.hexdigest()
 
 
 def to_line(example: TrainingExample) -> str:

@@ -141,6 +141,8 @@ class Trainer:
         differ = self.config.differences(state["config"])
         if state["world_size"] != self.accelerator.num_processes:
             differ.append(f"{state['world_size']} processes, now {self.accelerator.num_processes}")
+        if state["data"] != self.mixture.digest:
+            differ.append("the training data has changed")
         if differ:
             raise checkpoints.CheckpointError(
                 f"{folder} is of another run: {'; '.join(differ[:4])}; give the same values, another --output_dir, or "
@@ -148,6 +150,14 @@ class Trainer:
             )
         self._load(folder)
         self.step_number, self.best = state["step"], state["best"]
+        self._cut_log()
+
+    def _cut_log(self) -> None:
+        """Take out what the log says of steps after the checkpoint: they come again."""
+        path = self.folder / LOG
+        if self.accelerator.is_main_process and path.is_file():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            path.write_text("".join(x for x in lines if json.loads(x)["step"] <= self.step_number), encoding="utf-8")
 
     def _load(self, folder: Path) -> None:
         from safetensors.torch import load_file
@@ -166,7 +176,8 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint (the main process does) and delete those beyond ``save_total_limit``."""
         if self.accelerator.is_main_process:
-            state = {"config": self.config.as_dict(), "world_size": self.accelerator.num_processes, "best": self.best}
+            state = {"config": self.config.as_dict(), "world_size": self.accelerator.num_processes,
+                     "data": self.mixture.digest, "best": self.best}  # fmt: skip
             optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
             checkpoints.save(self.folder, self.step_number, self.encoder, optimizer, state)
             checkpoints.keep_newest(self.folder, self.config.save_total_limit)

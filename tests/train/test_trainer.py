@@ -108,6 +108,11 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(tiny_folder, tmp_path
         assert report["steps"] == 8
         assert_equal(weights(tmp_path / "whole/model"), weights(folder / "model"))
         assert_equal(weights(tmp_path / "whole/checkpoint-8"), weights(folder / "checkpoint-8"))
+        logs = [
+            [json.loads(line)["step"] for line in (f / "train_log.jsonl").read_text().splitlines()]
+            for f in (tmp_path / "whole", folder)
+        ]
+        assert logs == [[2, 4, 6, 8]] * 2
 
 
 def test_accumulation_and_grad_cache_do_not_change_the_result(tiny_folder, tmp_path):
@@ -150,6 +155,8 @@ def test_another_configuration_is_refused(tiny_folder, tmp_path):
         CheckpointError, match="max_steps was 3, now 4; learning_rate was 0.001, now 0.1; give the same"
     ):
         trainer(tiny_folder, config(folder, max_steps=4, learning_rate=0.1)).run()
+    with pytest.raises(CheckpointError, match="the training data has changed"):
+        trainer(tiny_folder, config(folder, max_steps=3), mixture(61)).run()
     trainer(tiny_folder, config(folder, max_steps=3, save_steps=1, logging_steps=1)).run()  # these may differ
 
 
