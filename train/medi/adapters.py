@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from train.examples import MixtureError, TrainingExample, read_mixture
+from instructor_search.errors import MissingExtraError
+from train.examples import MixtureError, TrainingExample, from_row
 from train.medi.sources import RawTask, read_lines
 
 Row = tuple[str, str, tuple[str, ...]]  # query, positive, negatives
@@ -24,36 +26,78 @@ def read_examples(given: str, query_instruction: str, document_instruction: str)
     if not where or kind not in {*_READERS, "medi", "hub"}:
         raise MixtureError(f"--examples is {given!r}; expected FORMAT:PATH with FORMAT one of "
                            f"{', '.join(sorted({*_READERS, 'medi', 'hub'}))}")  # fmt: skip
-    if kind == "medi":
-        return [_of_medi(name, rows, where) for name, rows in read_mixture(Path(where)).tasks.items()]
     path = Path(where).expanduser()
     if kind != "hub" and not path.exists():
         raise MixtureError(f"no such file or folder: {path}")
+    if kind == "medi":
+        return _medi(path)
     try:
         rows = list(_hub(where) if kind == "hub" else _READERS[kind](path))
-    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError, csv.Error) as error:
         raise MixtureError(f"{where} is not in the form of {kind} ({type(error).__name__}: {error})") from error
-    own = {row[3] for row in rows if len(row) > 3} if kind == "flagembedding" else set()
-    instruction = own.pop() if len(own) == 1 else query_instruction
+    given_ones = [row[3] if len(row) > 3 else query_instruction for row in rows]
+    several = len(set(given_ones)) > 1
+    instruction = given_ones[0] if given_ones else query_instruction
     pairs = [row[:3] for row in rows]
     name = path.name.split(".")[0] if kind != "hub" else where.partition("?")[0].replace("/", "-")
-    return [RawTask(name, "pairs", pairs, instruction, document_instruction, "unstated", given, symmetric=False)]
+    return [RawTask(name, "pairs", pairs, instruction, document_instruction, "unstated", given, symmetric=False,
+                    instructions=given_ones if several else None)]  # fmt: skip
 
 
-def _of_medi(name: str, rows: list[TrainingExample], where: str) -> RawTask:
-    query, document = rows[0].query.instruction, rows[0].positive.instruction
-    ready = [(row,) for row in rows]
-    return RawTask(name, "ready", ready, query, document, "unstated", f"medi:{where}", symmetric=query == document)
+def _medi(path: Path) -> list[RawTask]:
+    """Return the tasks of medi-data.json (one list) or of JSONL of its rows; rows with an empty text are counted."""
+    tasks: dict[str, list[TrainingExample]] = {}
+    dropped: dict[str, int] = {}
+    for number, row in enumerate(_list_or_lines(path), 1):
+        if not isinstance(row, dict):
+            raise MixtureError(f"{path}:{number}: expected an object with query and pos")
+        name = str(row.get("task_name", row.get("task_id", path.stem)))
+        tasks.setdefault(name, [])
+        if any(_is_empty(row.get(side)) for side in ("query", "pos")):
+            dropped[name] = dropped.get(name, 0) + 1
+            continue
+        negatives = row.get("neg") or []
+        negatives = [negatives] if negatives and isinstance(negatives[0], str) else negatives
+        row = {**row, "neg": [n for n in negatives if not _is_empty(n)]}
+        tasks[name].append(from_row(row, f"{path}:{number}"))
+    return [_of_medi(name, rows, dropped.get(name, 0), path) for name, rows in tasks.items()]
+
+
+def _of_medi(name: str, rows: list[TrainingExample], empty: int, path: Path) -> RawTask:
+    query, document = (rows[0].query.instruction, rows[0].positive.instruction) if rows else ("", "")
+    return RawTask(name, "ready", [(row,) for row in rows], query, document, "unstated", f"medi:{path.name}",
+                   symmetric=query == document, dropped={"empty text": empty})  # fmt: skip
+
+
+def _is_empty(side: Any) -> bool:
+    """Whether a side is [instruction, text] with nothing in its text; of another form, it is not for this to say."""
+    return isinstance(side, (list, tuple)) and len(side) == 2 and isinstance(side[1], str) and not side[1].strip()
+
+
+def _list_or_lines(path: Path) -> Iterator[Any]:
+    if path.suffix != ".gz":
+        with path.open(encoding="utf-8") as stream:
+            if stream.read(1) == "[":
+                stream.seek(0)
+                try:
+                    yield from json.load(stream)
+                except ValueError as error:
+                    raise MixtureError(f"{path} cannot be read ({error})") from error
+                return
+    yield from read_lines(path)
 
 
 def _sentence_transformers(path: Path) -> Iterator[Row]:
     """Columns anchor, positive, negative, negative_1, ...; or the first two and those that come after."""
     for row in _table(path):
+        graded = [n for n in row if n in ("label", "labels", "score", "scores")]
+        if graded:
+            raise ValueError(f"column {graded[0]} grades the pairs; expected right pairs only, without that column")
         names = [n for n in row if isinstance(row[n], str)]
         anchor = next((n for n in ("anchor", "query", "sentence1", "question") if n in row), names[0])
         positive = next((n for n in ("positive", "answer", "sentence2", "pos") if n in row), names[1])
-        negatives = tuple(row[n] for n in names if n not in (anchor, positive) and n.startswith("neg") and row[n])
-        yield row[anchor], row[positive], negatives
+        wrong = [row[n] for n in row if n.startswith("neg") and n not in (anchor, positive) and row[n]]
+        yield row[anchor], row[positive], tuple(t for w in wrong for t in ([w] if isinstance(w, str) else w))
 
 
 def _flagembedding(path: Path) -> Iterator[tuple[Any, ...]]:
@@ -82,10 +126,22 @@ def _kilt(path: Path) -> Iterator[Row]:
 
 
 def _medmcqa(path: Path) -> Iterator[Row]:
-    """A question with its right option and explanation; the wrong options are negatives. ``cop`` counts from 1."""
-    for row in read_lines(path):
+    """A question with its right option and explanation; the wrong options are negatives.
+
+    ``cop`` counts from 1 in the authors' files and from 0 on the hub: the file's numbers tell which (1 where they do
+    not). A question without an answer (-1) has no positive and is dropped.
+    """
+    rows = list(read_lines(path))
+    numbers = {int(row["cop"]) for row in rows}
+    if {0, 4} <= numbers:
+        raise ValueError("cop goes from 0 to 4; expected 1 to 4, or 0 to 3")
+    first = 0 if 0 in numbers else 1
+    for row in rows:
         options = [row[f"op{letter}"] for letter in "abcd"]
-        right = options[int(row["cop"]) - 1]
+        if int(row["cop"]) < 0:
+            yield row["question"], "", ()
+            continue
+        right = options[int(row["cop"]) - first]
         positive = f"{right}. {row['exp']}" if row.get("exp") else right
         yield row["question"], positive, tuple(o for o in options if o != right)
 
@@ -112,9 +168,15 @@ def _hub(where: str) -> Iterator[Row]:
     columns = {k: v[0] for k, v in parse_qs(mapping).items()}
     if not {"query", "positive"} <= set(columns):
         raise ValueError("expected hub:NAME?query=COLUMN&positive=COLUMN")
-    from datasets import load_dataset
-
-    for row in load_dataset(name, columns.get("config"), split=columns.get("split", "train")):
+    try:
+        from datasets import load_dataset
+    except ImportError as error:
+        raise MissingExtraError("datasets", "train", "--examples hub:") from error
+    try:
+        data = load_dataset(name, columns.get("config"), split=columns.get("split", "train"))
+    except OSError as error:
+        raise MixtureError(f"hub:{name} cannot be loaded ({' '.join(str(error).split())})") from error
+    for row in data:
         negative = row.get(columns["negative"]) if "negative" in columns else None
         yield (
             row[columns["query"]],
@@ -124,6 +186,7 @@ def _hub(where: str) -> Iterator[Row]:
 
 
 def _table(path: Path) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(2**31 - 1)  # a field is a text here, of any length
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +47,12 @@ def build(
     refuse: bool = False,
     overwrite: bool = False,
     settings: dict[str, Any] | None = None,
+    left_out: dict[str, str] | None = None,
 ) -> BuildReport:
     """Write the mixture of ``tasks`` to ``folder``, all of it or nothing, and return what was done.
 
     The same tasks, encoder and seed give the same bytes. ``against``: rows that hold an evaluation text are removed, or
-    with ``refuse`` end the build.
+    with ``refuse`` end the build. ``left_out``: what the sources did not give, and why; read when ``tasks`` ends.
 
     Raises:
         MixtureError: the folder exists, two tasks have one name, nothing is left, or ``refuse`` found something.
@@ -65,11 +67,13 @@ def build(
     try:
         names: set[str] = set()
         for task in tasks:
+            task = replace(task, name=_file_name(task.name))  # noqa: PLW2901
             if task.name in names:
                 raise MixtureError(f"two tasks are called {task.name!r}; leave one out (--exclude)")
             names.add(task.name)
             sys.stderr.write(f"{task.name}: {len(task.rows):,} rows\n")
-            _one_task(task.sample(max_rows, seed), part, encoder, against, refuse, report)
+            _one_task(task, part, encoder, report, max_rows=max_rows, seed=seed, against=against, refuse=refuse)
+        report.skipped = {**(left_out or {}), **report.skipped}
         if not report.tasks:
             raise MixtureError(
                 "no examples are left: " + ("; ".join(f"{k}: {v}" for k, v in report.skipped.items()) or "no tasks")
@@ -85,18 +89,30 @@ def build(
 
 
 def _one_task(
-    task: RawTask, folder: Path, encoder: Encoder, against: EvaluationTexts | None, refuse: bool, report: BuildReport
+    task: RawTask,
+    folder: Path,
+    encoder: Encoder,
+    report: BuildReport,
+    *,
+    max_rows: int,
+    seed: int,
+    against: EvaluationTexts | None,
+    refuse: bool,
 ) -> None:
-    examples, dropped = triples(task, encoder)
-    if against is not None:
-        clean = [e for e in examples if e not in against]
-        if refuse and len(clean) < len(examples):
-            raise MixtureError(
-                f"{task.name}: {len(examples) - len(clean)} rows hold a text of the evaluation data; remove them "
-                "(--contamination remove) or leave the task out (--exclude)"
-            )
-        dropped["evaluation text"] = len(examples) - len(clean)
-        examples = clean
+    """Write a task's file. Evaluation texts go before pairs are mined and texts cut, so that no clean row is lost."""
+    clean = task if against is None else against.without(task)
+    found = len(task.rows) - len(clean.rows)
+    if found and refuse:
+        raise MixtureError(
+            f"{task.name}: {found} rows hold a text of the evaluation data; remove them (--contamination remove) or "
+            "leave the task out (--exclude)"
+        )
+    # Of all rows: a sample of a task with many classes would look like one of texts.
+    labelled = task.kind == "super-ni" and is_classification([str(row[1]) for row in clean.rows])
+    task = clean.sample(max_rows, seed)
+    examples, dropped = triples(task, encoder, labelled=labelled)
+    dropped.update({"evaluation text": found, **task.dropped})
+    cut = sum(len(str(text)) > _MAX_CHARACTERS for row in task.rows for text in row[:2]) if task.kind != "ready" else 0
     if not examples:
         report.skipped[task.name] = f"no examples are left ({dict(dropped)})"
         return
@@ -105,13 +121,23 @@ def _one_task(
             folder, examples, name=task.name, licence=task.licence, source=task.source, symmetric=task.symmetric,
             query_instruction=task.query_instruction, document_instruction=task.document_instruction,
             kind="pairs" if task.kind == "ready" else task.kind, notes=task.notes,
-            settings={"dropped": {k: v for k, v in sorted(dropped.items()) if v}},
+            settings={"dropped": {k: v for k, v in sorted(dropped.items()) if v}, "cut_texts": cut},
         )
     )  # fmt: skip
 
 
-def triples(task: RawTask, encoder: Encoder) -> tuple[list[TrainingExample], Counter[str]]:
-    """Return a task's examples, and how many rows were dropped for which reason."""
+def _file_name(name: str) -> str:
+    """Return a task's name as one that a file can have and that stays in its folder."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "task"
+
+
+def triples(
+    task: RawTask, encoder: Encoder, *, labelled: bool | None = None
+) -> tuple[list[TrainingExample], Counter[str]]:
+    """Return a task's examples, and how many rows were dropped for which reason.
+
+    ``labelled``: whether a Super-NI task's outputs are classes; None: told from its rows.
+    """
     if task.kind == "ready":
         return [row[0] for row in task.rows], Counter()
     if task.kind == "pairs":
@@ -124,7 +150,8 @@ def triples(task: RawTask, encoder: Encoder) -> tuple[list[TrainingExample], Cou
     if not rows:
         return [], dropped
     vectors = _embed(encoder, inputs)
-    labelled = task.kind == "classification" or is_classification(outputs)
+    if task.kind == "classification" or labelled is None:
+        labelled = task.kind == "classification" or is_classification(outputs)
     if labelled:
         positives, negatives = by_class(inputs, outputs, vectors)
     else:
@@ -143,14 +170,15 @@ def triples(task: RawTask, encoder: Encoder) -> tuple[list[TrainingExample], Cou
 
 def _pairs(task: RawTask) -> tuple[list[TrainingExample], Counter[str]]:
     examples, dropped = [], Counter[str]()
-    for query, positive, negatives in task.rows:
+    for i, (query, positive, negatives) in enumerate(task.rows):
         if not str(query or "").strip() or not str(positive or "").strip():
             dropped["empty text"] += 1
             continue
+        given = task.instructions[i] if task.instructions else task.query_instruction
         wrong = [n for n in negatives if str(n or "").strip() and n != positive][:_MAX_NEGATIVES]
         examples.append(
             TrainingExample(
-                InstructedText(task.query_instruction, _cut(query)),
+                InstructedText(given, _cut(query)),
                 InstructedText(task.document_instruction, _cut(positive)),
                 tuple(InstructedText(task.document_instruction, _cut(n)) for n in wrong),
             )

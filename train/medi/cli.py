@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,11 +99,14 @@ def _build(args: argparse.Namespace) -> None:
     if not (args.data or args.super_ni or args.examples):
         raise MixtureError("nothing to build from; give --data, --super-ni or --examples")
     settings = {"symmetry": args.symmetry, "licences": args.licences, "contamination": args.contamination,
-                "against": [p.name for p in args.against]}  # fmt: skip
+                "against": [p.name for p in args.against], "only": _names(args.only), "exclude": _names(args.exclude),
+                "without_super_ni": args.without_super_ni}  # fmt: skip
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a build that is ended takes its part away
+    left_out: dict[str, str] = {}
     report = build(
-        _tasks(args), args.output, load_encoder(args.encoder), max_rows=args.max_rows, seed=args.seed,
+        _tasks(args, left_out), args.output, load_encoder(args.encoder), max_rows=args.max_rows, seed=args.seed,
         against=EvaluationTexts(args.against) if args.against else None, refuse=args.contamination == "refuse",
-        overwrite=args.overwrite, settings=settings,
+        overwrite=args.overwrite, settings=settings, left_out=left_out,
     )  # fmt: skip
     if args.json:
         print(json.dumps(asdict(report)))
@@ -111,19 +117,30 @@ def _build(args: argparse.Namespace) -> None:
     print(f"mixture: {args.output}")
 
 
-def _tasks(args: argparse.Namespace) -> Iterator[RawTask]:
+def _tasks(args: argparse.Namespace, left_out: dict[str, str]) -> Iterator[RawTask]:
     from train.medi.adapters import read_examples
-    from train.medi.sources import read_data_folder, read_super_ni
+    from train.medi.sources import names_of, read_data_folder, read_super_ni
 
-    for folder in args.data:
+    only, exclude = _names(args.only), _names(args.exclude)
+    there = {folder: names_of(folder) for folder in args.data}
+    unknown = {*only, *exclude}.difference(*there.values())
+    if unknown:
+        raise MixtureError(f"{', '.join(map(str, args.data)) or '--data (not given)'} has no "
+                           f"{', '.join(sorted(unknown))}")  # fmt: skip
+    for folder, names in there.items():
+        if only and not names & set(only):
+            continue
         yield from read_data_folder(
-            folder, licences=_names(args.licences), only=_names(args.only), exclude=_names(args.exclude),
-            symmetry=args.symmetry, super_ni=not args.without_super_ni, seed=args.seed,
+            folder, licences=_names(args.licences), only=names & set(only), exclude=names & set(exclude),
+            symmetry=args.symmetry, super_ni=not args.without_super_ni, seed=args.seed, left_out=left_out,
         )  # fmt: skip
     if args.super_ni:
         yield from read_super_ni(args.super_ni, args.task_list)
+    taken = Counter[str]()
     for given in args.examples:
-        yield from read_examples(given, args.query_instruction, args.document_instruction)
+        for task in read_examples(given, args.query_instruction, args.document_instruction):
+            taken[task.name] += 1  # files of one name in several folders are several tasks
+            yield task if taken[task.name] == 1 else replace(task, name=f"{task.name}-{taken[task.name]}")
 
 
 def _names(given: str) -> list[str]:
@@ -141,10 +158,16 @@ def _show(args: argparse.Namespace) -> None:
 
 def _table(facts: Sequence[TaskFacts]) -> str:
     width = max((len(f.name) for f in facts), default=4)
-    lines = [f"{'task':<{width}}  {'rows':>7}  {'kind':<14}  {'symmetric':<9}  dropped"]
+    lines = [f"{'task':<{width}}  {'rows':>7}  {'kind':<14}  {'symmetric':<9}  {'licence':<24}  dropped"]
     for fact in facts:
         dropped = ", ".join(f"{v} {k}" for k, v in fact.settings.get("dropped", {}).items()) or "-"
         kind = "yes" if fact.symmetric else "no"
-        lines.append(f"{fact.name:<{width}}  {fact.rows:>7,}  {fact.kind:<14}  {kind:<9}  {dropped}")
+        lines.append(
+            f"{fact.name:<{width}}  {fact.rows:>7,}  {fact.kind:<14}  {kind:<9}  {_short(fact.licence):<24}  {dropped}"
+        )
     lines.append(f"{len(facts)} tasks, {sum(f.rows for f in facts):,} rows")
     return "\n".join(lines)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 24 else text[:23] + "…"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from train.examples import MixtureError, TrainingExample
-from train.medi.sources import read_lines
+from train.medi.sources import RawTask, read_lines
 
 MIN_CHARACTERS = 20  # shorter strings (labels, names) are equal by chance
 _WORDS = re.compile(r"[^\W_]+")
@@ -37,11 +37,24 @@ class EvaluationTexts:
                 for row in read_lines(path):
                     self.texts.update(t for s in _strings(row) if len(t := normalise(s)) >= MIN_CHARACTERS)
 
-    def __contains__(self, example: object) -> bool:
-        """Whether one of an example's texts is an evaluation text."""
-        assert isinstance(example, TrainingExample)
-        sides = (example.query, example.positive, *example.negatives)
-        return any(normalise(t.text) in self.texts for t in sides)
+    def without(self, task: RawTask) -> RawTask:
+        """Return the task without the rows that hold an evaluation text: in inputs, outputs, positives or negatives."""
+        return task.choose([i for i, row in enumerate(task.rows) if not any(t in self for t in _texts(row))])
+
+    def __contains__(self, text: object) -> bool:
+        """Whether a text is an evaluation text."""
+        return isinstance(text, str) and normalise(text) in self.texts
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts of a raw task's row, instructions left out."""
+    if isinstance(value, TrainingExample):
+        yield from (side.text for side in (value.query, value.positive, *value.negatives))
+    elif isinstance(value, str):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _texts(part)
 
 
 def _strings(value: Any) -> Iterator[str]:

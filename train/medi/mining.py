@@ -41,7 +41,8 @@ def by_output(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows of positives and hard negatives as ``by_class`` does, for tasks whose outputs are texts.
 
-    A hard negative has another output. ``input_vectors``, ``output_vectors``: unit embeddings, (n, dim).
+    A hard negative has another output than the example, and another text than its positive. ``input_vectors``,
+    ``output_vectors``: unit embeddings, (n, dim).
     """
     input_ids, output_ids = _ids(inputs), _ids(outputs)
     positives, negatives = np.full(len(inputs), -1), np.full(len(inputs), -1)
@@ -50,9 +51,9 @@ def by_output(
         inner, outer = input_vectors[rows] @ input_vectors.T, output_vectors[rows] @ output_vectors.T  # (block, n)
         other = input_ids[rows, None] != input_ids[None]
         positives[rows] = _best(inner + outer, other)
-        negatives[rows] = _best(inner - outer, other & (output_ids[rows, None] != output_ids[None]))
-    both = positives == negatives
-    negatives[both] = -1  # a few examples only: the same one would be both
+        other &= output_ids[rows, None] != output_ids[None]
+        other &= input_ids[positives[rows], None] != input_ids[None]  # the positive's text cannot be both
+        negatives[rows] = _best(inner - outer, other)
     return positives, negatives
 
 

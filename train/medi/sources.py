@@ -5,14 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import random
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from train.examples import MixtureError
 
 _DEFINITION_WORDS = 40
+_INSTRUCTIONS = {"query_instruction", "doc_instruction"}
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class RawTask:
     """A data set before it is made into triples.
 
     ``rows`` by ``kind``: "pairs" (query, positive, negatives), "classification" (text, label), "super-ni" (input,
-    output). ``instructions``: of each row, where they differ from row to row.
+    output). ``instructions``: of each row (of its query, for pairs), where they differ from row to row. ``dropped``:
+    rows that were left out when reading, by reason.
     """
 
     name: str
@@ -33,12 +35,17 @@ class RawTask:
     symmetric: bool
     notes: str = ""
     instructions: Sequence[str] | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     def sample(self, count: int, seed: int) -> RawTask:
         """Return the task with ``count`` of its rows at most, drawn by the seed and in their order."""
         if len(self.rows) <= count:
             return self
         chosen = sorted(random.Random(f"{seed} {self.name}").sample(range(len(self.rows)), count))
+        return self.choose(chosen)
+
+    def choose(self, chosen: Sequence[int]) -> RawTask:
+        """Return the task with these of its rows."""
         given = [self.instructions[i] for i in chosen] if self.instructions else None
         return replace(self, rows=[self.rows[i] for i in chosen], instructions=given)
 
@@ -57,51 +64,80 @@ def task_instruction(definition: str) -> str:
 
 def read_data_folder(
     folder: Path, *, licences: Collection[str], only: Collection[str] = (), exclude: Collection[str] = (),
-    symmetry: str = "all", super_ni: bool = True, seed: int = 0,
+    symmetry: str = "all", super_ni: bool = True, seed: int = 0, left_out: dict[str, str] | None = None,
 ) -> Iterator[RawTask]:  # fmt: skip
     """Yield the tasks of a folder whose manifest.json lists files of pairs, classes and Super-NI-like rows.
 
     ``licences``: classes that may be used ("unstated": files without one). Files of test tasks are never read.
+    ``left_out`` is told which data sets were not taken though their names would allow it, and why.
 
     Raises:
-        MixtureError: there is no manifest, or a name that was asked for is not in it.
+        MixtureError: there is no manifest, a name that was asked for is not in it, or a row is of another form.
     """
-    try:
-        files = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MixtureError(f'{folder} has no manifest.json with "files" ({error})') from error
+    files = _manifest(folder)
     unknown = (set(only) | set(exclude)) - {f["name"] for f in files}
     if unknown:
         raise MixtureError(f"{folder} has no {', '.join(sorted(unknown))}")
     for entry in files:
         name, kind = entry["name"], entry["kind"]
         symmetric = str(entry.get("symmetry", "")).startswith("symmetric")
-        wanted = (not only or name in only) and name not in exclude and not name.endswith("_test")
-        allowed = entry.get("licence_class", "unstated") in licences
-        fits = symmetry == "all" or symmetric == (symmetry == "symmetric")
-        if not (wanted and allowed and fits) or (kind == "superni" and not super_ni):
+        if (only and name not in only) or name in exclude:
+            continue
+        licence = str(entry.get("licence_class") or "unstated")
+        if name.endswith("_test"):
+            reason = "its tasks are held out for tests"
+        elif licence not in licences:
+            reason = f"its licence class is {licence}; take it with --licences {','.join([*licences, licence])}"
+        elif symmetry != "all" and symmetric != (symmetry == "symmetric"):
+            reason = f"it is not {symmetry}"
+        else:
+            reason = "it is Super-NI-like" if kind == "superni" and not super_ni else ""
+        if reason:
+            if left_out is not None:
+                left_out[name] = reason
             continue
         path = folder / entry["file"]
-        facts = {"licence": str(entry.get("license", "unstated")), "source": str(entry.get("repository", "")),
-                 "notes": str(entry.get("caveats", ""))}  # fmt: skip
+        facts: dict[str, Any] = {
+            "licence": str(entry.get("license", "unstated")),
+            "source": str(entry.get("repository", "")),
+            "notes": str(entry.get("caveats", "")),
+        }
         if kind == "superni":
             yield from _super_ni_rows(path, facts, seed)
         elif kind == "classification":
-            rows = [(r["text"], str(r["label"])) for r in read_lines(path)]
+            rows = [(r["text"], str(r["label"])) for r in read_lines(path, "text", "label")]
             yield RawTask(
                 name, kind, rows, entry["query_instruction"], entry["doc_instruction"], symmetric=True, **facts
             )
         else:
-            pairs = [(r["query"], r["pos"], tuple(r.get("neg") or ())) for r in read_lines(path)]
+            pairs = [(r["query"], r["pos"], tuple(r.get("neg") or ())) for r in read_lines(path, "query", "pos")]
             yield RawTask(name, "pairs", pairs, entry["query_instruction"], entry["doc_instruction"],
                           symmetric=symmetric, **facts)  # fmt: skip
 
 
-def _super_ni_rows(path: Path, facts: dict[str, str], seed: int) -> Iterator[RawTask]:
+def names_of(folder: Path) -> set[str]:
+    """Return the names of a data folder's data sets."""
+    return {entry["name"] for entry in _manifest(folder)}
+
+
+def _manifest(folder: Path) -> list[dict[str, Any]]:
+    needed = {"name", "kind", "file"}
+    try:
+        files = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+        lacking = [f for f in files if needed - set(f) or (f["kind"] != "superni" and not _INSTRUCTIONS <= set(f))]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MixtureError(f'{folder} has no manifest.json with "files" ({error})') from error
+    if lacking:
+        raise MixtureError(f"{folder}/manifest.json: {str(lacking[0])[:80]} lacks one of "
+                           f"{', '.join(sorted(needed | _INSTRUCTIONS))}")  # fmt: skip
+    return files
+
+
+def _super_ni_rows(path: Path, facts: dict[str, Any], seed: int) -> Iterator[RawTask]:
     """Yield the tasks of a file of {"task", "definition", "input", "output"}; several wordings are drawn from."""
     wordings = _wordings(path)
     tasks: dict[str, list[dict[str, Any]]] = {}
-    for row in read_lines(path):
+    for row in read_lines(path, "task", "input", "output"):
         tasks.setdefault(row["task"], []).append(row)
     for name, rows in sorted(tasks.items()):
         chance = random.Random(f"{seed} {name}")
@@ -157,11 +193,11 @@ def _first(output: Any) -> str:
     return str(output[0]) if isinstance(output, list) and output else "" if isinstance(output, list) else str(output)
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of JSONL, gzipped or not.
+def read_lines(path: Path, *needed: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of JSONL, gzipped or not; each has the ``needed`` fields.
 
     Raises:
-        MixtureError: a line cannot be read; the message names it.
+        MixtureError: a line cannot be read, or lacks a field; the message names it.
     """
     opened: Any = gzip.open if path.suffix == ".gz" else open
     number = 0
@@ -169,6 +205,9 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         with opened(path, "rt", encoding="utf-8") as stream:
             for number, line in enumerate(stream, 1):  # noqa: B007
                 if line.strip():
-                    yield json.loads(line)
+                    row = json.loads(line)
+                    if needed and (not isinstance(row, dict) or any(row.get(n) is None for n in needed)):
+                        raise MixtureError(f"{path}:{number}: expected an object with {', '.join(needed)}")
+                    yield row
     except (OSError, EOFError, ValueError) as error:
         raise MixtureError(f"{path}:{number + 1}: cannot be read ({error})") from error
