@@ -129,6 +129,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_writers_that_are_killed_leave_nothing_wrong(tmp_path):
     expected = HashEncoder()
     rng = random.Random(0)

@@ -119,6 +119,7 @@ def test_two_processes_make_one_graph(tiny_folder, own_cache):
     ]
 
 
+@pytest.mark.slow
 def test_killed_while_it_is_made(tiny_folder, own_cache):
     chance = random.Random(5)
     for _ in range(5):

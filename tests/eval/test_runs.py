@@ -157,6 +157,7 @@ def test_mteb_loads_what_was_written(data, output, evaluate):
     )
 
 
+@pytest.mark.slow
 def test_models_side_by_side(tmp_path, output, capsys, evaluate):
     folder = tmp_path / "data"
     for path in ("retrieval/GardenAnswers", "reranking/MuseumQuestions", "sts/EverydaySentences"):

@@ -69,6 +69,7 @@ def test_complexity(study):
     assert shown.splitlines()[-1].startswith("average of categories")
 
 
+@pytest.mark.slow
 def test_with_and_without(study):
     values, shown, output = study("instructions")
     for row in values["models"]["all-MiniLM-L6-v2"]["sets"]:
@@ -77,6 +78,7 @@ def test_with_and_without(study):
     assert "95 % interval" in shown
 
 
+@pytest.mark.slow
 def test_domain_shift(study):
     values, shown, output = study("domain-shift")
     found = values["models"]["all-MiniLM-L6-v2"]

@@ -188,6 +188,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path):
         read(tmp_path / "bomb.docx")
 
 
+@pytest.mark.slow
 def test_a_parser_that_needs_too_much_memory_dies_alone(tmp_path):
     make_pdf_bomb(tmp_path / "bomb.pdf")
     sandbox = Sandbox(memory_limit=1 << 30, silence_limit_seconds=20)

@@ -156,6 +156,7 @@ def test_snippets_show_the_best_sentence(searcher):
     assert snippet_around(["word " * 100], 0, 50).endswith("word ...")
 
 
+@pytest.mark.slow
 def test_above_the_threshold_an_index_is_made_and_new_rows_are_found(store, tmp_path, monkeypatch):
     """The real threshold, with vectors of a hash: 20,600 rows, recall against exact search, then new rows."""
     folder = tmp_path / "docs"

@@ -106,6 +106,7 @@ def test_wrong_wishes_are_one_line(tiny_folder, tmp_path, capsys):
     assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_and_killed_goes_on(tiny_folder, tmp_path):
     data = write(tmp_path / "data.jsonl", rows(80))
     common = ["--model_name_or_path", tiny_folder, "--mixture", data, "--save_steps", "1", "--json",

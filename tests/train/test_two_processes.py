@@ -51,8 +51,14 @@ def train(processes, folder, model, **options):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"loss": "official", "grad_cache": True, "micro_batch_tokens": 60, "gradient_accumulation_steps": 2}],
-    ids=["info-nce", "official-cached"],
+    [
+        pytest.param({}, id="info-nce"),
+        pytest.param(
+            {"loss": "official", "grad_cache": True, "micro_batch_tokens": 60, "gradient_accumulation_steps": 2},
+            id="official-cached",
+            marks=pytest.mark.slow,
+        ),
+    ],
 )
 def test_the_loss_curve_is_that_of_one_process(tiny_folder, tmp_path, options):
     one_ranks, one, one_weights = train(1, tmp_path / "one", tiny_folder, **options)
