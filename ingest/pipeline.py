@@ -21,6 +21,7 @@ from ingest.roots import Roots
 from ingest.views import Encoders, choose_instruction, ensure_view
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import CollectionNotFoundError, MissingExtraError, ReaderError, StoreError
+from instructor_search.files import file_hash
 from instructor_search.store.collection import Collection
 from instructor_search.store.folders import store_folder
 from instructor_search.store.schema import SourceRecord
@@ -228,7 +229,7 @@ class _Run:
                     state = _state(path)
                     size, mtime_ns = state[:2]
                     same = old is not None and (old.size, old.mtime_ns, old.options) == (size, mtime_ns, options)
-                    digest = old.hash if same and old else _digest(path)
+                    digest = old.hash if same and old else file_hash(path)
             except OSError as error:
                 self._fail(path, source, error.strerror or str(error))
                 continue
@@ -344,8 +345,3 @@ def _is_gone(path: Path, closed: list[Path]) -> bool:
 def _state(path: Path) -> tuple[int, ...]:
     facts = path.stat()
     return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instructor_search.errors import InstructorSearchError
-from train.examples import file_hash
+from instructor_search.files import file_hash
 
 if TYPE_CHECKING:
     from instructor_search.encoder.inference import InstructorEncoder

@@ -208,15 +208,13 @@ def _in_bf16(config: TrainConfig) -> bool:
     """Return whether to compute in bfloat16: as asked, else where the device does and that is faster."""
     import torch
 
+    from instructor_search.encoder.runtimes import cpu_flags
+
     if config.bf16 is not None:
         return config.bf16
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
-    except OSError:
-        return False
-    return bool(flags & {"avx512_bf16", "amx_bf16"})
+    return bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
 
 
 def _as_text(report: dict[str, Any]) -> str:

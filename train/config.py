@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -107,8 +108,6 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
 
 def learning_rate(config: TrainConfig, step: int) -> float:
     """Return the learning rate of an optimiser step, from 0: warmup, then the scheduler's way down to 0."""
-    import math
-
     warmup = max(1, round(config.warmup_ratio * config.max_steps))
     if config.warmup_ratio and step < warmup:
         return config.learning_rate * (step + 1) / warmup

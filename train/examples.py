@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from instructor_search.errors import InstructorSearchError
+from instructor_search.files import file_hash
 from instructor_search.instructions import InstructedText
 
 MANIFEST = "manifest.json"
@@ -96,9 +97,8 @@ def from_row(row: Any, where: str) -> TrainingExample:
     """
     try:
         query, positive = _pair(row["query"]), _pair(row["pos"])
-        given = row.get("neg") or []
-        negatives = [given] if given and isinstance(given[0], str) else given  # MEDI has one, not in a list
-        example = TrainingExample(query, positive, tuple(_pair(n) for n in negatives), _label(row.get("label")))
+        negatives = tuple(_pair(n) for n in negatives_of(row))
+        example = TrainingExample(query, positive, negatives, _label(row.get("label")))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise MixtureError(
             f'{where}: expected {{"query": [instruction, text], "pos": [instruction, text], "neg": [...]}} '
@@ -108,6 +108,17 @@ def from_row(row: Any, where: str) -> TrainingExample:
         if not text.strip():
             raise MixtureError(f"{where}: the text of {side} is empty")
     return example
+
+
+def task_of(row: Any, path: Path) -> str:
+    """Return the task that a row of MEDI's form names; its file's name where it names none."""
+    return str(row.get("task_name", row.get("task_id", path.stem))) if isinstance(row, dict) else path.stem
+
+
+def negatives_of(row: Any) -> Any:
+    """Return the negatives of a row as a list: MEDI has one, not in a list."""
+    given = row.get("neg") or []
+    return [given] if given and isinstance(given[0], str) else given
 
 
 def _pair(value: Any) -> InstructedText:
@@ -176,38 +187,34 @@ def _read_folder(folder: Path, only: Sequence[str] | None) -> tuple[dict[str, An
         path = folder / fact.file
         if not path.is_file() or file_hash(path) != fact.sha256:
             raise MixtureError(f"{path} is not what {manifest} says (its hash differs); build the mixture again")
-        tasks[fact.name] = [from_row(row, f"{path}:{n}") for n, row in _lines(path)]
+        tasks[fact.name] = [from_row(row, f"{path}:{n}") for n, row in read_rows(path)]
     return tasks, {f.name: f for f in facts}
 
 
 def _read_file(path: Path) -> dict[str, list[TrainingExample]]:
     tasks: dict[str, list[TrainingExample]] = {}
-    for number, row in _lines(path):
-        where = f"{path}:{number}"
-        name = str(row.get("task_name", row.get("task_id", path.stem))) if isinstance(row, dict) else ""
-        tasks.setdefault(name, []).append(from_row(row, where))
+    for number, row in read_rows(path):
+        tasks.setdefault(task_of(row, path), []).append(from_row(row, f"{path}:{number}"))
     return tasks
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield (number, row) of JSONL, gzipped or not, or of one JSON list."""
+def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield (number, row) of JSONL, gzipped or not, or of one JSON list.
+
+    Raises:
+        MixtureError: a line cannot be read; the message names it.
+    """
     opened: Any = gzip.open if path.suffix == ".gz" else open
     number = 0
     try:
         with opened(path, "rt", encoding="utf-8", errors="surrogatepass") as stream:
-            if stream.read(1) == "[":
-                stream.seek(0)
+            is_list = stream.read(1) == "["
+            stream.seek(0)
+            if is_list:
                 yield from enumerate(json.load(stream), 1)
                 return
-            stream.seek(0)
             for number, line in enumerate(stream, 1):  # noqa: B007
                 if line.strip():
                     yield number, json.loads(line)
     except (OSError, EOFError, ValueError) as error:
         raise MixtureError(f"{path}:{number + 1}: cannot be read ({error})") from error
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from instructor_search.command_line import Parser, failing_with_one_line
+from instructor_search.encoder.protocol import to_unit_length
 from train.examples import MixtureError, TrainingExample, read_mixture, write_manifest, write_task
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def mine(
     is.
     """
     queries, positives = (
-        _unit(encoder.encode(side)) for side in ([e.query for e in examples], [e.positive for e in examples])
+        to_unit_length(encoder.encode(side)) for side in ([e.query for e in examples], [e.positive for e in examples])
     )
     texts, where = np.unique([e.positive.text for e in examples], return_inverse=True)  # each text is ranked once
     columns = np.unique(where, return_index=True)[1]  # where each text stands first
@@ -63,11 +64,6 @@ def _may_be(example: TrainingExample, other: TrainingExample) -> bool:
     texts = {example.query.text, example.positive.text}
     same_label = example.label is not None and example.label == other.label
     return other.positive.text not in texts and not same_label
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    vectors = np.asarray(vectors, dtype=np.float32)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

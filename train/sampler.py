@@ -22,10 +22,10 @@ class Batch(NamedTuple):
     task: str
     rows: np.ndarray  # (global batch,)
 
-    def slice_of(self, rank: int, world_size: int) -> np.ndarray:
-        """Return the rows of one rank, (global batch / world size,)."""
+    def slice_of(self, rank: int, world_size: int) -> slice:
+        """Return where the rows of one rank stand in the batch."""
         size = len(self.rows) // world_size
-        return self.rows[rank * size : (rank + 1) * size]
+        return slice(rank * size, (rank + 1) * size)
 
 
 class TaskBatchSampler:

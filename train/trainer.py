@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from instructor_search.encoder.saving import save_checkpoint
 from instructor_search.encoder.tokenization import InstructedTokenizer
 from train import checkpoints
+from train.backbone import mixed, parameter_groups, prepare_backbone
 from train.collator import Collator, TextBatch
 from train.config import TrainConfig, learning_rate
 from train.distributed import gather, gather_with_gradient
@@ -23,6 +24,7 @@ from train.embedding import Piece, cached_backward, embed, pieces, plain_backwar
 from train.examples import Mixture
 from train.lora import ADAPTER, add_adapters, plain_state
 from train.loss import Identities, info_nce, official_loss
+from train.run_log import RunLog, Totals
 from train.sampler import Batch, TaskBatchSampler
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from instructor_search.encoder.inference import InstructorEncoder
 
 Evaluate = Callable[["InstructorEncoder"], dict[str, float]]
-LOG, SCORES, CONFIG, MODEL = "train_log.jsonl", "scores.json", "train_config.json", "model"
+SCORES, CONFIG, MODEL = "scores.json", "train_config.json", "model"
 
 
 class Trainer:
@@ -51,6 +53,7 @@ class Trainer:
         self.config, self.encoder, self.mixture, self.accelerator = config, encoder, mixture, accelerator
         self.evaluate, self.guide = evaluate, guide
         self.folder = Path(config.output_dir)
+        self.log = RunLog(self.folder, config.report_to, silent=not accelerator.is_main_process)
         self.global_batch_size = config.per_device_train_batch_size * accelerator.num_processes
         self.sampler = TaskBatchSampler(
             {name: len(rows) for name, rows in mixture.tasks.items()},
@@ -73,9 +76,9 @@ class Trainer:
         if config.lora_rank:
             torch.manual_seed(hash_of(config.seed))  # adapters begin at random
             encoder.model.backbone = add_adapters(encoder.model.backbone, config.lora_rank, config.lora_alpha)
-        _prepare_backbone(encoder.model.backbone, config)
+        prepare_backbone(encoder.model.backbone, config)
         self.optimizer: Any = torch.optim.AdamW(
-            _parameter_groups(encoder.model, config.weight_decay),
+            parameter_groups(encoder.model, config.weight_decay),
             lr=config.learning_rate,
             betas=(config.adam_beta1, config.adam_beta2),
             eps=config.adam_epsilon,
@@ -95,19 +98,19 @@ class Trainer:
             scores["before"] = self._evaluate()
             self._write(SCORES, scores)
         started, first = time.perf_counter(), self.step_number
-        with self._bar() as bar, self._tensorboard() as board:
-            totals = _Totals()
+        with self._bar() as bar, self.log:
+            totals = Totals()
             while self.step_number < config.max_steps:
                 totals.add(*self.step())
                 bar.update(1)
                 if self.step_number % config.logging_steps == 0 or self.step_number == config.max_steps:
                     line = totals.line(self.step_number, learning_rate(config, self.step_number - 1))
                     bar.set_postfix(loss=f"{line['loss']:.3f}", pairs_s=f"{line['pairs_per_second']:.0f}")
-                    self._log(line, board)
-                    totals = _Totals()
+                    self.log.write(line)
+                    totals = Totals()
                 if config.eval_steps and self.step_number % config.eval_steps == 0 and self.evaluate:
                     scores[str(self.step_number)] = self._evaluate()
-                    self._log({"step": self.step_number, "scores": scores[str(self.step_number)]}, board)
+                    self.log.write({"step": self.step_number, "scores": scores[str(self.step_number)]})
                     self._write(SCORES, scores)
                     self._keep_if_best(scores[str(self.step_number)])
                 if self.step_number % config.save_steps == 0:
@@ -150,14 +153,7 @@ class Trainer:
             )
         self._load(folder)
         self.step_number, self.best = state["step"], state["best"]
-        self._cut_log()
-
-    def _cut_log(self) -> None:
-        """Take out what the log says of steps after the checkpoint: they come again."""
-        path = self.folder / LOG
-        if self.accelerator.is_main_process and path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            path.write_text("".join(x for x in lines if json.loads(x)["step"] <= self.step_number), encoding="utf-8")
+        self.log.cut(self.step_number)
 
     def _load(self, folder: Path) -> None:
         from safetensors.torch import load_file
@@ -208,9 +204,8 @@ class Trainer:
     def _texts(self, batch: Batch) -> TextBatch:
         examples = [self.mixture.tasks[batch.task][row] for row in batch.rows]
         num_negatives = self.collator.num_negatives(examples)
-        rank, size = self.accelerator.process_index, self.config.per_device_train_batch_size
-        own = examples[rank * size : (rank + 1) * size]
-        return self.collator(own, num_negatives, (self.config.seed, batch.step, rank * size))
+        own = batch.slice_of(self.accelerator.process_index, self.accelerator.num_processes)
+        return self.collator(examples[own], num_negatives, (self.config.seed, batch.step, own.start))
 
     def _backward(self, batch: TextBatch, share: float, *, last: bool) -> Tensor:
         """Add the gradients of a batch times ``share`` to the parameters'; return its loss."""
@@ -221,9 +216,7 @@ class Trainer:
 
         def loss_of(vectors: Tensor) -> Tensor:
             sides = [gather_with_gradient(v, accelerator.process_index, world) for v in _sides(vectors, batch.size)]
-            with torch.autocast(
-                vectors.device.type, enabled=False
-            ):  # scores in float32, whatever the model computes in
+            with torch.autocast(vectors.device.type, enabled=False):  # scores are of float32
                 return self._loss(sides, identities, guide)
 
         # Each rank has the whole batch's loss but the gradient of its own texts only; DDP divides the sum by the ranks.
@@ -234,7 +227,7 @@ class Trainer:
                 return cached_backward(
                     self.model, parts, loss_of, accelerator.backward, scale=scale, no_sync=silent, sync_last=last
                 )
-            with _nothing() if last else silent():
+            with nullcontext() if last else silent():
                 return plain_backward(self.model, parts, loss_of, accelerator.backward, scale=scale)
 
     def _loss(self, sides: list[Tensor], ids: Identities, guide: list[Tensor] | None) -> Tensor:
@@ -288,9 +281,9 @@ class Trainer:
         """Write the model as it is now. With ``base_share``, at the end, it is mixed with the first weights by that."""
         state = plain_state(self.encoder.model.backbone)
         if base_share:
-            state = _mixed(state, self.base, base_share)
+            state = mixed(state, self.base, base_share)
             dense = self.encoder.model.dense
-            dense.load_state_dict(_mixed(dense.state_dict(), self.base_dense, base_share))
+            dense.load_state_dict(mixed(dense.state_dict(), self.base_dense, base_share))
         save_checkpoint(self.encoder, folder, backbone_state=state)
 
     def _known_scores(self) -> dict[str, Any]:
@@ -301,15 +294,6 @@ class Trainer:
         if self.accelerator.is_main_process:
             (self.folder / name).write_text(json.dumps(value, indent=1), encoding="utf-8")
 
-    def _log(self, line: dict[str, Any], board: Any) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        with (self.folder / LOG).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
-        for name, value in {**line, **line.get("scores", {})}.items() if board else ():
-            if isinstance(value, float):
-                board.add_scalar(name, value, line["step"])
-
     def _bar(self) -> Any:
         from tqdm import tqdm
 
@@ -317,46 +301,12 @@ class Trainer:
         return tqdm(total=self.config.max_steps, initial=self.step_number, desc="train", unit=" steps",
                     file=sys.stderr, disable=not shown)  # fmt: skip
 
-    @contextmanager
-    def _tensorboard(self) -> Iterator[Any]:
-        if self.config.report_to != "tensorboard" or not self.accelerator.is_main_process:
-            yield None
-            return
-        from torch.utils.tensorboard import SummaryWriter
-
-        with SummaryWriter(str(self.folder / "tensorboard")) as board:
-            yield board
-
-
-class _Totals:
-    """What the lines of the log are made of."""
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-        self.pairs = self.tokens = 0
-        self.started = time.perf_counter()
-
-    def add(self, loss: float, pairs: int, tokens: int) -> None:
-        self.losses.append(loss)
-        self.pairs += pairs
-        self.tokens += tokens
-
-    def line(self, step: int, rate: float) -> dict[str, Any]:
-        seconds = time.perf_counter() - self.started
-        return {"step": step, "loss": sum(self.losses) / len(self.losses), "learning_rate": rate,
-                "pairs_per_second": self.pairs / seconds, "tokens_per_second": self.tokens / seconds}  # fmt: skip
-
 
 def hash_of(*numbers: int) -> int:
     """Return a seed made of numbers."""
     import numpy as np
 
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 def _sides(vectors: Tensor, size: int) -> list[Tensor]:
@@ -380,36 +330,3 @@ def _tokenizer(encoder: InstructorEncoder, max_tokens: int, mixture: Mixture) ->
     for instruction in {text.instruction for text in sides}:
         made.text_budget(instruction)
     return made
-
-
-def _mixed(state: dict[str, Tensor], base: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Return (1 - share) * state + share * base."""
-    return {
-        k: torch.lerp(v.cpu(), base[k].to(v.dtype), share) if v.is_floating_point() else v for k, v in state.items()
-    }
-
-
-def _prepare_backbone(backbone: Any, config: TrainConfig) -> None:
-    if config.gradient_checkpointing:
-        backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    for module in backbone.modules():
-        kind = type(module).__name__
-        is_attention = kind == "T5Attention" or (kind.endswith("SelfAttention") and "Layer" not in kind)
-        probability = config.attention_dropout if is_attention else config.dropout
-        if probability is None:
-            continue
-        for child in module.children():
-            if isinstance(child, nn.Dropout):
-                child.p = probability
-        for name in ("dropout", "dropout_prob", "attention_dropout"):  # where it is a number
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, probability)
-
-
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Return the parameters; norms and biases (all vectors) do not decay."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from instructor_search.errors import MissingExtraError, ModelError
+from instructor_search.files import file_hash
 
 BACKBONES = ("t5", "bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "electra", "albert")
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
@@ -228,8 +229,7 @@ def _file_digest(path: Path) -> str:
         return hashlib.sha256("".join(_file_digest(path.parent / s) for s in shards).encode()).hexdigest()
     if path.suffix == ".safetensors":
         return _safetensors_digest(path)
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_hash(path)
 
 
 def _safetensors_digest(path: Path) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from instructor_search.encoder.openvino_quietly import ov
+from instructor_search.encoder.runtimes import cpu_flags
 from instructor_search.encoder.tokenization import TokenizedText, pad
 
 BATCH_TOKENS = 1024  # padded tokens of a forward pass: the activations of MiniLM-size models stay in the cache
@@ -141,17 +141,13 @@ class OpenVinoRuntime:
         return [ids.astype(np.int32), attention.astype(np.float32), pooling.astype(np.float32)]
 
 
-@cache
 def has_int8_products() -> bool:
     """Whether the CPU sums int8 products in 32 bits (VNNI, AMX, ARM's dot products); True where it does not say.
 
     Without them sums are cut at 16 bits: slower than float32 and less exact (mean cosine 0.998 instead of 0.9994).
     """
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
-    except OSError:
-        return True
-    return bool(flags & {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
+    flags = cpu_flags()
+    return not flags or bool(flags & {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
 
 
 def _num_cores() -> int:

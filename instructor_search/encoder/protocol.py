@@ -54,3 +54,9 @@ def check_vectors(vectors: np.ndarray, name: str) -> np.ndarray:
     if bad.any():
         raise ModelError(f"encoder {name} gave {int(bad.sum())} of {len(bad)} vectors that are zero or not finite")
     return vectors
+
+
+def to_unit_length(vectors: np.ndarray) -> np.ndarray:
+    """Return ``vectors``, float32 (n, dim), divided by their lengths; a zero vector stays zero."""
+    vectors = np.asarray(vectors, dtype=np.float32)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

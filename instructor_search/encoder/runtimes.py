@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,15 @@ def can_build_graph(config: dict[str, Any]) -> bool:
     projected = config.get("embedding_size", config.get("hidden_size")) != config.get("hidden_size")
     absolute = config.get("position_embedding_type", "absolute") == "absolute"
     return config["model_type"] in GRAPH_BACKBONES and not projected and absolute
+
+
+@cache
+def cpu_flags() -> frozenset[str]:
+    """Return what Linux says that the CPU has ("avx512_vnni", ...); nothing where there is no such list."""
+    try:
+        return frozenset(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return frozenset()
 
 
 def _best(precision: str | None, device: str | None, config: dict[str, Any]) -> Runtime:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from instructor_search.encoder.protocol import to_unit_length
+
 _BLOCK = 512  # queries compared with the pool at a time
 
 
@@ -20,11 +22,11 @@ def nearest(
     """
     if not 1 <= k <= len(pool):
         raise ValueError(f"k is {k} and the pool has {len(pool)} examples; expected 1 to {len(pool)}")
-    unit_pool = _unit(pool)
+    unit_pool = to_unit_length(pool)
     positions = np.empty((len(queries), k), dtype=np.int64)
     scores = np.empty((len(queries), k), dtype=np.float32)
     for start in range(0, len(queries), _BLOCK):
-        similarity = _unit(queries[start : start + _BLOCK]) @ unit_pool.T
+        similarity = to_unit_length(queries[start : start + _BLOCK]) @ unit_pool.T
         for row, values in enumerate(similarity):
             for place in forbidden[start + row] if forbidden else ():
                 values[place] = -np.inf
@@ -32,7 +34,3 @@ def nearest(
             positions[start + row], scores[start + row] = best, values[best]
     positions[np.isneginf(scores)] = -1
     return positions, scores
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

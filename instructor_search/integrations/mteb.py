@@ -156,6 +156,7 @@ class CollectionSearch:
                 writer.add(document, chunk)
             writer.finish(len(corpus))
             writer.flush()
+            writer.stop()
             vector_index.ensure_text_index(collection.chunks)
             if self.quantised:
                 vector_index.ensure_vector_index(collection.chunks, view, threshold=0)

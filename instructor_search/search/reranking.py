@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from instructor_search.encoder.protocol import Encoder
+from instructor_search.encoder.protocol import Encoder, to_unit_length
 from instructor_search.errors import MissingExtraError, ModelError
 from instructor_search.instructions import InstructedText
 
@@ -36,8 +36,7 @@ class InstructionReranker:
         """Return one cosine similarity a text, (n,)."""
         pairs = [InstructedText(self.query_instruction, query)]
         pairs += [InstructedText(self.document_instruction, text) for text in texts]
-        vectors = self.encoder.encode(pairs)
-        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        vectors = to_unit_length(self.encoder.encode(pairs))
         return vectors[1:] @ vectors[0]
 
 

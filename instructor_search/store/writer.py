@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -175,9 +176,8 @@ class CollectionWriter:
         """End: give up what is not stored yet; return when nothing is written any more."""
         self._stopped = True
         try:
-            self._settle()
-        except _Stopped:
-            pass
+            with suppress(_Stopped):  # what this asked for
+                self._settle()
         finally:
             self._thread.shutdown()
 

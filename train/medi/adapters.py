@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 from instructor_search.errors import MissingExtraError
-from train.examples import MixtureError, TrainingExample, from_row
+from train.examples import MixtureError, TrainingExample, from_row, negatives_of, read_rows, task_of
 from train.medi.sources import RawTask, read_lines
 
 Row = tuple[str, str, tuple[str, ...]]  # query, positive, negatives
@@ -48,17 +47,15 @@ def _medi(path: Path) -> list[RawTask]:
     """Return the tasks of medi-data.json (one list) or of JSONL of its rows; rows with an empty text are counted."""
     tasks: dict[str, list[TrainingExample]] = {}
     dropped: dict[str, int] = {}
-    for number, row in enumerate(_list_or_lines(path), 1):
+    for number, row in read_rows(path):
         if not isinstance(row, dict):
             raise MixtureError(f"{path}:{number}: expected an object with query and pos")
-        name = str(row.get("task_name", row.get("task_id", path.stem)))
+        name = task_of(row, path)
         tasks.setdefault(name, [])
         if any(_is_empty(row.get(side)) for side in ("query", "pos")):
             dropped[name] = dropped.get(name, 0) + 1
             continue
-        negatives = row.get("neg") or []
-        negatives = [negatives] if negatives and isinstance(negatives[0], str) else negatives
-        row = {**row, "neg": [n for n in negatives if not _is_empty(n)]}
+        row = {**row, "neg": [n for n in negatives_of(row) if not _is_empty(n)]}
         tasks[name].append(from_row(row, f"{path}:{number}"))
     return [_of_medi(name, rows, dropped.get(name, 0), path) for name, rows in tasks.items()]
 
@@ -72,19 +69,6 @@ def _of_medi(name: str, rows: list[TrainingExample], empty: int, path: Path) -> 
 def _is_empty(side: Any) -> bool:
     """Whether a side is [instruction, text] with nothing in its text; of another form, it is not for this to say."""
     return isinstance(side, (list, tuple)) and len(side) == 2 and isinstance(side[1], str) and not side[1].strip()
-
-
-def _list_or_lines(path: Path) -> Iterator[Any]:
-    if path.suffix != ".gz":
-        with path.open(encoding="utf-8") as stream:
-            if stream.read(1) == "[":
-                stream.seek(0)
-                try:
-                    yield from json.load(stream)
-                except ValueError as error:
-                    raise MixtureError(f"{path} cannot be read ({error})") from error
-                return
-    yield from read_lines(path)
 
 
 def _sentence_transformers(path: Path) -> Iterator[Row]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.instructions import InstructedText
 from train.examples import MixtureError, TaskFacts, TrainingExample, write_manifest, write_task
 from train.medi.contamination import EvaluationTexts
@@ -192,5 +193,4 @@ def _cut(text: Any) -> str:
 
 def _embed(encoder: Encoder, texts: list[str]) -> np.ndarray:
     """Return unit embeddings without an instruction, (n, dim)."""
-    vectors = np.asarray(encoder.encode([InstructedText("", text) for text in texts]), dtype=np.float32)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return to_unit_length(encoder.encode([InstructedText("", text) for text in texts]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from train.examples import MixtureError
+from train.examples import MixtureError, read_rows
 
 _DEFINITION_WORDS = 40
 _INSTRUCTIONS = {"query_instruction", "doc_instruction"}
@@ -199,15 +198,7 @@ def read_lines(path: Path, *needed: str) -> Iterator[dict[str, Any]]:
     Raises:
         MixtureError: a line cannot be read, or lacks a field; the message names it.
     """
-    opened: Any = gzip.open if path.suffix == ".gz" else open
-    number = 0
-    try:
-        with opened(path, "rt", encoding="utf-8") as stream:
-            for number, line in enumerate(stream, 1):  # noqa: B007
-                if line.strip():
-                    row = json.loads(line)
-                    if needed and (not isinstance(row, dict) or any(row.get(n) is None for n in needed)):
-                        raise MixtureError(f"{path}:{number}: expected an object with {', '.join(needed)}")
-                    yield row
-    except (OSError, EOFError, ValueError) as error:
-        raise MixtureError(f"{path}:{number + 1}: cannot be read ({error})") from error
+    for number, row in read_rows(path):
+        if needed and (not isinstance(row, dict) or any(row.get(n) is None for n in needed)):
+            raise MixtureError(f"{path}:{number}: expected an object with {', '.join(needed)}")
+        yield row
