@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from instructor_search.errors import InstructorSearchError
 
@@ -56,7 +56,11 @@ def _ours(error: ValueError) -> bool:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, as all other errors are."""
+    """An argument parser whose errors are one line, as all other errors are; flags are written out."""
+
+    def __init__(self, **options: Any) -> None:
+        """As of ``argparse.ArgumentParser``: a flag that is cut short (a slip) is not taken for another."""
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         """Print the message and exit with code 2."""

@@ -44,7 +44,7 @@ _HELP = {
     "cl_temperature": "temperature of the softmax over cosines",
     "max_negatives": "hard negatives of an example at most",
     "bidirectional": "also tell queries apart by their positives",
-    "guide": "model that finds false negatives, as GISTEmbed does",
+    "guide": "model of the same tokenizer that finds false negatives, as GISTEmbed does",
     "guide_margin": "how much less near than the positive is still too near",
     "matryoshka_dims": "also train these leading parts of the embedding",
     "drop_instruction": "share of batches without instructions",
@@ -175,6 +175,8 @@ def _mixture(config: TrainConfig, args: argparse.Namespace) -> Mixture:
 
     if args.from_collection and config.mixture:
         raise ValueError("give --mixture or --from_collection, not both")
+    if args.from_collection and config.tasks:
+        raise ValueError("--tasks chooses among a mixture's tasks; --from_collection makes one")
     if args.from_collection:
         from train.from_collection import from_collection
 

@@ -80,6 +80,8 @@ class TrainConfig:
         for name in ("drop_instruction", "vary_instruction", "warmup_ratio", "average_with_base"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected 0 to 1")
+        if self.guide and self.loss == "official":
+            raise ValueError("guide filters the negatives of --loss info-nce; the official loss takes none")
         if self.lora_rank < 0:
             raise ValueError(f"lora_rank is {self.lora_rank}; expected 0 (all weights) or more")
         if self.cl_temperature <= 0:

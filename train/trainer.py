@@ -15,6 +15,7 @@ from torch import Tensor
 
 from instructor_search.encoder.saving import save_checkpoint
 from instructor_search.encoder.tokenization import InstructedTokenizer
+from instructor_search.files import file_hash
 from train import checkpoints
 from train.backbone import mixed, parameter_groups, prepare_backbone
 from train.collator import Collator, TextBatch
@@ -52,6 +53,8 @@ class Trainer:
         """``encoder``: loaded with torch, in float32. ``guide``: finds false negatives, see ``info_nce``."""
         self.config, self.encoder, self.mixture, self.accelerator = config, encoder, mixture, accelerator
         self.evaluate, self.guide = evaluate, guide
+        if guide is not None:
+            _check_guide(guide, encoder)
         self.folder = Path(config.output_dir)
         self.log = RunLog(self.folder, config.report_to, silent=not accelerator.is_main_process)
         self.global_batch_size = config.per_device_train_batch_size * accelerator.num_processes
@@ -312,6 +315,18 @@ def hash_of(*numbers: int) -> int:
 def _sides(vectors: Tensor, size: int) -> list[Tensor]:
     """Return the embeddings of queries, positives and negatives."""
     return [vectors[:size], vectors[size : 2 * size], vectors[2 * size :]]
+
+
+def _check_guide(guide: InstructorEncoder, encoder: InstructorEncoder) -> None:
+    """Refuse a guide with another tokenizer: it reads the tokens that were made for the model.
+
+    Raises:
+        ValueError: the two differ.
+    """
+    first, second = (file_hash(e.checkpoint.transformer_folder / "tokenizer.json") for e in (guide, encoder))
+    if first != second:
+        raise ValueError(f"the guide {guide.name} has another tokenizer than {encoder.name}; expected the same one")
+    guide.model.eval()
 
 
 def _tokenizer(encoder: InstructorEncoder, max_tokens: int, mixture: Mixture) -> InstructedTokenizer:

@@ -83,6 +83,21 @@ def test_bad_data_is_one_line(name, tiny_folder, tmp_path, capsys):
     assert code == 1 and error.count("\n") == 1 and error.startswith("error: ") and words in error
 
 
+def test_epochs_are_counted_in_steps(tiny_folder, tmp_path, capsys):
+    path = write(tmp_path / "data.jsonl", rows(40))
+    arguments = [
+        "--mixture",
+        path,
+        "--model_name_or_path",
+        str(tiny_folder),
+        "--output_dir",
+        str(tmp_path / "run"),
+        *FAST,
+    ]
+    assert main([*arguments, "--num_train_epochs", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 20  # 2 x 40 examples, 4 a step
+
+
 def test_wrong_wishes_are_one_line(tiny_folder, tmp_path, capsys):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
@@ -93,6 +108,7 @@ def test_wrong_wishes_are_one_line(tiny_folder, tmp_path, capsys):
         (["--mixture", good, "--tasks", "x"], "has no task x"),
         (["--cl_temperature", "0"], "cl_temperature is 0.0; expected a number above 0"),
         (["--from_collection", "x", "--mixture", good], "give --mixture or --from_collection, not both"),
+        (["--from_collection", "x", "--tasks", "y"], "--tasks chooses among a mixture's tasks"),
         (["--from_collection", "nope", "--store", str(tmp_path)], "no collection 'nope'"),
         (["--mixture", good, "--model_name_or_path", "/no/such"], "no model folder '/no/such'"),
         (["--tasks", "none"], "no task none; there is: stdlib-code, stdlib-signatures, stdlib-modules"),
@@ -103,6 +119,9 @@ def test_wrong_wishes_are_one_line(tiny_folder, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["--learning_rate", "fast"])
     assert "argument --learning_rate: invalid float value: 'fast'" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["--learning_rat", "1"])
+    assert "unrecognized arguments: --learning_rat 1" in capsys.readouterr().err
     assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
 
 

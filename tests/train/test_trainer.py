@@ -207,6 +207,34 @@ def test_adapters_train_resume_and_are_saved_as_plain_weights(tiny_folder, tmp_p
     np.testing.assert_allclose(again, direct, atol=1e-5)
 
 
+def test_a_guide_changes_the_loss_and_reads_the_same_tokens(tiny_folder, tmp_path, minilm):
+    losses = {}
+    for margin in (None, -2.0, 2.0):  # none; takes nothing out; takes every other candidate out
+        guide = None if margin is None else load_encoder(str(tiny_folder), device="cpu")
+        made = config(
+            tmp_path / "run", dropout=0.0, guide=None if margin is None else "tiny", guide_margin=margin or 0.0
+        )
+        losses[margin] = trainer(tiny_folder, made, guide=guide).step()[0]
+    assert losses[-2.0] == pytest.approx(losses[None], rel=1e-6)
+    assert losses[2.0] == pytest.approx(0, abs=1e-6) and losses[None] > 0.1
+    with pytest.raises(ValueError, match="all-MiniLM-L6-v2 has another tokenizer than instructor-tiny"):
+        trainer(tiny_folder, config(tmp_path / "run"), guide=minilm)
+    with pytest.raises(ValueError, match="the official loss takes none"):
+        TrainConfig(guide="x", loss="official")
+
+
+def test_tensorboard_has_the_numbers_of_the_log(tiny_folder, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trainer(tiny_folder, config(tmp_path / "run", report_to="tensorboard", max_steps=4)).run()
+    found = EventAccumulator(str(tmp_path / "run/tensorboard")).Reload()
+    lines = [json.loads(line) for line in (tmp_path / "run/train_log.jsonl").read_text().splitlines()]
+    for name in ("loss", "learning_rate", "pairs_per_second"):
+        shown = [(e.step, e.value) for e in found.Scalars(name)]
+        assert shown == [(line["step"], pytest.approx(line[name], rel=1e-5)) for line in lines]
+    assert [line["step"] for line in lines] == [2, 4]
+
+
 def test_bf16_computes_like_float32_and_keeps_float32_weights(tiny_folder, tmp_path):
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
