@@ -130,6 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
         config = TrainConfig(**given)
         accelerator = Accelerator(mixed_precision="bf16" if _in_bf16(config) else "no")
+        _use_all_cores()
         report = _train(config, args, accelerator)
         if accelerator.is_main_process:
             print(json.dumps(report) if args.json else _as_text(report))
@@ -217,6 +218,16 @@ def _in_bf16(config: TrainConfig) -> bool:
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
     return bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
+
+
+def _use_all_cores() -> None:
+    """Give this process its share of the cores; `accelerate launch` and torchrun leave it one thread."""
+    import torch
+
+    from instructor_search.encoder.runtimes import num_cores
+
+    if os.environ.get("OMP_NUM_THREADS", "1") == "1":
+        torch.set_num_threads(max(1, num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def _as_text(report: dict[str, Any]) -> str:

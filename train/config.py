@@ -43,7 +43,7 @@ class TrainConfig:
     grad_cache: bool = False
     lora_rank: int = 0  # of adapters; 0: all weights are trained
     lora_alpha: int | None = None  # None: twice the rank
-    micro_batch_tokens: int = 4096
+    micro_batch_tokens: int = 2048
     gradient_checkpointing: bool = False
 
     learning_rate: float = 2e-5

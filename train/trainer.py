@@ -85,6 +85,7 @@ class Trainer:
             lr=config.learning_rate,
             betas=(config.adam_beta1, config.adam_beta2),
             eps=config.adam_epsilon,
+            fused=True,
         )
         self.model, self.optimizer = accelerator.prepare(encoder.model, self.optimizer)
         self.step_number = 0

@@ -6,7 +6,6 @@ multiple of 16), with all threads.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from instructor_search.encoder.openvino_quietly import ov
-from instructor_search.encoder.runtimes import cpu_flags
+from instructor_search.encoder.runtimes import cpu_flags, num_cores
 from instructor_search.encoder.tokenization import TokenizedText, pad
 
 BATCH_TOKENS = 1024  # padded tokens of a forward pass: the activations of MiniLM-size models stay in the cache
@@ -41,7 +40,7 @@ class OpenVinoRuntime:
         self.graph = self.core.read_model(graph) if isinstance(graph, Path) else graph
         self.pad_id = pad_id
         self.longest = longest or 1 << 30
-        self.num_threads = _num_cores()
+        self.num_threads = num_cores()
         self.hint = "f32" if precision == "fp32" else "bf16"
         self.dim = int(self.graph.output(0).get_partial_shape()[1].get_length())
         self._free: SimpleQueue[Any] = SimpleQueue()  # a request for each stream
@@ -148,8 +147,3 @@ def has_int8_products() -> bool:
     """
     flags = cpu_flags()
     return not flags or bool(flags & {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
-
-
-def _num_cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,6 +5,7 @@ torch runs on GPUs and is what trains; OpenVINO is the CPU's, needs no torch and
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from functools import cache
@@ -93,6 +94,11 @@ def cpu_flags() -> frozenset[str]:
         return frozenset(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
     except OSError:
         return frozenset()
+
+
+def num_cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _best(precision: str | None, device: str | None, config: dict[str, Any]) -> Runtime:
