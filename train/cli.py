@@ -12,6 +12,7 @@ import types
 import typing
 from collections.abc import Sequence
 from dataclasses import MISSING, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from train.examples import Mixture
+    from train.trainer import Evaluate
 
 _EXAMPLES = """examples:
   accelerate launch -m train
@@ -77,8 +79,10 @@ _HELP = {
     "save_total_limit": "checkpoints that are kept",
     "logging_steps": "steps between lines of the log",
     "report_to": "none or tensorboard",
-    "eval_steps": "score the held-out examples every so many steps (0: before and after)",
-    "eval_examples": "examples of each task that are held out, a tenth at most",
+    "eval_steps": "score every so many steps and keep the best model (0: score before and after)",
+    "eval_examples": "examples of each task that are held out for that, a tenth at most",
+    "eval_tasks": "evaluation sets or suites of python -m eval to score on instead",
+    "eval_data": "where they are, as --data of python -m eval",
 }
 
 
@@ -133,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _use_all_cores()
         report = _train(config, args, accelerator)
         if accelerator.is_main_process:
-            print(json.dumps(report) if args.json else _as_text(report))
+            print(json.dumps(report) if args.json else _as_text(report, config))
         accelerator.end_training()
     return outcome.code
 
@@ -151,11 +155,14 @@ def _train(config: TrainConfig, args: argparse.Namespace, accelerator: Accelerat
     device = str(accelerator.device)
     encoder = load_encoder(config.model_name_or_path, runtime="torch", precision="fp32", device=device)
     guide = load_encoder(config.guide, runtime="torch", precision="fp32", device=device) if config.guide else None
-    count = min(config.eval_examples, max(10, 1500 // len(mixture.tasks)))
-    training, held_out = development.split(mixture, count)
-    trainer = Trainer(
-        config, encoder, training, accelerator, evaluate=lambda e: development.accuracy(e, held_out), guide=guide
-    )
+    if config.eval_tasks:
+        training = mixture
+        evaluate: Evaluate = development.EvaluationSets(config.eval_tasks, config.eval_data)
+    else:
+        count = min(config.eval_examples, max(10, 1500 // len(mixture.tasks)))
+        training, held_out = development.split(mixture, count)
+        evaluate = partial(development.accuracy, held_out=held_out)
+    trainer = Trainer(config, encoder, training, accelerator, evaluate=evaluate, guide=guide)
     if accelerator.is_main_process:
         (folder / CONFIG).write_text(json.dumps(config.as_dict(), indent=1), encoding="utf-8")
         trainer.sampler.warn()
@@ -230,11 +237,12 @@ def _use_all_cores() -> None:
         torch.set_num_threads(max(1, num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
-def _as_text(report: dict[str, Any]) -> str:
+def _as_text(report: dict[str, Any], config: TrainConfig) -> str:
     scores = report["scores"]
     lines = [f"model: {report['model']}", f"{report['steps']} steps, {report['pairs_per_second']:.0f} pairs/s"]
     if "before" in scores and "after" in scores:
-        lines.append("held-out queries that find their own positive first, before and after:")
+        what = "evaluation sets" if config.eval_tasks else "held-out queries that find their own positive first"
+        lines.append(f"{what}, before and after:")
         names = sorted(scores["after"], key=lambda n: (n == "average", n))
         lines += [
             f"  {n}: {100 * scores['before'].get(n, math.nan):.1f} -> {100 * scores['after'][n]:.1f}" for n in names

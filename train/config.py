@@ -9,7 +9,7 @@ from typing import Any
 # Fields that may differ when a run is resumed: where and how often, not what.
 FREE_ON_RESUME = frozenset(
     {"output_dir", "resume_from_checkpoint", "overwrite_output_dir", "save_steps", "save_total_limit", "logging_steps",
-     "eval_steps", "report_to", "micro_batch_tokens"}
+     "eval_steps", "eval_tasks", "eval_data", "report_to", "micro_batch_tokens"}
 )  # fmt: skip
 
 
@@ -64,7 +64,9 @@ class TrainConfig:
     save_total_limit: int = 2
     logging_steps: int = 10
     eval_steps: int = 0  # 0: before and after only
-    eval_examples: int = 100  # of each task, held out
+    eval_examples: int = 100  # of each task, held out; not used with eval_tasks
+    eval_tasks: tuple[str, ...] = ()  # evaluation sets to score on instead
+    eval_data: str = "auto"  # where they are: --data of python -m eval
     report_to: str = "none"  # or "tensorboard"
 
     def __post_init__(self) -> None:

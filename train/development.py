@@ -1,12 +1,19 @@
-"""A score while training goes on: how often a held-out query finds its positive first among its task's positives."""
+"""Scores while training goes on: on held-out examples of the mixture, or on evaluation sets.
+
+The best checkpoint is chosen by them. Sets that it was chosen on are no test of it: take others for a final table.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from instructor_search.errors import MissingExtraError
 from train.examples import Mixture, TrainingExample
 
 
@@ -25,6 +32,43 @@ def split(mixture: Mixture, count: int) -> tuple[Mixture, dict[str, list[Trainin
         tasks[name] = [e for e in rest if e.query.text not in texts and e.positive.text not in texts]
         held_out[name] = last
     return Mixture(tasks, mixture.facts), {name: rows for name, rows in held_out.items() if rows}
+
+
+class EvaluationSets:
+    """Scores encoders on evaluation sets, by the protocols of ``python -m eval``, under the sets' own instructions."""
+
+    def __init__(self, names: Sequence[str], data: str = "auto") -> None:
+        """``names``: sets or suites; ``data``: "auto", "hub", "bundled" or a folder.
+
+        Raises:
+            EvalDataError: there is no such data, or none of that name in it.
+            MissingExtraError: the packages of evaluation are not installed.
+        """
+        try:
+            from eval.sources import choose_source
+            from eval.suites import select
+        except ImportError as error:
+            raise MissingExtraError(str(error.name), "eval", "--eval_tasks") from error
+        source = choose_source(data)
+        if source.is_offline:
+            os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+        self.tasks = select(names, source.tasks).tasks
+
+    def __call__(self, encoder: Any) -> dict[str, float]:
+        """Return main scores, from 0 to 1, by set, and as "average" the mean over categories of their sets' means."""
+        from eval.systems import System
+        from eval.tasks.base import Context
+        from instructor_search.integrations.mteb import model_meta
+
+        system = System(encoder.name, "default", model_meta(encoder), encoder)
+        scores: dict[str, float] = {}
+        categories: dict[str, list[float]] = {}
+        for task in self.tasks:
+            with tempfile.TemporaryDirectory() as folder:
+                found = task.evaluate(system, system.sides(task.info), Context(folder=Path(folder)))
+            scores[task.info.name] = float(found.scores["main_score"])
+            categories.setdefault(task.info.category, []).append(scores[task.info.name])
+        return scores | {"average": float(np.mean([np.mean(own) for own in categories.values()]))}
 
 
 def accuracy(encoder: Any, held_out: Mapping[str, list[TrainingExample]]) -> dict[str, float]:

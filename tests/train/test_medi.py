@@ -121,8 +121,9 @@ def test_triples_of_texts():
 
 
 def test_pairs_are_kept_as_they_are():
-    rows = [("q", "p", ("n1", "p", "", "n2", "n3", "n4")), ("", "p", ()), ("q", "  ", ())]
+    rows = [("q", "p", ("n1", "p", "", "n2", "n3", "n4")), ("", "p", ()), ("q", "  ", ()), ("q", "p", ("n5",))]
     examples, dropped = triples(task("pairs", rows), Words())
+    assert len(examples) == 1 and dropped["the same pair again"] == 1
     assert [tuple(t) for t in (examples[0].query, examples[0].positive)] == [("Q: ", "q"), ("D: ", "p")]
     assert [n.text for n in examples[0].negatives] == ["n1", "n2", "n3"] and dropped["empty text"] == 2
 
@@ -303,7 +304,7 @@ def test_every_form_of_examples(tmp_path):
     assert pairs(f"kilt:{kilt}") == [("q", "x", ()), ("q", "b", ())]
     options = {"opa": "A", "opb": "B", "opc": "C", "opd": "D"}
     med = write_lines(tmp_path / "m.jsonl", [{"question": "q", **options, "cop": 2, "exp": "since"}])
-    assert pairs(f"medmcqa:{med}") == [("q", "B. since", ("A", "C", "D"))]
+    assert pairs(f"medmcqa:{med}") == [("q", "B", ("A", "C", "D"))]
     write_lines(tmp_path / "beir/corpus.jsonl", [{"_id": "d", "title": "T", "text": "x"}])
     write_lines(tmp_path / "beir/queries.jsonl", [{"_id": "q", "text": "ask"}])
     (tmp_path / "beir/qrels").mkdir()

@@ -110,7 +110,7 @@ def _kilt(path: Path) -> Iterator[Row]:
 
 
 def _medmcqa(path: Path) -> Iterator[Row]:
-    """A question with its right option and explanation; the wrong options are negatives.
+    """A question with its right option; the wrong options are negatives (explanations would tell them apart by length).
 
     ``cop`` counts from 1 in the authors' files and from 0 on the hub: the file's numbers tell which (1 where they do
     not). A question without an answer (-1) has no positive and is dropped.
@@ -126,8 +126,7 @@ def _medmcqa(path: Path) -> Iterator[Row]:
             yield row["question"], "", ()
             continue
         right = options[int(row["cop"]) - first]
-        positive = f"{right}. {row['exp']}" if row.get("exp") else right
-        yield row["question"], positive, tuple(o for o in options if o != right)
+        yield row["question"], right, tuple(o for o in options if o != right)
 
 
 def _beir(path: Path) -> Iterator[Row]:

@@ -63,6 +63,7 @@ def build(
             f"{folder} exists; choose another folder" + (" (it is no mixture)" if overwrite else ", or --overwrite")
         )
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     part.mkdir(parents=True)
     report = BuildReport(str(folder))
     try:
@@ -79,13 +80,15 @@ def build(
             raise MixtureError(
                 "no examples are left: " + ("; ".join(f"{k}: {v}" for k, v in report.skipped.items()) or "no tasks")
             )
-        facts = {"encoder": encoder.fingerprint, "seed": seed, "max_rows": max_rows, **(settings or {})}
+        facts = {"encoder": encoder.fingerprint, "precision": encoder.precision, "seed": seed, "max_rows": max_rows}
+        facts |= settings or {}
         write_manifest(part, report.tasks, settings=facts, skipped=report.skipped)
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(old)
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return report
 
 
@@ -171,10 +174,15 @@ def triples(
 
 def _pairs(task: RawTask) -> tuple[list[TrainingExample], Counter[str]]:
     examples, dropped = [], Counter[str]()
+    seen: set[tuple[str, str]] = set()
     for i, (query, positive, negatives) in enumerate(task.rows):
         if not str(query or "").strip() or not str(positive or "").strip():
             dropped["empty text"] += 1
             continue
+        if (str(query), str(positive)) in seen:
+            dropped["the same pair again"] += 1
+            continue
+        seen.add((str(query), str(positive)))
         given = task.instructions[i] if task.instructions else task.query_instruction
         wrong = [n for n in negatives if str(n or "").strip() and n != positive][:_MAX_NEGATIVES]
         examples.append(

@@ -79,7 +79,8 @@ def read_data_folder(
         raise MixtureError(f"{folder} has no {', '.join(sorted(unknown))}")
     for entry in files:
         name, kind = entry["name"], entry["kind"]
-        symmetric = str(entry.get("symmetry", "")).startswith("symmetric")
+        # triples of classes and of Super-NI tasks have inputs under one instruction on both sides
+        symmetric = kind != "pair" or str(entry.get("symmetry", "")).startswith("symmetric")
         if (only and name not in only) or name in exclude:
             continue
         licence = str(entry.get("licence_class") or "unstated")
@@ -143,7 +144,7 @@ def _super_ni_rows(path: Path, facts: dict[str, Any], seed: int) -> Iterator[Raw
         choices = wordings.get(name) or [rows[0].get("definition") or rows[0].get("instruction") or ""]
         given = [task_instruction(chance.choice(choices)) for _ in rows]
         pairs = [(str(r["input"]), _first(r["output"])) for r in rows]
-        yield RawTask(name, "super-ni", pairs, given[0], given[0], symmetric=False,
+        yield RawTask(name, "super-ni", pairs, given[0], given[0], symmetric=True,
                       instructions=given if len(choices) > 1 else None, **facts)  # fmt: skip
 
 
@@ -185,7 +186,7 @@ def read_super_ni(folder: Path, task_list: Path | None = None) -> Iterator[RawTa
         instruction = task_instruction(str(definition))
         licence = ", ".join(task.get("Instance License", [])) or "unstated"
         source = ", ".join(task.get("Source", [])) or "Super-NaturalInstructions"
-        yield RawTask(name, "super-ni", rows, instruction, instruction, licence, source, symmetric=False)
+        yield RawTask(name, "super-ni", rows, instruction, instruction, licence, source, symmetric=True)
 
 
 def _first(output: Any) -> str:
