@@ -5,7 +5,10 @@ The best checkpoint is chosen by them. Sets that it was chosen on are no test of
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from instructor_search.errors import MissingExtraError
+from instructor_search.encoder.saving import save_checkpoint
 from train.examples import Mixture, TrainingExample
+from train.lora import plain_state
 
 
 def split(mixture: Mixture, count: int) -> tuple[Mixture, dict[str, list[TrainingExample]]]:
@@ -35,40 +39,49 @@ def split(mixture: Mixture, count: int) -> tuple[Mixture, dict[str, list[Trainin
 
 
 class EvaluationSets:
-    """Scores encoders on evaluation sets, by the protocols of ``python -m eval``, under the sets' own instructions."""
+    """Scores encoders on evaluation sets, each under its own instructions, by running ``python -m eval``."""
 
     def __init__(self, names: Sequence[str], data: str = "auto") -> None:
-        """``names``: sets or suites; ``data``: "auto", "hub", "bundled" or a folder.
+        """``names``: sets or suites; ``data``: what ``--data`` of eval takes.
 
         Raises:
-            EvalDataError: there is no such data, or none of that name in it.
-            MissingExtraError: the packages of evaluation are not installed.
+            ValueError: there is no such data, or none of that name in it, or eval's packages are missing.
         """
-        try:
-            from eval.sources import choose_source
-            from eval.suites import select
-        except ImportError as error:
-            raise MissingExtraError(str(error.name), "eval", "--eval_tasks") from error
-        source = choose_source(data)
-        if source.is_offline:
-            os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
-        self.tasks = select(names, source.tasks).tasks
+        self.names, self.data = list(names), data
+        listed = _eval("--list", "--data", data)
+        known = {*listed["suites"], *(task["name"] for task in listed["tasks"])}
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise ValueError(f"eval_tasks: no {', '.join(unknown)} in this data; there is: {', '.join(sorted(known))}")
 
     def __call__(self, encoder: Any) -> dict[str, float]:
-        """Return main scores, from 0 to 1, by set, and as "average" the mean over categories of their sets' means."""
-        from eval.systems import System
-        from eval.tasks.base import Context
-        from instructor_search.integrations.mteb import model_meta
+        """Return main scores, from 0 to 1, by set, and as "average" the mean over categories of their sets' means.
 
-        system = System(encoder.name, "default", model_meta(encoder), encoder)
-        scores: dict[str, float] = {}
+        Raises:
+            ValueError: a set could not be scored.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            model = Path(folder) / "model"
+            save_checkpoint(encoder, model, backbone_state=plain_state(encoder.model.backbone))
+            report = _eval("--suite", ",".join(self.names), "--data", self.data, "--models", str(model), "--output",
+                           folder, "--no-cache", "--runtime", "torch", "--device", str(encoder.device))  # fmt: skip
+        results = report["runs"][0]["results"]
         categories: dict[str, list[float]] = {}
-        for task in self.tasks:
-            with tempfile.TemporaryDirectory() as folder:
-                found = task.evaluate(system, system.sides(task.info), Context(folder=Path(folder)))
-            scores[task.info.name] = float(found.scores["main_score"])
-            categories.setdefault(task.info.category, []).append(scores[task.info.name])
-        return scores | {"average": float(np.mean([np.mean(own) for own in categories.values()]))}
+        for result in results.values():
+            categories.setdefault(result["category"], []).append(result["score"])
+        average = float(np.mean([np.mean(scores) for scores in categories.values()]))
+        return {name: float(result["score"]) for name, result in results.items()} | {"average": average}
+
+
+def _eval(*arguments: str) -> Any:
+    """Return what ``python -m eval`` prints as JSON: the rooms know one another by their commands only."""
+    environment = {k: v for k, v in os.environ.items() if (k, v) != ("OMP_NUM_THREADS", "1")}
+    command = [sys.executable, "-m", "eval", *arguments, "--json", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise ValueError(f"eval_tasks: {lines[-1] if lines else 'python -m eval failed'}")
+    return json.loads(done.stdout)
 
 
 def accuracy(encoder: Any, held_out: Mapping[str, list[TrainingExample]]) -> dict[str, float]:

@@ -115,6 +115,10 @@ class Collection:
             self.sources_table.checkout_latest()
             yield
 
+    def open_chunks(self) -> Any:
+        """Return a handle of the chunk table of its own, to be held at one version."""
+        return self._db.open_table(CHUNKS)
+
     def save_manifest(self, manifest: Manifest) -> None:
         """Write and adopt ``manifest``, if it differs."""
         if manifest != self.manifest:

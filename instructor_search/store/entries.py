@@ -1,0 +1,96 @@
+"""Entries of an index: which table row holds which chunk's vector; and reading them from the table in batches."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from instructor_search.encoder.protocol import to_unit_length
+from instructor_search.store.manifest import View
+
+# ``row``: the store's id of it in one version of the table. ``own_checksum``: of the vector in the index's own file.
+ENTRY = np.dtype([("id", "S32"), ("checksum", "<i8"), ("own_checksum", "<u4"), ("row", "<u8")])
+_BATCH = 8192  # rows read at a time
+
+
+def batches(table: Any, columns: list[str], where: str) -> Iterator[Any]:
+    """Yield record batches of the rows that ``where`` holds for, with "_rowid"."""
+    query = table.search().where(where).with_row_id(True).select(columns).limit(table.count_rows() or 1)
+    yield from query.to_batches(batch_size=_BATCH)
+
+
+def scan(table: Any, view: View) -> tuple[np.ndarray, np.ndarray]:
+    """Return row and checksum of every row that has a vector."""
+    column = view.checksum_column
+    parts = [(b["_rowid"].to_numpy(), b[column].to_numpy()) for b in batches(table, [column], f"{column} IS NOT NULL")]
+    rows = np.concatenate([np.zeros(0, np.uint64), *(p[0] for p in parts)])
+    return rows, np.concatenate([np.zeros(0, np.int64), *(p[1] for p in parts)])
+
+
+def rows_where(table: Any, where: str) -> np.ndarray:
+    """Return the rows that ``where`` holds for, (n,)."""
+    parts = [b["_rowid"].to_numpy() for b in batches(table, ["_rowid"], where)]
+    return np.concatenate([np.zeros(0, np.uint64), *parts])
+
+
+def _entries(batch: Any, view: View) -> np.ndarray:
+    found = np.zeros(batch.num_rows, dtype=ENTRY)
+    found["id"] = batch["id"].to_pylist()
+    found["checksum"] = batch[view.checksum_column].to_numpy()
+    found["row"] = batch["_rowid"].to_numpy()
+    return found
+
+
+def _with_vectors(batch: Any, view: View) -> tuple[np.ndarray, np.ndarray]:
+    flat = batch[view.column].flatten().to_numpy(zero_copy_only=False)
+    vectors = to_unit_length(flat.reshape(-1, view.dim))
+    entries = _entries(batch, view)
+    entries["own_checksum"] = [zlib.crc32(v.tobytes()) for v in vectors]
+    return entries, vectors
+
+
+def write_vectors(table: Any, view: View, path: Path) -> np.ndarray:
+    """Write the unit vectors of the whole view to ``path``, batch by batch; return their rows."""
+    parts = []
+    with path.open("wb") as stream:
+        columns = ["id", view.checksum_column, view.column]
+        for batch in batches(table, columns, f"{view.checksum_column} IS NOT NULL"):
+            entries, vectors = _with_vectors(batch, view)
+            stream.write(vectors.tobytes())
+            parts.append(entries)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return np.concatenate([np.zeros(0, ENTRY), *parts])
+
+
+def _taken(table: Any, rows: np.ndarray, columns: list[str]) -> Iterator[Any]:
+    for start in range(0, len(rows), _BATCH):
+        query = table.take_row_ids(rows[start : start + _BATCH].tolist()).with_row_id().select(columns)
+        yield from query.to_arrow().combine_chunks().to_batches()
+
+
+def read_entries(table: Any, view: View, rows: np.ndarray) -> np.ndarray:
+    """Return id, checksum and row of table rows."""
+    parts = [_entries(batch, view) for batch in _taken(table, rows, ["id", view.checksum_column])]
+    return np.concatenate([np.zeros(0, ENTRY), *parts])
+
+
+def read_vectors(table: Any, view: View, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the entries of table rows, and their unit vectors, (n, dim)."""
+    parts = [_with_vectors(batch, view) for batch in _taken(table, rows, ["id", view.checksum_column, view.column])]
+    entries = np.concatenate([np.zeros(0, ENTRY), *(p[0] for p in parts)])
+    return entries, np.concatenate([np.zeros((0, view.dim), np.float32), *(p[1] for p in parts)])
+
+
+def find(known: np.ndarray, asked: np.ndarray, known_sums: np.ndarray, asked_sums: np.ndarray) -> np.ndarray:
+    """Return of each value asked for its place in ``known``; -1 where it is not there, or there with another checksum."""
+    if not len(known):
+        return np.full(len(asked), -1)
+    order = np.argsort(known, kind="stable")
+    place = order[np.minimum(np.searchsorted(known, asked, sorter=order), len(known) - 1)]
+    return np.where((known[place] == asked) & (known_sums[place] == asked_sums), place, -1)

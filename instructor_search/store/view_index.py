@@ -1,0 +1,328 @@
+"""A view's FAISS index: kept beside the table, and brought up to date with it before it is searched.
+
+    COLLECTION/indexes/COLUMN/GENERATION/vectors.f32              unit vectors; later ones are appended
+    COLLECTION/indexes/COLUMN/GENERATION/VERSION/index.faiss      what FAISS keeps of them
+                                                 rows.npy         chunk id, checksums, row of each vector
+                                                 facts.json       written last: kind, settings, recall, table version
+
+An index answers for one version of the table, through a handle that stays at it. When the table has a newer one, all
+its rows and checksums are compared with those of the index: what is new or changed is held beside it and searched
+exactly, what is gone is masked. So what is found never lags behind the table, whoever wrote to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from instructor_search.encoder.protocol import to_unit_length
+from instructor_search.errors import StoreError
+from instructor_search.store.entries import ENTRY, find, read_entries, read_vectors, rows_where, scan, write_vectors
+from instructor_search.store.faiss_index import FaissIndex, Kind, Setting, tune
+from instructor_search.store.manifest import View
+
+if TYPE_CHECKING:
+    from instructor_search.store.collection import Collection
+
+FORMAT = 1
+REBUILD_SHARE = 0.2  # of changed rows, from which an index is made anew
+_SAMPLE = 200  # vectors that stand for queries when a recall is measured
+_GONE = np.uint64(2**64 - 1)  # row of a vector that is no more in the table
+
+
+@dataclass(frozen=True)
+class IndexFacts:
+    """What is known of a saved index. ``recall`` is of recall@10 against exact search, ``seconds`` of its making."""
+
+    kind: str
+    setting: tuple[int, int]
+    count: int
+    dim: int
+    version: int  # of the table
+    fingerprint: str
+    view_created: str
+    recall: float
+    target_recall: float
+    queries: str  # what the recall was measured with
+    seconds: float
+    created: str
+    format: int = FORMAT
+
+
+class ViewIndex:
+    """A saved index with what has changed since. Not for several threads at once."""
+
+    def __init__(self, collection: Collection, view: View, folder: Path, facts: IndexFacts) -> None:
+        """Open the index of ``folder`` and bring it up to date; use ``open_index``.
+
+        Raises:
+            StoreError: one of its files is missing or damaged.
+        """
+        self.collection, self.view, self.folder, self.facts = collection, view, folder, facts
+        try:
+            vectors = _mapped(folder.parent / "vectors.f32", facts.count, facts.dim)
+            self.rows = np.load(folder / "rows.npy")
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{folder} is damaged ({str(error)[:120]})") from error
+        if len(self.rows) != facts.count or self.rows.dtype != ENTRY:
+            raise StoreError(f"{folder} is damaged: {len(self.rows)} rows for {facts.count} vectors")
+        self.index = FaissIndex.load(
+            Kind(facts.kind), vectors, folder / "index.faiss", Setting(*facts.setting), mapped=True
+        )
+        self.table: Any = collection.open_chunks()
+        self.version = -1
+        self.extra = np.zeros((0, facts.dim), dtype=np.float32)
+        self.extra_rows = np.zeros(0, dtype=ENTRY)
+        self._alive: np.ndarray | None = None  # positions; None: all
+        self._order: np.ndarray | None = None  # of positions by table row, for filters
+        self._lock = RLock()
+        self.sync()
+
+    @property
+    def num_changed(self) -> int:
+        """Vectors that are new or gone since the index was saved."""
+        return len(self.extra) + int((self.rows["row"] == _GONE).sum())
+
+    # -- the table's newest version --------------------------------------------------------------------------------
+
+    def sync(self) -> bool:
+        """Bring the index up to the newest version of the table; return whether there was one."""
+        newest = self.collection.chunks.version
+        if newest == self.version:
+            return False
+        self.table.checkout(newest)
+        if newest != self.facts.version or self.version >= 0:
+            self._compare()
+        else:
+            self._note_alive()
+        self.version = newest
+        return True
+
+    def _compare(self) -> None:
+        """Find what changed: rows whose checksum differs or that the index lacks, and entries without a row."""
+        known = np.concatenate([self.rows, self.extra_rows])
+        rows, checksums = scan(self.table, self.view)
+        place = find(known["row"], rows, known["checksum"], checksums)  # of each row of the table, among the known ones
+        current = np.full(len(known), _GONE)
+        current[place[place >= 0]] = rows[place >= 0]
+        fresh, vectors = self._new(known, current, rows[place < 0])
+        known["row"], count = current, len(self.rows)
+        self.rows, later = known[:count], known[count:]
+        kept = later["row"] != _GONE
+        self.extra = np.concatenate([self.extra[kept], vectors])
+        self.extra_rows = np.concatenate([later[kept], fresh])
+        self._note_alive()
+
+    def _new(self, known: np.ndarray, current: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Find entries that only moved to ``unknown`` rows, note that in ``current``; read the rest with vectors."""
+        found = read_entries(self.table, self.view, unknown)
+        lost = np.flatnonzero((current == _GONE) & (known["row"] != _GONE))  # chunk ids are unique among these
+        place = find(known["id"][lost], found["id"], known["checksum"][lost], found["checksum"])
+        current[lost[place[place >= 0]]] = found["row"][place >= 0]
+        return read_vectors(self.table, self.view, found["row"][place < 0])
+
+    def _note_alive(self) -> None:
+        alive = self.rows["row"] != _GONE
+        self._alive = None if alive.all() else np.flatnonzero(alive)
+        self._order = None
+
+    # -- searching -------------------------------------------------------------------------------------------------
+
+    def chunks(
+        self, queries: np.ndarray, k: int, columns: list[str], *, where: str | None = None
+    ) -> list[list[dict[str, Any]]]:
+        """Return the nearest chunks of each query, best first, with their cosines as "score"; threads may call it."""
+        with self._lock:
+            scores, rows = self.search(queries, k, where=where)
+            wanted = np.unique(rows[rows != _GONE]).tolist()
+            found = self.table.take_row_ids(wanted).with_row_id().select(columns).to_list() if wanted else []
+        by_row = {row.pop("_rowid"): row for row in found}
+        return [
+            [{**by_row[r], "score": float(s)} for s, r in zip(*pair, strict=True) if r in by_row]
+            for pair in zip(scores.tolist(), rows.tolist(), strict=True)
+        ]
+
+    def search(
+        self, queries: np.ndarray, k: int, *, where: str | None = None, setting: Setting | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return cosines and table rows of the nearest chunks, (q, k) each, best first; -inf and 2^64 - 1 for none.
+
+        ``queries``: float32, (q, dim). ``where``: SQL of our own making; only rows that it holds for are found.
+        """
+        self.sync()
+        queries = to_unit_length(queries)
+        allowed, extra = self._alive, np.arange(len(self.extra))
+        if where is not None:
+            rows = rows_where(self.table, where)
+            allowed = self._positions(rows)
+            extra = np.flatnonzero(np.isin(self.extra_rows["row"], rows))
+        scores, positions = self.index.search(queries, k, allowed=allowed, setting=setting)
+        found = np.where(positions >= 0, self.rows["row"][positions], _GONE)
+        if len(extra):
+            scores = np.concatenate([scores, queries @ self.extra[extra].T], axis=1)
+            also = np.broadcast_to(self.extra_rows["row"][extra], (len(queries), len(extra)))
+            found = np.concatenate([found, also], axis=1)
+            order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+            scores, found = np.take_along_axis(scores, order, 1), np.take_along_axis(found, order, 1)
+        return scores, found
+
+    def _positions(self, rows: np.ndarray) -> np.ndarray:
+        """Return the positions of table rows, ascending; rows that the index lacks have none."""
+        if self._order is None:
+            self._order = np.argsort(self.rows["row"])
+        ordered = self.rows["row"][self._order]
+        place = np.minimum(np.searchsorted(ordered, rows), len(ordered) - 1)
+        return np.sort(self._order[place[ordered[place] == rows]])
+
+    # -- keeping ---------------------------------------------------------------------------------------------------
+
+    def save(self) -> ViewIndex:
+        """Write the index with all that has changed; under the writer's lock. Return the one that was written."""
+        generation = self.folder.parent
+        fresh = self.extra_rows
+        with (generation / "vectors.f32").open("r+b") as stream:
+            stream.truncate(4 * self.facts.count * self.facts.dim)  # what a killed run appended
+            stream.seek(0, os.SEEK_END)
+            stream.write(self.extra.tobytes())
+            stream.flush()
+            os.fsync(stream.fileno())
+        count = self.facts.count + len(fresh)
+        vectors = _mapped(generation / "vectors.f32", count, self.facts.dim)
+        index = FaissIndex.load(
+            self.index.kind, vectors[: self.facts.count], self.folder / "index.faiss", self.index.setting, mapped=False
+        )
+        index.vectors = vectors
+        index.add(self.facts.count)
+        rows = np.concatenate([self.rows, fresh])
+        facts = IndexFacts(**{**asdict(self.facts), "count": count, "version": self.version})
+        folder = _write(generation, index, rows, facts)
+        return ViewIndex(self.collection, self.view, folder, facts)
+
+
+def open_index(collection: Collection, view: View) -> ViewIndex | None:
+    """Return the newest whole index of ``view``, up to date; None where there is none that can be used."""
+    for folder, facts in _saved(collection, view):
+        with contextlib.suppress(StoreError, FileNotFoundError):
+            return ViewIndex(collection, view, folder, facts)
+    return None
+
+
+def build_index(
+    collection: Collection,
+    view: View,
+    kind: Kind,
+    *,
+    target_recall: float = 0.95,
+    queries: np.ndarray | None = None,
+) -> ViewIndex:
+    """Make the index of ``view`` anew, tune it to a recall@10 and save it; under the writer's lock.
+
+    ``queries``: vectors to measure the recall with, (q, dim); None: vectors of the view itself. Memory: FAISS's part,
+    and a sample of the vectors.
+
+    Raises:
+        StoreError: the view has no vectors.
+        MissingExtraError: FAISS is not installed.
+    """
+    started = time.perf_counter()
+    table = collection.open_chunks()
+    version = collection.chunks.version
+    table.checkout(version)
+    generation = _column_folder(collection, view) / f"{int(time.time() * 1e6):x}"
+    generation.mkdir(parents=True)
+    try:
+        rows = write_vectors(table, view, generation / "vectors.f32")
+        if not len(rows):
+            raise StoreError(f"view {view.name!r} of {collection.name!r} has no vectors; nothing to index")
+        vectors = _mapped(generation / "vectors.f32", len(rows), view.dim)
+        index = FaissIndex.build(kind, vectors)
+        own = None
+        if queries is None:
+            own = np.random.default_rng(0).choice(len(rows), min(_SAMPLE, len(rows)), replace=False)
+        asked = vectors[own] if own is not None else to_unit_length(queries)  # type: ignore[arg-type]
+        index.setting, reached = tune(index, asked, target_recall, own=own)
+        facts = IndexFacts(
+            kind=kind, setting=(index.setting.effort, index.setting.factor), count=len(rows), dim=view.dim,
+            version=version, fingerprint=view.fingerprint, view_created=view.created, recall=reached,
+            target_recall=target_recall, queries="given" if own is None else "vectors of the view",
+            seconds=time.perf_counter() - started, created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )  # fmt: skip
+        folder = _write(generation, index, rows, facts)
+    except BaseException:
+        shutil.rmtree(generation, ignore_errors=True)
+        raise
+    return ViewIndex(collection, view, folder, facts)
+
+
+def drop_index(collection: Collection, view: View, *, keep: ViewIndex | None = None) -> None:
+    """Delete the saved indexes of ``view``, but ``keep``. Readers that have one open go on: their files stay mapped."""
+    folder = _column_folder(collection, view)
+    for generation in folder.iterdir() if folder.is_dir() else ():
+        if keep is None or generation != keep.folder.parent:
+            shutil.rmtree(generation, ignore_errors=True)
+            continue
+        for version in generation.iterdir():
+            if version.is_dir() and version != keep.folder:
+                shutil.rmtree(version, ignore_errors=True)
+
+
+def damaged_vectors(index: ViewIndex) -> list[str]:
+    """Return the ids of chunks whose vector in the index's own file is not what was written there."""
+    alive = np.flatnonzero(index.rows["row"] != _GONE)
+    sums = index.rows["own_checksum"]
+    return [
+        index.rows["id"][i].decode() for i in alive.tolist() if zlib.crc32(index.index.vectors[i].tobytes()) != sums[i]
+    ]
+
+
+def _column_folder(collection: Collection, view: View) -> Path:
+    return collection.folder / "indexes" / view.column
+
+
+def _saved(collection: Collection, view: View) -> Iterator[tuple[Path, IndexFacts]]:
+    """Yield the saved indexes that are of this view, the newest first."""
+    found = []
+    for path in _column_folder(collection, view).glob("*/*/facts.json"):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            values = json.loads(path.read_text(encoding="utf-8"))
+            facts = IndexFacts(**{**values, "setting": tuple(values["setting"])})
+            if (facts.fingerprint, facts.view_created, facts.dim) == (view.fingerprint, view.created, view.dim):
+                found.append((path.parent.parent.name, facts.version, path.parent, facts))
+    for _, _, folder, facts in sorted(found, key=lambda item: item[:2], reverse=True):
+        if facts.format == FORMAT:
+            yield folder, facts
+
+
+def _write(generation: Path, index: FaissIndex, rows: np.ndarray, facts: IndexFacts) -> Path:
+    """Write a version of an index; its folder has its name only when all is there."""
+    folder = generation / str(facts.version)
+    part = generation / f".{facts.version}.{os.getpid()}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        index.save(part / "index.faiss")
+        np.save(part / "rows.npy", rows)
+        (part / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def _mapped(path: Path, count: int, dim: int) -> np.ndarray:
+    if not count:
+        return np.zeros((0, dim), dtype=np.float32)
+    return np.memmap(path, dtype=np.float32, mode="r", shape=(count, dim))

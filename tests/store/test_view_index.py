@@ -1,0 +1,175 @@
+"""A view's FAISS index follows its table: random changes by any hand, checked with NumPy on the table itself."""
+
+import json
+import shutil
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
+
+from instructor_search import Collection  # noqa: E402
+from instructor_search.errors import StoreError  # noqa: E402
+from instructor_search.store.faiss_index import Kind  # noqa: E402
+from instructor_search.store.schema import chunk_schema  # noqa: E402
+from instructor_search.store.vectors import vector_arrays  # noqa: E402
+from instructor_search.store.view_index import build_index, damaged_vectors, drop_index, open_index  # noqa: E402
+from tests.toy import HashEncoder
+
+DIM = 16
+
+
+def name_of(number):
+    return f"{number:032x}"
+
+
+def rows(view, numbers, rng):
+    """Chunks whose vectors are random, and neither unit nor alike."""
+    vectors = (rng.normal(size=(len(numbers), DIM)) * rng.uniform(0.5, 2, size=(len(numbers), 1))).astype(np.float32)
+    values = {"id": [name_of(n) for n in numbers], "source": [f"s{n % 7}" for n in numbers],
+              "text": [f"text {n}" for n in numbers], "ordinal": list(numbers)}  # fmt: skip
+    schema = chunk_schema([view])
+    base = [pa.array(values.get(f.name, [None] * len(numbers)), f.type) for f in chunk_schema([])]
+    return pa.Table.from_arrays([*base, *vector_arrays(view, vectors)], schema=schema)
+
+
+@pytest.fixture
+def made(store):
+    collection = Collection.create("c", chunk_tokens=100, chunk_overlap=0)
+    view = collection.add_view(HashEncoder(DIM), "doc: ", "default")
+    return collection, view
+
+
+def table_of(collection, view, where="TRUE"):
+    found = collection.open_chunks().search().where(f"{view.checksum_column} IS NOT NULL AND ({where})")
+    found = found.select(["id", view.column]).limit(10**6).to_arrow()
+    vectors = np.stack(found[view.column].to_pylist()).astype(np.float64) if found.num_rows else np.zeros((0, DIM))
+    return found["id"].to_pylist(), vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def check(index, collection, view, rng, where=None):
+    """The ten best by the index are those of the table."""
+    queries = rng.normal(size=(5, DIM)).astype(np.float32)
+    ids, vectors = table_of(collection, view, where or "TRUE")
+    cosines = queries / np.linalg.norm(queries, axis=1, keepdims=True) @ vectors.T
+    for scores, hits in zip(cosines, index.chunks(queries, 10, ["id", "text"], where=where), strict=True):
+        best = np.argsort(-scores)[:10]
+        assert [h["id"] for h in hits] == [ids[i] for i in best]
+        np.testing.assert_allclose([h["score"] for h in hits], scores[best], atol=1e-5)
+        assert all(h["text"] == f"text {int(h['id'], 16)}" for h in hits)
+
+
+def test_it_follows_every_change(made):
+    collection, view = made
+    rng = np.random.default_rng(0)
+    collection.upsert(rows(view, range(500), rng), may_exist=False)
+    index = build_index(collection, view, Kind.FLAT)
+    check(index, collection, view, rng)
+    other = Collection.open("c")  # another hand
+    last = 500
+    for step in range(30):
+        kind = rng.integers(5)
+        if kind == 0:
+            collection.upsert(rows(view, range(last, last + 40), rng), may_exist=False)
+            last += 40
+        elif kind == 1:
+            collection.upsert(rows(view, sorted({*rng.integers(0, last, 30).tolist(), last}), rng), may_exist=True)
+            last += 1
+        elif kind == 2:
+            collection.delete_where(f"ordinal % 11 = {step % 11}")
+        elif kind == 3:
+            other.chunks.checkout_latest()
+            other.chunks.optimize(cleanup_older_than=timedelta(hours=1))
+            collection.chunks.checkout_latest()
+        else:
+            index = index.save()
+            assert index.num_changed == int((index.rows["row"] == np.uint64(2**64 - 1)).sum())
+        check(index, collection, view, rng)
+        check(index, collection, view, rng, where=f"source = 's{step % 7}'")
+    assert len(index.extra) + len(index.rows) < 3000
+    fresh = open_index(Collection.open("c"), view)
+    check(fresh, collection, view, rng)
+    assert not damaged_vectors(fresh)
+
+
+def test_rows_without_a_vector_come_when_they_have_one(made):
+    collection, view = made
+    rng = np.random.default_rng(1)
+    table = rows(view, range(100), rng)
+    bare = table.drop_columns([view.column, view.checksum_column]).slice(0, 30)
+    collection.upsert(table.slice(30), may_exist=False)
+    collection.chunks.add(bare)
+    index = build_index(collection, view, Kind.FLAT)
+    assert index.facts.count == 70
+    check(index, collection, view, rng)
+    collection.set_vectors(view, [name_of(n) for n in range(30)], rng.normal(size=(30, DIM)).astype(np.float32))
+    check(index, collection, view, rng)
+    assert len(index.extra) == 30
+
+
+def test_a_reader_goes_on_while_it_is_saved_again_and_dropped(made):
+    collection, view = made
+    rng = np.random.default_rng(2)
+    collection.upsert(rows(view, range(300), rng), may_exist=False)
+    build_index(collection, view, Kind.HNSW)
+    reader = open_index(Collection.open("c"), view)
+    before = reader.index.vectors.copy()
+    collection.upsert(rows(view, range(300, 400), rng), may_exist=False)
+    writer = open_index(collection, view).save()
+    drop_index(collection, view, keep=writer)
+    np.testing.assert_array_equal(reader.index.vectors, before)
+    drop_index(collection, view)
+    reader.collection.chunks.checkout_latest()
+    check(reader, collection, view, rng)
+    assert open_index(collection, view) is None
+
+
+def test_what_a_killed_run_left_is_not_used(made):
+    collection, view = made
+    rng = np.random.default_rng(3)
+    collection.upsert(rows(view, range(200), rng), may_exist=False)
+    index = build_index(collection, view, Kind.IVF_PQ)
+    with (index.folder.parent / "vectors.f32").open("ab") as stream:
+        stream.write(b"\xff" * 1000)  # appended, and then killed
+    part = index.folder.parent / ".99.1.part"
+    part.mkdir()
+    (part / "facts.json").write_text("{")
+    collection.upsert(rows(view, range(200, 260), rng), may_exist=False)
+    saved = open_index(collection, view).save()
+    assert saved.facts.count == 260 and not damaged_vectors(saved)
+    found = [h[0]["id"] for h in saved.chunks(saved.index.vectors[200:260], 1, ["id"])]
+    assert found == [e.decode() for e in saved.rows["id"][200:260]]
+    (saved.folder / "index.faiss").write_bytes(b"no index")
+    older = open_index(collection, view)  # falls back to the version before
+    assert older.facts.count == 200
+    shutil.rmtree(index.folder.parent)
+    assert open_index(collection, view) is None
+
+
+def test_an_index_of_another_view_is_not_used(made):
+    collection, view = made
+    rng = np.random.default_rng(4)
+    collection.upsert(rows(view, range(100), rng), may_exist=False)
+    index = build_index(collection, view, Kind.FLAT)
+    facts = json.loads((index.folder / "facts.json").read_text())
+    (index.folder / "facts.json").write_text(json.dumps({**facts, "fingerprint": "another"}))
+    assert open_index(collection, view) is None
+
+
+def test_a_flipped_bit_in_its_vectors_is_found(made):
+    collection, view = made
+    collection.upsert(rows(view, range(100), np.random.default_rng(5)), may_exist=False)
+    index = build_index(collection, view, Kind.FLAT)
+    path = index.folder.parent / "vectors.f32"
+    data = bytearray(path.read_bytes())
+    data[4 * DIM * 42 + 3] ^= 0x04
+    path.write_bytes(bytes(data))
+    assert damaged_vectors(open_index(collection, view)) == [index.rows["id"][42].decode()]
+
+
+def test_an_empty_view_has_no_index(made):
+    with pytest.raises(StoreError, match="has no vectors"):
+        build_index(*made, Kind.FLAT)
+    assert not any((made[0].folder / "indexes").rglob("*.f32"))
