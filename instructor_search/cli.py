@@ -8,19 +8,18 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instructor_search.command_line import RUNTIMES, Parser, failing_with_one_line, positive
 from instructor_search.errors import CollectionNotFoundError, StoreError
 from instructor_search.instruction_library import LIBRARY, query_instruction_for, resolve_instruction
 from instructor_search.instructions import Instruction
+from instructor_search.upkeep import add_upkeep, common_flags, open_collection
 
 if TYPE_CHECKING:
     from instructor_search.encoder.inference import InstructorEncoder
     from instructor_search.records import Hit
     from instructor_search.search.searcher import Searcher
-    from instructor_search.store.collection import Collection
 
 _SEARCH_EXAMPLES = """examples:
   python -m instructor_search search "bad headphones" --instruction "Represent the question for retrieving reviews: "
@@ -43,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     search = commands.add_parser("search", help="search a collection", epilog=_SEARCH_EXAMPLES, formatter_class=raw)
     search.add_argument("query", help="what to look for")
     search.add_argument("--instruction", metavar="TEXT", help="query instruction, or @NAME of the library")
-    _common(search)
+    common_flags(search)
     search.add_argument("--view", metavar="NAME", help="which vectors to compare with (default: default)")
     search.add_argument("--top-k", type=positive, default=10, metavar="N", help="number of hits (default: 10)")
     search.add_argument("--where", metavar="FILTER", help="only chunks that match, e.g. 'year >= 2020'")
@@ -62,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     collections.set_defaults(run=_collections)
 
     views = commands.add_parser("views", help="list the views of a collection: its instructions and encoders")
-    _common(views)
+    common_flags(views)
     views.add_argument("--json", action="store_true", help="print JSON")
     views.set_defaults(run=_views)
 
@@ -73,37 +72,15 @@ def build_parser() -> argparse.ArgumentParser:
     library.set_defaults(run=_instructions)
 
     delete = commands.add_parser("delete", help="delete a collection, one of its views, or some of its chunks")
-    _common(delete)
+    common_flags(delete)
     what = delete.add_mutually_exclusive_group()
     what.add_argument("--view", metavar="NAME", help="delete only this view and its vectors")
     what.add_argument("--where", metavar="FILTER", help="delete only the chunks that match")
     delete.add_argument("--yes", action="store_true", help="do not ask")
     delete.set_defaults(run=_delete)
 
-    _add_export(commands)
-
-    verify = commands.add_parser("verify", help="check texts, vectors and keys of a collection against their checksums")
-    _common(verify)
-    verify.add_argument("--json", action="store_true", help="print JSON")
-    verify.set_defaults(run=_verify)
+    add_upkeep(commands)
     return parser
-
-
-def _add_export(commands: Any) -> None:
-    export = commands.add_parser("export", help="calibrate a model and write its int8 graph")
-    export.add_argument("--model", metavar="MODEL", help="model folder or hub id (default: all-MiniLM-L6-v2)")
-    export.add_argument("--texts", metavar="FILE", help="passages to calibrate with, one a line (default: built in)")
-    export.add_argument("--output", metavar="DIR", help="folder to write (default: where ingest and search look)")
-    export.add_argument("--overwrite", action="store_true", help="make it again")
-    export.add_argument("--allow-pickle", action="store_true", help="also load pytorch_model.bin")
-    export.add_argument("--json", action="store_true", help="print JSON")
-    export.set_defaults(run=_export)
-
-
-def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--collection", metavar="NAME", help="collection (default: the only one in the store)")
-    store_help = "folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)"
-    parser.add_argument("--store", metavar="DIR", help=store_help)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,19 +93,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return outcome.code
 
 
-def _open(args: argparse.Namespace) -> Collection:
-    from instructor_search.store.collection import Collection
-    from instructor_search.store.folders import find_collection
-
-    return Collection.open(find_collection(args.collection, args.store).name, args.store)
-
-
 def _search(args: argparse.Namespace) -> int:
     with ThreadPoolExecutor(1) as pool:  # the model loads while the store's packages are imported
         encoder = pool.submit(_load_encoder, args) if args.mode != "text" else None
         from instructor_search.search.searcher import Searcher
 
-        collection = _open(args)
+        collection = open_collection(args)
         view = collection.view(args.view)
         searcher = Searcher(collection, encoder.result() if encoder else None, args.view)
     instruction = (
@@ -226,7 +196,7 @@ def _collections(args: argparse.Namespace) -> int:
 
 
 def _views(args: argparse.Namespace) -> int:
-    collection = _open(args)
+    collection = open_collection(args)
     rows = []
     for view in collection.manifest.views.values():
         missing = collection.missing_vectors(view)
@@ -274,7 +244,7 @@ def _instructions(args: argparse.Namespace) -> int:
 
 def _delete(args: argparse.Namespace) -> int:
     try:
-        collection = _open(args)
+        collection = open_collection(args)
     except StoreError as error:
         if isinstance(error, CollectionNotFoundError) or args.view or args.where or not args.collection:
             raise
@@ -321,46 +291,3 @@ def _confirm(what: str, yes: bool) -> None:
         raise StoreError(f"would delete {what}; pass --yes to do it")
     if input(f"delete {what}? [y/N] ").strip().lower() not in ("y", "yes"):
         raise StoreError("nothing was deleted")
-
-
-def _export(args: argparse.Namespace) -> int:
-    from instructor_search.encoder import load_encoder
-    from instructor_search.encoder.graph_cache import export, kept_folder
-
-    encoder = load_encoder(args.model, runtime="openvino", precision="int8", allow_pickle=args.allow_pickle)
-    passages = None
-    if args.texts:
-        passages = [line for line in Path(args.texts).read_text(encoding="utf-8").splitlines() if line.strip()]
-        if len(passages) < 50:
-            raise ValueError(f"{args.texts} has {len(passages)} passages; expected at least 50, one a line")
-    folder = Path(args.output) if args.output else kept_folder(encoder)
-    facts = export(encoder, folder, passages=passages, overwrite=args.overwrite)
-    if args.json:
-        print(json.dumps(facts | {"folder": str(folder)}))
-        return 0
-    print(f"{facts['model']} in int8: {folder}")
-    print(
-        f"cosine to fp32 on {facts['held_out_texts']} texts that were not calibrated with: "
-        f"mean {facts['mean_cosine_to_fp32']:.5f}, least {facts['least_cosine_to_fp32']:.5f} ({facts['seconds']} s)"
-    )
-    if not facts["int8_products"]:
-        print("this CPU has no int8 dot products (VNNI): this cosine is too low, and precision int8 is float32 here")
-    return 0
-
-
-def _verify(args: argparse.Namespace) -> int:
-    from instructor_search.store.verify import verify
-
-    report = verify(_open(args))
-    if args.json:
-        print(json.dumps(asdict(report) | {"sound": report.sound}))
-    else:
-        print(f"{report.collection}: {report.chunks:,} chunks of {report.sources:,} files looked at")
-        for note in report.notes:
-            print(f"note: {note}")
-        for problem in report.problems:
-            print(f"problem: {problem}")
-        print(
-            "sound" if report.sound else "damaged: delete the affected files' chunks (delete --where) and ingest again"
-        )
-    return 0 if report.sound else 1

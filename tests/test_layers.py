@@ -17,6 +17,7 @@ LAYERS = [
     {"store"},
     {"search"},
     {"in_context", "integrations"},
+    {"upkeep"},
     {"cli", "__main__", "__init__"},
 ]
 

@@ -159,7 +159,7 @@ class CollectionSearch:
             writer.stop()
             vector_index.ensure_text_index(collection.chunks)
             if self.quantised:
-                vector_index.ensure_vector_index(collection.chunks, view, threshold=0)
+                vector_index.ensure_lance_index(collection.chunks, view, vector_index.LANCE_HNSW)
         self._searcher = Searcher(collection, self.encoder)
 
     def search(

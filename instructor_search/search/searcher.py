@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from instructor_search.encoder.protocol import Encoder
-from instructor_search.errors import StoreError
+from instructor_search.errors import MissingExtraError, StoreError
 from instructor_search.instructions import DEFAULT_QUERY_INSTRUCTION, InstructedText
 from instructor_search.records import Hit, Query
 from instructor_search.search.filters import compile_filter
@@ -24,6 +25,7 @@ from instructor_search.store.lancedb_lightly import MatchQuery
 from instructor_search.store.manifest import View
 from instructor_search.store.schema import HEADING_SEPARATOR
 from instructor_search.store.view_encoder import load_view_encoder
+from instructor_search.store.view_index import ViewIndex, open_index
 
 CANDIDATES = 100  # of each ranking that go into a fusion, at least
 MAX_TOP_K = 10_000
@@ -57,6 +59,8 @@ class Searcher:
         self.view: View = collection.view(view)
         self._encoder = encoder
         self.seconds: dict[str, float] = {}  # of the last search
+        self._index: ViewIndex | None = None
+        self._looked_at = -1  # version of the table in which an index was looked for
         self.num_query_tokens_cut = 0  # of the last query: it was longer than the window
         if encoder is not None:
             collection.check_encoder(self.view, encoder)
@@ -107,7 +111,7 @@ class Searcher:
         depth = num_candidates if mode is not Mode.HYBRID else max(CANDIDATES, 2 * num_candidates)
         started = time.perf_counter()
         if vector is not None:
-            rankings["dense"] = self._dense(vector, depth, compiled)
+            rankings["dense"] = self.nearest(vector, depth, compiled)
         if mode is not Mode.DENSE:
             rankings["text"] = self._text(asked.text, depth, compiled)
         self.seconds["find"] = time.perf_counter() - started
@@ -140,7 +144,11 @@ class Searcher:
             raise ValueError(f"the query {query.text[:60]!r} has no usable embedding under this instruction")
         return vector
 
-    def _dense(self, vector: np.ndarray, depth: int, where: str | None) -> list[dict[str, Any]]:
+    def nearest(self, vector: np.ndarray, depth: int, where: str | None = None) -> list[dict[str, Any]]:
+        """Return the chunks nearest to ``vector``, (dim,), by the view's index; ``where``: a compiled filter."""
+        index = self._view_index()
+        if index is not None:
+            return _sorted(index.chunks(vector[None], depth, _COLUMNS, where=where)[0])
         search: Any = self.collection.chunks.search(vector, vector_column_name=self.view.column)
         search = (
             search.distance_type("cosine")
@@ -157,6 +165,17 @@ class Searcher:
         for row in rows:
             row["score"] = 1.0 - row.pop("_distance")
         return _sorted(rows)
+
+    def _view_index(self) -> ViewIndex | None:
+        """Return the view's FAISS index, None where it has none; looked for again when the table has changed."""
+        version = self.collection.chunks.version
+        if self._index is None and version != self._looked_at:
+            self._looked_at = version
+            try:
+                self._index = open_index(self.collection, self.view)
+            except MissingExtraError as error:
+                sys.stderr.write(f"searching without the index of view {self.view.name}: {error}\n")
+        return self._index
 
     def _text(self, text: str, depth: int, where: str | None) -> list[dict[str, Any]]:
         if not any(index.columns == ["text"] for index in self.collection.chunks.list_indices()):

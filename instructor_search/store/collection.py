@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import StoreError, ViewMismatchError
-from instructor_search.store import vector_index
+from instructor_search.store import vector_index, view_index
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.folders import COLLECTION_NAME, find_collection, store_folder
 from instructor_search.store.lancedb_lightly import lancedb
@@ -202,6 +202,7 @@ class Collection:
             raise StoreError(f"{name!r} is the only view of {self.name!r}; delete the collection instead")
         self.save_manifest(self.manifest.without_view(name))
         vector_index.drop(self.chunks, view.column)
+        view_index.drop_index(self, view)
         self.chunks.drop_columns([view.column, view.checksum_column])
 
     def check_encoder(self, view: View, encoder: Encoder) -> None:
@@ -332,11 +333,23 @@ class Collection:
     def maintain(self) -> list[str]:
         """Compact, bring the indexes up to date and make those that are due; return what was made, in words."""
         made = vector_index.ensure_text_index(self.chunks)
+        kinds = {view.name: self.index_kind(view) for view in self.manifest.views.values()}
         for view in self.manifest.views.values():
-            made += vector_index.ensure_vector_index(self.chunks, view)
+            made += vector_index.ensure_lance_index(self.chunks, view, kinds[view.name])
         self.chunks.optimize(cleanup_older_than=RETENTION)
         self.sources_table.optimize(cleanup_older_than=RETENTION)
+        for view in self.manifest.views.values():  # last: they are of a version, and rows move when files are compacted
+            made += vector_index.ensure_faiss_index(self, view, self.index_wish(view), kinds[view.name])
         return made
+
+    def index_wish(self, view: View) -> vector_index.Wish:
+        """Return the index that was asked for ``view``."""
+        return vector_index.Wish(**self.manifest.indexes.get(view.name, {}))
+
+    def index_kind(self, view: View) -> str:
+        """Return the index that ``view`` is to have, by its size and what was asked for."""
+        rows = self.chunks.count_rows(f"{view.checksum_column} IS NOT NULL")
+        return self.index_wish(view).resolve(rows, view.dim)
 
     def drop(self) -> None:
         """Delete the collection and everything in it."""

@@ -38,6 +38,15 @@ def rows_where(table: Any, where: str) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.uint64), *parts])
 
 
+def vector_batches(table: Any, view: View, where: str | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield entries and unit vectors, (n, dim), of the rows that have one and that ``where`` holds for."""
+    present = f"{view.checksum_column} IS NOT NULL"
+    for batch in batches(
+        table, ["id", view.checksum_column, view.column], f"{present} AND ({where})" if where else present
+    ):
+        yield _with_vectors(batch, view)
+
+
 def _entries(batch: Any, view: View) -> np.ndarray:
     found = np.zeros(batch.num_rows, dtype=ENTRY)
     found["id"] = batch["id"].to_pylist()
@@ -58,9 +67,7 @@ def write_vectors(table: Any, view: View, path: Path) -> np.ndarray:
     """Write the unit vectors of the whole view to ``path``, batch by batch; return their rows."""
     parts = []
     with path.open("wb") as stream:
-        columns = ["id", view.checksum_column, view.column]
-        for batch in batches(table, columns, f"{view.checksum_column} IS NOT NULL"):
-            entries, vectors = _with_vectors(batch, view)
+        for entries, vectors in vector_batches(table, view):
             stream.write(vectors.tobytes())
             parts.append(entries)
         stream.flush()
@@ -88,7 +95,7 @@ def read_vectors(table: Any, view: View, rows: np.ndarray) -> tuple[np.ndarray, 
 
 
 def find(known: np.ndarray, asked: np.ndarray, known_sums: np.ndarray, asked_sums: np.ndarray) -> np.ndarray:
-    """Return of each value asked for its place in ``known``; -1 where it is not there, or there with another checksum."""
+    """Return of each value asked for its place in ``known``; -1 for none, or one with another checksum."""
     if not len(known):
         return np.full(len(asked), -1)
     order = np.argsort(known, kind="stable")

@@ -1,7 +1,7 @@
 """FAISS over unit vectors in a mapped file: the kinds of index, building them, tuning them to a recall, searching.
 
-An approximate index proposes candidates; their cosines are computed from the vectors themselves. So what is found has an
-exact score, and only whether it is complete depends on the index (its recall).
+An approximate index proposes candidates; their cosines are computed from the vectors themselves. So a found one has its
+exact score, and only whether all are found depends on the index (its recall).
 """
 
 from __future__ import annotations

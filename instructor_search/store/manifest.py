@@ -52,6 +52,7 @@ class Manifest:
     views: dict[str, View] = field(default_factory=dict)
     roots: dict[str, str] = field(default_factory=dict)  # first part of a source -> folder it was read from
     text_fields: list[str] = field(default_factory=list)  # columns that make the text of a table's row
+    indexes: dict[str, dict[str, Any]] = field(default_factory=dict)  # view -> the index that was asked for
     fields: dict[str, str] = field(default_factory=dict)  # metadata field -> "string", "number", "bool" or "mixed"
     format_version: int = FORMAT_VERSION
 
@@ -73,7 +74,8 @@ class Manifest:
 
     def without_view(self, name: str) -> Manifest:
         """Return this manifest without the view called ``name``."""
-        return replace(self, views={k: v for k, v in self.views.items() if k != name})
+        views = {k: v for k, v in self.views.items() if k != name}
+        return replace(self, views=views, indexes={k: v for k, v in self.indexes.items() if k != name})
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

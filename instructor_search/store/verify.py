@@ -6,11 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from instructor_search.errors import StoreError
+from instructor_search.errors import MissingExtraError, StoreError
 from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View
 from instructor_search.store.schema import content_hash
 from instructor_search.store.vectors import checksum, present_vectors
+from instructor_search.store.view_index import damaged_vectors, open_index
 
 
 @dataclass
@@ -67,6 +68,8 @@ def _check_rows(collection: Collection, report: VerifyReport) -> None:
     report.problems += [f"{count} {what}" for what, count in bad.items() if count and not what.startswith("note:")]
     report.notes += [f"{count} {what[5:]}" for what, count in bad.items() if count and what.startswith("note:")]
     _check_sources(collection, per_source, report)
+    for view in views:
+        _check_index(collection, view, report)
 
 
 def _check_vectors(batch: Any, view: View, bad: Counter[str]) -> None:
@@ -76,6 +79,20 @@ def _check_vectors(batch: Any, view: View, bad: Counter[str]) -> None:
             bad[f"note:chunks without a vector in view {view.name}; the next ingest makes them"] += 1
         else:
             bad[f"vectors of view {view.name} that differ from their checksum"] += checksum(vector) != expected
+
+
+def _check_index(collection: Collection, view: View, report: VerifyReport) -> None:
+    try:
+        index = open_index(collection, view)
+    except MissingExtraError as error:
+        report.notes.append(f"the index of view {view.name} was not looked at: {error}")
+        return
+    damaged = damaged_vectors(index) if index is not None else []
+    if damaged:
+        report.problems.append(
+            f"{len(damaged)} vectors of the index of view {view.name} that differ from their checksum; make it again: "
+            "python -m instructor_search index"
+        )
 
 
 def _check_sources(collection: Collection, per_source: Counter[str], report: VerifyReport) -> None:

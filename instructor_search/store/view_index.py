@@ -95,6 +95,12 @@ class ViewIndex:
         """Vectors that are new or gone since the index was saved."""
         return len(self.extra) + int((self.rows["row"] == _GONE).sum())
 
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        files = [self.folder.parent / "vectors.f32", *self.folder.iterdir()]
+        return sum(path.stat().st_size for path in files)
+
     # -- the table's newest version --------------------------------------------------------------------------------
 
     def sync(self) -> bool:

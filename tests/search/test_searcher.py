@@ -9,6 +9,7 @@ from instructor_search.errors import ViewMismatchError
 from instructor_search.search.fusion import reciprocal_rank_fusion
 from instructor_search.search.snippets import snippet_around, split_sentences
 from instructor_search.store import vector_index
+from instructor_search.store.view_index import open_index
 from tests.toy import HashEncoder
 
 
@@ -157,8 +158,13 @@ def test_snippets_show_the_best_sentence(searcher):
 
 
 @pytest.mark.slow
-def test_above_the_threshold_an_index_is_made_and_new_rows_are_found(store, tmp_path, monkeypatch):
+@pytest.mark.parametrize("with_faiss", [True, False])
+def test_above_the_threshold_an_index_is_made_and_new_rows_are_found(with_faiss, store, tmp_path, monkeypatch):
     """The real threshold, with vectors of a hash: 20,600 rows, recall against exact search, then new rows."""
+    if with_faiss:
+        pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
+    else:
+        monkeypatch.setattr(vector_index, "find_spec", lambda name: None)
     folder = tmp_path / "docs"
     folder.mkdir()
     (folder / "a.csv").write_text("text,n\n" + "".join(f"value {i},{i}\n" for i in range(20_600)))
@@ -167,7 +173,8 @@ def test_above_the_threshold_an_index_is_made_and_new_rows_are_found(store, tmp_
     report = ingest(config, encoder=encoder)
     assert any("vector index of view default" in line for line in report.made)
     collection = Collection.open("docs")
-    assert vector_index.has_vector_index(collection.chunks, "vector_default")
+    assert vector_index.has_vector_index(collection.chunks, "vector_default") != with_faiss
+    assert (open_index(collection, collection.view()) is not None) == with_faiss
     rows = collection.chunks.search().select(["id", "vector_default"]).to_arrow()
     matrix = np.stack(rows["vector_default"].to_numpy())
     names = np.array(rows["id"].to_pylist())

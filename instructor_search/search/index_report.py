@@ -1,0 +1,116 @@
+"""Makes the index of a view as it was asked for, and measures it: recall@10 against exact search, and time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from instructor_search.search.searcher import Searcher
+from instructor_search.store import vector_index
+from instructor_search.store.collection import Collection
+from instructor_search.store.entries import vector_batches
+from instructor_search.store.exact import exact_search
+from instructor_search.store.manifest import View
+from instructor_search.store.vector_index import EXACT, Wish
+from instructor_search.store.view_index import open_index
+
+K = 10
+_SAMPLE = 100
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What a view's index is and does. ``recall``: of recall@10; ``size``: bytes on disk; times in milliseconds."""
+
+    view: str
+    kind: str
+    asked: str
+    vectors: int
+    recall: float
+    target_recall: float
+    build_seconds: float
+    size: int
+    p50: float
+    p95: float
+    queries: str
+    setting: tuple[int, int] | None = None
+
+
+def make_index(collection: Collection, view: View, wish: Wish, *, queries: np.ndarray | None = None) -> IndexReport:
+    """Remember ``wish``, make the index of ``view`` anew by it, and measure it.
+
+    ``queries``: vectors, (q, dim); None: vectors of the view, each of which must find others than itself.
+
+    Raises:
+        StoreError: the view has no vectors; another process is writing.
+        MissingExtraError: FAISS was asked for and is not installed.
+    """
+    with collection.writing():
+        collection.update_manifest(indexes={**collection.manifest.indexes, view.name: _as_dict(wish)})
+        kind = collection.index_kind(view)
+        started = time.perf_counter()
+        vector_index.ensure_lance_index(collection.chunks, view, kind)
+        vector_index.ensure_faiss_index(collection, view, wish, kind, queries=queries, anew=True)
+        seconds = time.perf_counter() - started if kind != EXACT else 0.0
+    return measure(collection, view, queries=queries, build_seconds=seconds)
+
+
+def measure(
+    collection: Collection, view: View, *, queries: np.ndarray | None = None, build_seconds: float = 0.0
+) -> IndexReport:
+    """Measure the index that ``view`` has: each query is searched alone, rows included."""
+    own: list[str] = []
+    count = collection.chunks.count_rows(f"{view.checksum_column} IS NOT NULL")
+    given = queries is not None
+    if queries is None:
+        queries, own = _sample(collection, view, count)
+    depth = K if given else K + 1
+    searcher, times, found = Searcher(collection, view=view.name), [], []
+    for query in queries[:1]:
+        searcher.nearest(query, depth)  # opens what is mapped
+    for query in queries:
+        started = time.perf_counter()
+        hits = searcher.nearest(query, depth)
+        times.append(1000 * (time.perf_counter() - started))
+        found.append([hit["id"] for hit in hits])
+    expected = _exact_ids(collection, view, queries, depth)
+    shares = []
+    for number, (mine, best) in enumerate(zip(found, expected, strict=True)):
+        skip = {own[number]} if own else set()
+        shares.append(len((set(mine) & set(best)) - skip) / max(1, len(set(best) - skip)))
+    wish, kind, index = collection.index_wish(view), collection.index_kind(view), open_index(collection, view)
+    lance = vector_index.index_of(collection.chunks, view.column)
+    size = index.size if index is not None else getattr(lance, "size_bytes", 0) or 0
+    return IndexReport(
+        view=view.name, kind=kind, asked=wish.kind, vectors=count, recall=float(np.mean(shares)) if shares else 1.0,
+        target_recall=wish.target_recall, build_seconds=build_seconds, size=int(size),
+        p50=float(np.median(times)) if times else 0.0, p95=float(np.percentile(times, 95)) if times else 0.0,
+        queries="given" if given else "vectors of the view", setting=index.facts.setting if index else None,
+    )  # fmt: skip
+
+
+def _as_dict(wish: Wish) -> dict[str, Any]:
+    return {"kind": wish.kind, "target_recall": wish.target_recall}
+
+
+def _sample(collection: Collection, view: View, count: int) -> tuple[np.ndarray, list[str]]:
+    """Return vectors of the view, spread over its rows, and their chunks' ids."""
+    wanted = set(np.linspace(0, max(0, count - 1), min(_SAMPLE, count), dtype=int).tolist())
+    vectors, ids, start = [], [], 0
+    for entries, block in vector_batches(collection.chunks, view):
+        chosen = [i for i in range(len(entries)) if start + i in wanted]
+        vectors.append(block[chosen])
+        ids += [entries["id"][i].decode() for i in chosen]
+        start += len(entries)
+    return np.concatenate([np.zeros((0, view.dim), np.float32), *vectors]), ids
+
+
+def _exact_ids(collection: Collection, view: View, queries: np.ndarray, k: int) -> list[list[str]]:
+    _, rows = exact_search(collection.chunks, view, queries, k)
+    known = [row for row in np.unique(rows).tolist() if row != 2**64 - 1]
+    found = collection.chunks.take_row_ids(known).with_row_id().select(["id"]).to_list() if known else []
+    names = {row["_rowid"]: row["id"] for row in found}
+    return [[names[row] for row in each if row in names] for each in rows.tolist()]

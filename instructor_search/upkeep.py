@@ -1,0 +1,165 @@
+"""The commands that keep collections and models in shape: index, maintain, verify, export."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from instructor_search.store.collection import Collection
+    from instructor_search.store.manifest import View
+
+_INDEX_EXAMPLES = """examples:
+  python -m instructor_search index                                      # as maintenance would, measured
+  python -m instructor_search index --kind hnsw-sq8 --target-recall 0.99
+  python -m instructor_search index --queries questions.txt --instruction "Represent the question: " """
+
+
+def add_upkeep(commands: Any) -> None:
+    """Add the commands to the parser's."""
+    _add_export(commands)
+    _add_index(commands)
+    verify = commands.add_parser("verify", help="check texts, vectors and keys of a collection against their checksums")
+    common_flags(verify)
+    verify.add_argument("--json", action="store_true", help="print JSON")
+    verify.set_defaults(run=_verify)
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser("export", help="calibrate a model and write its int8 graph")
+    export.add_argument("--model", metavar="MODEL", help="model folder or hub id (default: all-MiniLM-L6-v2)")
+    export.add_argument("--texts", metavar="FILE", help="passages to calibrate with, one a line (default: built in)")
+    export.add_argument("--output", metavar="DIR", help="folder to write (default: where ingest and search look)")
+    export.add_argument("--overwrite", action="store_true", help="make it again")
+    export.add_argument("--allow-pickle", action="store_true", help="also load pytorch_model.bin")
+    export.add_argument("--json", action="store_true", help="print JSON")
+    export.set_defaults(run=_export)
+
+
+def _add_index(commands: Any) -> None:
+    index = commands.add_parser(
+        "index", help="make the vector index of a view, and measure its recall", epilog=_INDEX_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    common_flags(index)
+    index.add_argument("--view", metavar="NAME", help="view (default: the one called default, or the only one)")
+    index.add_argument("--kind", metavar="KIND", default="auto", help="auto (by size and memory), exact, flat, ivf-pq, "
+                       "ivf-rabitq, hnsw-sq8, lance-hnsw-sq or lance-ivf-rq (default: auto)")  # fmt: skip
+    index.add_argument("--target-recall", type=float, default=0.95, metavar="R", help="recall@10 to reach, against "
+                       "exact search (default: 0.95)")  # fmt: skip
+    index.add_argument("--queries", metavar="FILE", help="queries to measure with, one a line (default: the view's own "
+                       "vectors)")  # fmt: skip
+    index.add_argument("--instruction", metavar="TEXT", help="instruction of the queries (default: general retrieval)")
+    index.add_argument("--json", action="store_true", help="print JSON")
+    index.set_defaults(run=_index)
+    maintain = commands.add_parser("maintain", help="compact a collection and bring its indexes up to date")
+    common_flags(maintain)
+    maintain.add_argument("--json", action="store_true", help="print JSON")
+    maintain.set_defaults(run=_maintain)
+
+
+def common_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that name a collection."""
+    parser.add_argument("--collection", metavar="NAME", help="collection (default: the only one in the store)")
+    store_help = "folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)"
+    parser.add_argument("--store", metavar="DIR", help=store_help)
+
+
+def open_collection(args: argparse.Namespace) -> Collection:
+    """Open the collection that the flags name, or the only one."""
+    from instructor_search.store.collection import Collection
+    from instructor_search.store.folders import find_collection
+
+    return Collection.open(find_collection(args.collection, args.store).name, args.store)
+
+
+def _export(args: argparse.Namespace) -> int:
+    from instructor_search.encoder import load_encoder
+    from instructor_search.encoder.graph_cache import export, kept_folder
+
+    encoder = load_encoder(args.model, runtime="openvino", precision="int8", allow_pickle=args.allow_pickle)
+    passages = None
+    if args.texts:
+        passages = [line for line in Path(args.texts).read_text(encoding="utf-8").splitlines() if line.strip()]
+        if len(passages) < 50:
+            raise ValueError(f"{args.texts} has {len(passages)} passages; expected at least 50, one a line")
+    folder = Path(args.output) if args.output else kept_folder(encoder)
+    facts = export(encoder, folder, passages=passages, overwrite=args.overwrite)
+    if args.json:
+        print(json.dumps(facts | {"folder": str(folder)}))
+        return 0
+    print(f"{facts['model']} in int8: {folder}")
+    print(
+        f"cosine to fp32 on {facts['held_out_texts']} texts that were not calibrated with: "
+        f"mean {facts['mean_cosine_to_fp32']:.5f}, least {facts['least_cosine_to_fp32']:.5f} ({facts['seconds']} s)"
+    )
+    if not facts["int8_products"]:
+        print("this CPU has no int8 dot products (VNNI): this cosine is too low, and precision int8 is float32 here")
+    return 0
+
+
+def _index(args: argparse.Namespace) -> int:
+    from instructor_search.store.vector_index import Wish
+
+    wish = Wish(args.kind, args.target_recall)
+    collection = open_collection(args)
+    view = collection.view(args.view)
+    from instructor_search.search.index_report import make_index
+
+    report = make_index(collection, view, wish, queries=_query_vectors(args, view))
+    if args.json:
+        print(json.dumps(asdict(report)))
+        return 0
+    print(f"{collection.name}, view {view.name}: {report.kind} ({report.asked}) over {report.vectors:,} vectors")
+    print(f"recall@10 {report.recall:.3f} (target {report.target_recall}), measured with {report.queries}")
+    print(f"one search {report.p50:.2f} ms, p95 {report.p95:.2f} ms, rows included; built in "
+          f"{report.build_seconds:.1f} s, {report.size / 1e6:.1f} MB")  # fmt: skip
+    if report.recall < report.target_recall:
+        sys.stderr.write("the target was not reached: choose another --kind, or exact\n")
+    return 0
+
+
+def _query_vectors(args: argparse.Namespace, view: View) -> Any:
+    if args.queries is None:
+        return None
+    from instructor_search.instructions import DEFAULT_QUERY_INSTRUCTION, InstructedText
+    from instructor_search.store.view_encoder import load_view_encoder
+
+    lines = [line for line in Path(args.queries).read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f"{args.queries} has no queries; expected one a line")
+    instruction = args.instruction if args.instruction is not None else DEFAULT_QUERY_INSTRUCTION
+    return load_view_encoder(view).encode([InstructedText(instruction, line) for line in lines])
+
+
+def _maintain(args: argparse.Namespace) -> int:
+    collection = open_collection(args)
+    with collection.writing():
+        made = collection.maintain()
+    if args.json:
+        print(json.dumps({"collection": collection.name, "made": made}))
+    else:
+        print("\n".join([f"{collection.name}: compacted, its indexes are up to date", *made]))
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from instructor_search.store.verify import verify
+
+    report = verify(open_collection(args))
+    if args.json:
+        print(json.dumps(asdict(report) | {"sound": report.sound}))
+    else:
+        print(f"{report.collection}: {report.chunks:,} chunks of {report.sources:,} files looked at")
+        for note in report.notes:
+            print(f"note: {note}")
+        for problem in report.problems:
+            print(f"problem: {problem}")
+        print(
+            "sound" if report.sound else "damaged: delete the affected files' chunks (delete --where) and ingest again"
+        )
+    return 0 if report.sound else 1

@@ -1,0 +1,151 @@
+"""Which index a view gets; the index command; search through it equals exact search."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from ingest.pipeline import IngestConfig, ingest
+from instructor_search import Collection, Searcher
+from instructor_search.cli import main
+from instructor_search.search.index_report import make_index, measure
+from instructor_search.store import vector_index
+from instructor_search.store.faiss_index import Kind
+from instructor_search.store.vector_index import AUTO, EXACT, LANCE_HNSW, LANCE_RABITQ, Wish
+from instructor_search.store.verify import verify
+from tests.toy import HashEncoder
+
+COUNT = 1500
+
+
+@pytest.fixture
+def encoder():
+    return HashEncoder(dim=32)
+
+
+@pytest.fixture
+def collection(store, tmp_path, encoder):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.csv").write_text("text,n\n" + "".join(f"value {i},{i}\n" for i in range(COUNT)))
+    ingest(IngestConfig(paths=(folder,), instruction="doc: "), encoder=encoder)
+    return Collection.open("docs")
+
+
+def best(collection, encoder, text, where="TRUE", k=10):
+    """The nearest chunks by NumPy on the table's own vectors."""
+    rows = collection.open_chunks().search().where(where).select(["id", "vector_default"]).limit(10**6).to_arrow()
+    scores = np.stack(rows["vector_default"].to_pylist()) @ encoder.encode([("q: ", text)])[0].astype(np.float64)
+    order = np.argsort(-scores)[:k]
+    return [rows["id"][int(i)].as_py() for i in order], scores[order]
+
+
+def test_auto_goes_by_size_and_by_what_is_installed(monkeypatch):
+    pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
+    assert Wish().resolve(20_000, 384) == EXACT and Wish().resolve(20_001, 384) == Kind.IVF_PQ
+    monkeypatch.setattr(vector_index, "_memory", lambda: 2**30)
+    assert Wish().resolve(2_000_000, 384) == Kind.IVF_RABITQ  # 192 MB of codes on a machine of 1 GB
+    assert Wish("flat").resolve(5, 384) == Kind.FLAT
+    monkeypatch.setattr(vector_index, "find_spec", lambda name: None)
+    assert Wish().resolve(20_001, 384) == LANCE_HNSW
+    for wrong in ({"kind": "hnsw"}, {"target_recall": 0.0}, {"target_recall": 1.1}):
+        with pytest.raises(ValueError, match="expected"):
+            Wish(**wrong)
+
+
+@pytest.mark.parametrize("kind", [EXACT, *Kind, LANCE_HNSW, LANCE_RABITQ])
+def test_every_kind_is_made_measured_and_searched(kind, collection, encoder):
+    if kind in list(Kind):
+        pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
+    view = collection.view()
+    report = make_index(
+        collection, view, Wish(kind, 0.99), queries=encoder.encode([("q: ", f"ask {i}") for i in range(40)])
+    )
+    assert (report.kind, report.asked, report.vectors, report.queries) == (kind, kind, COUNT, "given")
+    assert (report.size > 0) == (kind != EXACT) and 0 < report.p50 <= report.p95
+    searcher = Searcher(Collection.open("docs"), encoder)
+    shares = []
+    for number in range(40):
+        ids, scores = best(collection, encoder, f"ask {number}", k=COUNT)
+        hits = searcher.search(f"ask {number}", instruction="q: ", snippets=False)
+        assert [h.rank for h in hits] == list(range(1, 11)) and hits[0].text.startswith("value")
+        shares.append(len(set(ids[:10]) & {h.chunk_id for h in hits}) / 10)
+        own = dict(zip(ids, scores, strict=True))  # what is found has its exact score, whatever the index
+        np.testing.assert_allclose([h.score for h in hits], [own[h.chunk_id] for h in hits], atol=1e-5)
+    assert np.mean(shares) == pytest.approx(report.recall, abs=1e-9)
+    assert report.recall >= {LANCE_HNSW: 0.9, LANCE_RABITQ: 0.7, Kind.IVF_RABITQ: 0.95}.get(kind, 0.99)
+    where = "n in (3, 700, 1401)"
+    assert {h.metadata["n"] for h in searcher.search("x", instruction="q: ", where=where)} == {3, 700, 1401}
+    assert verify(collection).sound
+
+
+def test_new_and_deleted_rows_before_any_upkeep_and_after_it(collection, encoder, tmp_path, monkeypatch):
+    pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
+    make_index(collection, collection.view(), Wish("flat"))
+    searcher = Searcher(Collection.open("docs"), encoder)
+    searcher.search("warm", instruction="q: ")
+    (tmp_path / "docs/new.txt").write_text("brand new row")
+    with monkeypatch.context() as patch:
+        patch.setattr(Collection, "maintain", lambda self: [])
+        ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=encoder)
+    fresh = Searcher(Collection.open("docs"), encoder)
+    (hit,) = fresh.search("brand new row", instruction="doc: ", top_k=1)
+    assert hit.text == "brand new row" and hit.score == pytest.approx(1, abs=1e-6)
+    fresh.collection.delete_where("text = 'value 77'")
+    assert fresh.search("value 77", instruction="doc: ", top_k=1)[0].text != "value 77"
+    searcher.collection.chunks.checkout_latest()
+    assert searcher.search("brand new row", instruction="doc: ", top_k=1)[0].text == "brand new row"
+    (tmp_path / "docs/other.txt").write_text("another new row")
+    ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=encoder)  # with upkeep
+    index = Searcher(Collection.open("docs"), encoder)._view_index()
+    assert index.version == index.facts.version and not len(index.extra) and index.facts.count >= COUNT + 2
+    assert searcher.search("brand new row", instruction="doc: ", top_k=1)[0].text == "brand new row"
+    assert len(list(index.folder.parent.glob("[0-9]*"))) == 1  # older ones are gone
+
+
+def test_a_wish_is_kept_until_another_is_made(collection, encoder, tmp_path):
+    pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
+    make_index(collection, collection.view(), Wish("hnsw-sq8", 0.9))
+    with collection.writing():
+        assert collection.maintain() == []  # it is there already
+    opened = Collection.open("docs")
+    assert opened.index_wish(opened.view()) == Wish("hnsw-sq8", 0.9)
+    assert measure(opened, opened.view()).kind == "hnsw-sq8"
+    make_index(opened, opened.view(), Wish(AUTO))
+    assert not any((opened.folder / "indexes").rglob("*.f32"))  # 1,500 are searched exactly
+
+
+def test_without_faiss_the_search_goes_on_and_says_so(collection, encoder, monkeypatch, capsys):
+    pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
+    make_index(collection, collection.view(), Wish("ivf-pq"))
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    searcher = Searcher(Collection.open("docs"), encoder)
+    for _ in range(2):
+        hits = searcher.search("ask 1", instruction="q: ")
+    assert [h.chunk_id for h in hits] == best(collection, encoder, "ask 1")[0]
+    said = capsys.readouterr().err
+    assert said.count("pip install '.[faiss-cpu]'") == 1
+    assert main(["index", "--kind", "ivf-pq"]) == 1
+    assert "pip install '.[faiss-cpu]'" in capsys.readouterr().err
+
+
+def test_the_commands(collection, capsys, tmp_path):
+    pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
+    assert main(["index", "--kind", "ivf-pq", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["kind"] == "ivf-pq" and report["recall"] >= 0.95 and report["build_seconds"] > 0
+    assert main(["index", "--kind", "exact"]) == 0
+    assert "exact (exact) over 1,500 vectors\nrecall@10 1.000" in capsys.readouterr().out
+    assert main(["maintain", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"collection": "docs", "made": []}
+    (tmp_path / "empty.txt").write_text("\n")
+    for arguments, words in (
+        (["--kind", "tree"], "index kind 'tree'; expected one of auto, exact"),
+        (["--target-recall", "2"], "target recall 2.0"),
+        (["--queries", str(tmp_path / "empty.txt")], "has no queries"),
+        (["--view", "x"], "has no view 'x'"),
+    ):
+        assert main(["index", *arguments]) == 1
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1
