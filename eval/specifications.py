@@ -24,7 +24,7 @@ from instructor_search.encoder import load_encoder
 from instructor_search.encoder.cache import CachedEncoder
 from instructor_search.encoder.checkpoint import DEFAULT_MODEL
 from instructor_search.integrations.mteb import CollectionSearch, model_meta
-from instructor_search.search.reranking import CrossEncoderReranker, InstructionReranker, Reranker
+from instructor_search.search.reranking import Reranker, make_reranker
 from instructor_search.search.searcher import Mode
 
 _FLAGS = ("hnsw", "rerank")
@@ -169,11 +169,7 @@ def _collection(specification: str, source: str, options: SystemOptions) -> Syst
 def _reranker(options: SystemOptions, system: System) -> Reranker:
     if options.reranker is None:
         raise ValueError("+rerank needs --reranker FOLDER (a cross-encoder) or --reranker 'instruction:SENTENCE'")
-    if options.reranker.startswith("instruction:"):
-        assert system.encoder is not None  # a model of this project
-        sentence = options.reranker.removeprefix("instruction:").lstrip()
-        return InstructionReranker(system.encoder, sentence, sentence)
-    return CrossEncoderReranker(options.reranker, device=options.device)
+    return make_reranker(options.reranker, system.encoder, device=options.device)
 
 
 def _split_variant(specification: str, options: SystemOptions) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from instructor_search.upkeep import add_upkeep, common_flags, open_collection
 if TYPE_CHECKING:
     from instructor_search.encoder.inference import InstructorEncoder
     from instructor_search.records import Hit
+    from instructor_search.search.reranking import Reranker
     from instructor_search.search.searcher import Searcher
 
 _SEARCH_EXAMPLES = """examples:
@@ -47,6 +48,18 @@ def build_parser() -> argparse.ArgumentParser:
     search.add_argument("--top-k", type=positive, default=10, metavar="N", help="number of hits (default: 10)")
     search.add_argument("--where", metavar="FILTER", help="only chunks that match, e.g. 'year >= 2020'")
     search.add_argument("--mode", choices=("dense", "text", "hybrid"), default="dense", help="default: dense")
+    search.add_argument(
+        "--offset", type=int, default=0, metavar="N", help="hits to leave out at the top: the next page"
+    )
+    search.add_argument("--dense-weight", type=float, metavar="W", help="hybrid: weigh scores, 0 (words) to 1 "
+                        "(vectors), instead of ranks")  # fmt: skip
+    search.add_argument(
+        "--rerank", metavar="HOW", help="score candidates anew: 'instruction:SENTENCE', or a cross-encoder"
+    )
+    search.add_argument("--drop-copies", type=float, metavar="COSINE", help="leave out hits this near to a better one")
+    search.add_argument(
+        "--diversity", type=float, default=0.0, metavar="D", help="0 to 1: prefer hits unlike each other"
+    )
     search.add_argument("--model", metavar="MODEL", help="encoder to use; refused unless it made the view")
     search.add_argument("--device", metavar="NAME", help="torch's: cpu, cuda, mps (default: the best that is there)")
     search.add_argument("--runtime", choices=RUNTIMES, help="default: torch on a GPU, else openvino")
@@ -54,6 +67,17 @@ def build_parser() -> argparse.ArgumentParser:
     search.add_argument("--json", action="store_true", help="print the hits as JSON")
     search.add_argument("--explain", action="store_true", help="show where each score comes from, and the time taken")
     search.set_defaults(run=_search)
+
+    like = commands.add_parser("like", help="find the chunks most like one that was found")
+    like.add_argument("chunk", help="its id, as search --json and --explain show it")
+    common_flags(like)
+    like.add_argument("--view", metavar="NAME", help="which vectors to compare (default: default)")
+    like.add_argument("--top-k", type=positive, default=10, metavar="N", help="number of hits (default: 10)")
+    like.add_argument("--where", metavar="FILTER", help="only chunks that match")
+    like.add_argument("--drop-copies", type=float, metavar="COSINE", help="leave out hits this near to a better one")
+    like.add_argument("--diversity", type=float, default=0.0, metavar="D", help="0 to 1: prefer hits unlike each other")
+    like.add_argument("--json", action="store_true", help="print the hits as JSON")
+    like.set_defaults(run=_like)
 
     collections = commands.add_parser("collections", help="list the collections of a store")
     collections.add_argument("--store", metavar="DIR", help="folder of all collections")
@@ -106,7 +130,11 @@ def _search(args: argparse.Namespace) -> int:
         if args.instruction is not None
         else query_instruction_for(view.document_instruction)
     )
-    hits = searcher.search(args.query, instruction=instruction, where=args.where, top_k=args.top_k, mode=args.mode)
+    hits = searcher.search(
+        args.query, instruction=instruction, where=args.where, top_k=args.top_k, offset=args.offset, mode=args.mode,
+        dense_weight=args.dense_weight, reranker=_reranker(args, searcher), drop_copies=args.drop_copies,
+        diversity=args.diversity,
+    )  # fmt: skip
     if searcher.num_query_tokens_cut:
         cut = searcher.num_query_tokens_cut
         print(f"note: {cut} tokens of the query are beyond the window of {view.max_tokens}: cut", file=sys.stderr)
@@ -118,6 +146,30 @@ def _search(args: argparse.Namespace) -> int:
         print(json.dumps(head | facts | {"hits": [asdict(hit) for hit in hits]}, ensure_ascii=False))
     else:
         print(_format_search(args, searcher, instruction, hits))
+    return 0
+
+
+def _reranker(args: argparse.Namespace, searcher: Searcher) -> Reranker | None:
+    if args.rerank is None:
+        return None
+    from instructor_search.search.reranking import make_reranker
+
+    own = searcher.encoder if args.rerank.startswith("instruction:") else None
+    return make_reranker(args.rerank, own, device=args.device)
+
+
+def _like(args: argparse.Namespace) -> int:
+    from instructor_search.search.searcher import Searcher
+
+    searcher = Searcher(open_collection(args), view=args.view)
+    hits = searcher.more_like(
+        args.chunk, where=args.where, top_k=args.top_k, drop_copies=args.drop_copies, diversity=args.diversity
+    )
+    if args.json:
+        facts = {"chunk": args.chunk, "view": searcher.view.name}
+        print(json.dumps(facts | {"hits": [asdict(hit) for hit in hits]}, ensure_ascii=False))
+    else:
+        print("\n".join(_format_hits(hits, explain=False) or ["no hits"]))
     return 0
 
 
@@ -139,16 +191,7 @@ def _format_search(args: argparse.Namespace, searcher: Searcher, instruction: st
     lines = [asked if args.mode != "text" else "by words (no instruction applies)"]
     if not hits:
         lines.append("no hits" + (f" (filter: {args.where})" if args.where else ""))
-    for hit in hits:
-        place = f", page {hit.page}" if hit.page else ""
-        lines.append(f"{hit.rank:>3}. {hit.score:.4f}  {hit.title}  [{hit.document_id}{place}]")
-        if len(hit.heading) > 1 or (hit.heading and hit.heading[0] != hit.title):
-            lines.append(f"     {' > '.join(hit.heading)}")
-        lines.append(f"     {hit.snippet}")
-        if args.explain:
-            signals = ", ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in hit.signals.items())
-            facts = ", ".join(f"{k}={v}" for k, v in hit.metadata.items())
-            lines += [f"     score from: {signals}", f"     characters {hit.start}-{hit.end}; {facts}"]
+    lines += _format_hits(hits, explain=args.explain)
     if args.explain:
         view = searcher.view
         times = ", ".join(f"{k} {1000 * v:.1f} ms" for k, v in searcher.seconds.items())
@@ -158,6 +201,22 @@ def _format_search(args: argparse.Namespace, searcher: Searcher, instruction: st
             f"time: {times}",
         ]
     return "\n".join(lines)
+
+
+def _format_hits(hits: list[Hit], *, explain: bool) -> list[str]:
+    lines = []
+    for hit in hits:
+        place = f", page {hit.page}" if hit.page else ""
+        lines.append(f"{hit.rank:>3}. {hit.score:.4f}  {hit.title}  [{hit.document_id}{place}]")
+        if len(hit.heading) > 1 or (hit.heading and hit.heading[0] != hit.title):
+            lines.append(f"     {' > '.join(hit.heading)}")
+        lines.append(f"     {hit.snippet}")
+        if explain:
+            signals = ", ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in hit.signals.items())
+            facts = ", ".join(f"{k}={v}" for k, v in hit.metadata.items())
+            place = f"chunk {hit.chunk_id}, characters {hit.start}-{hit.end}"
+            lines += [f"     score from: {signals}", f"     {place}; {facts}"]
+    return lines
 
 
 def _collections(args: argparse.Namespace) -> int:

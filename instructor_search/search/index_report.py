@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from instructor_search.search.searcher import Searcher
+from instructor_search.search.candidates import CandidateFinder
 from instructor_search.store import vector_index
 from instructor_search.store.collection import Collection
 from instructor_search.store.entries import vector_batches
@@ -68,12 +68,12 @@ def measure(
     if queries is None:
         queries, own = _sample(collection, view, count)
     depth = K if given else K + 1
-    searcher, times, found = Searcher(collection, view=view.name), [], []
+    finder, times, found = CandidateFinder(collection, view), [], []
     for query in queries[:1]:
-        searcher.nearest(query, depth)  # opens what is mapped
+        finder.nearest(query, depth)  # opens what is mapped
     for query in queries:
         started = time.perf_counter()
-        hits = searcher.nearest(query, depth)
+        hits = finder.nearest(query, depth)
         times.append(1000 * (time.perf_counter() - started))
         found.append([hit["id"] for hit in hits])
     expected = _exact_ids(collection, view, queries, depth)

@@ -22,6 +22,21 @@ class Reranker(Protocol):
         """Return one score a text, (n,)."""
 
 
+def make_reranker(given: str, encoder: Encoder | None, *, device: str | None = None) -> Reranker:
+    """Return the reranker that a flag names: "instruction:SENTENCE" (with ``encoder``), or a cross-encoder's folder.
+
+    Raises:
+        ValueError: the sentence is empty.
+        ModelError, MissingExtraError: see ``CrossEncoderReranker``.
+    """
+    if not given.startswith("instruction:"):
+        return CrossEncoderReranker(given, device=device)
+    sentence = given.removeprefix("instruction:").lstrip()
+    if not sentence or encoder is None:
+        raise ValueError(f"{given!r} names no instruction; expected e.g. 'instruction:Represent the question: '")
+    return InstructionReranker(encoder, sentence, sentence)
+
+
 class InstructionReranker:
     """Cosine similarity of query and texts under a pair of instructions other than the view's."""
 

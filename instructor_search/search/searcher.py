@@ -3,46 +3,100 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from instructor_search.encoder.protocol import Encoder
-from instructor_search.errors import MissingExtraError, StoreError
+from instructor_search.encoder.protocol import Encoder, to_unit_length
+from instructor_search.errors import StoreError
 from instructor_search.instructions import DEFAULT_QUERY_INSTRUCTION, InstructedText
 from instructor_search.records import Hit, Query
+from instructor_search.search.candidates import CandidateFinder
+from instructor_search.search.diversity import maximal_marginal_relevance, without_near_copies
 from instructor_search.search.filters import compile_filter
-from instructor_search.search.fusion import reciprocal_rank_fusion
+from instructor_search.search.fusion import reciprocal_rank_fusion, weighted_fusion
 from instructor_search.search.reranking import Reranker
 from instructor_search.search.snippets import lexical_scores, shortlist, snippet_around, split_sentences
 from instructor_search.store.collection import Collection
-from instructor_search.store.lancedb_lightly import MatchQuery
 from instructor_search.store.manifest import View
 from instructor_search.store.schema import HEADING_SEPARATOR
 from instructor_search.store.view_encoder import load_view_encoder
-from instructor_search.store.view_index import ViewIndex, open_index
 
-CANDIDATES = 100  # of each ranking that go into a fusion, at least
+CANDIDATES = 100  # of each ranking that go into a fusion or are thinned out, at least
 MAX_TOP_K = 10_000
-REFINE_FACTOR = 5  # candidates of a quantised index that are compared exactly, for each hit
-MIN_EF = 128  # nodes that a search of the graph looks at, at least
 MAX_EMBEDDED_HITS = 20  # hits whose best sentence is found by meaning; that of later ones by words
 MAX_QUERY_CHARACTERS = 100_000
-_COLUMNS = ["id", "document_id", "source", "title", "mime", "heading", "page", "row", "mtime", "metadata", "text",
-            "start", "end"]  # fmt: skip
+_DEPTHS = (10, 100, 1000, MAX_TOP_K)  # a page is a part of a ranking of one of these depths
 
 
 class Mode(StrEnum):
-    """How candidates are found: by vector, by words, or by both with reciprocal rank fusion."""
+    """How candidates are found: by vector, by words, or by both."""
 
     DENSE = "dense"
     TEXT = "text"
     HYBRID = "hybrid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """How hits are ranked.
+
+    Attributes:
+        mode: where candidates come from.
+        dense_weight: of a hybrid search's cosines in a weighted sum, 0 to 1; None: reciprocal rank fusion.
+        reranker: scores the best ``rerank_depth`` candidates anew.
+        drop_copies: cosine from which a hit that is so near to a better one is left out; None: none is.
+        diversity: 0 to 1, how much hits should be unlike one another (maximal marginal relevance); 0: not at all.
+    """
+
+    mode: str = Mode.DENSE
+    dense_weight: float | None = None
+    reranker: Reranker | None = None
+    rerank_depth: int = CANDIDATES
+    drop_copies: float | None = None
+    diversity: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            ValueError: a value is out of its range, or the mode is unknown.
+        """
+        if self.mode not in list(Mode):
+            raise ValueError(f"mode is {self.mode!r}; expected one of {', '.join(Mode)}")
+        for name in ("dense_weight", "drop_copies", "diversity"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value}; expected 0 to 1")
+        if self.dense_weight is not None and self.mode != Mode.HYBRID:
+            raise ValueError(f"dense_weight is for a hybrid search; the mode is {self.mode!r}")
+
+    @property
+    def thins_out(self) -> bool:
+        """Whether hits are left out or chosen by their likeness."""
+        return self.drop_copies is not None or self.diversity > 0
+
+    def depth(self, count: int) -> int:
+        """Return how many candidates of each kind are found so that ``count`` hits can be ranked.
+
+        Pages of one size class are parts of the same ranking, so that no hit is on two of them.
+        """
+        count = max(count, self.rerank_depth) if self.reranker else count
+        if self.mode == Mode.HYBRID or self.thins_out:
+            count = max(CANDIDATES, 2 * count)
+        return next((depth for depth in _DEPTHS if depth >= count), count)
+
+
+class _Candidate(NamedTuple):
+    row: dict[str, Any]
+    score: float
+    signals: dict[str, float]
 
 
 class Searcher:
@@ -57,10 +111,9 @@ class Searcher:
         """
         self.collection = collection
         self.view: View = collection.view(view)
+        self.finder = CandidateFinder(collection, self.view)
         self._encoder = encoder
         self.seconds: dict[str, float] = {}  # of the last search
-        self._index: ViewIndex | None = None
-        self._looked_at = -1  # version of the table in which an index was looked for
         self.num_query_tokens_cut = 0  # of the last query: it was longer than the window
         if encoder is not None:
             collection.check_encoder(self.view, encoder)
@@ -86,111 +139,144 @@ class Searcher:
         instruction: str = DEFAULT_QUERY_INSTRUCTION,
         where: str | None = None,
         top_k: int = 10,
-        mode: str = Mode.DENSE,
-        reranker: Reranker | None = None,
-        rerank_depth: int = CANDIDATES,
+        offset: int = 0,
         snippets: bool = True,
+        **ranking: Any,
     ) -> list[Hit]:
-        """Return the best ``top_k`` chunks, best first; equal scores are ordered by chunk id.
+        """Return the best ``top_k`` chunks after the first ``offset``, best first; equal scores go by chunk id.
 
-        Scores: cosine similarity (dense), BM25 (text), reciprocal rank fusion (hybrid); with a ``reranker`` its own,
-        given to the best ``rerank_depth`` candidates (or ``top_k``, if that is more). ``snippets`` False leaves them
-        empty, which saves embedding the hits' sentences.
+        Scores: cosine similarity (dense), BM25 (text), reciprocal rank fusion or a weighted sum (hybrid); with a
+        reranker its own. ``ranking``: fields of ``Ranking``. ``snippets`` False leaves them empty, which saves
+        embedding the hits' sentences.
 
         Raises:
-            ValueError: the query is empty or too long, ``top_k`` or ``mode`` is not allowed.
+            ValueError: the query is empty or too long, or a number or mode is not allowed.
             FilterError: ``where`` cannot be understood.
         """
         asked = query if isinstance(query, Query) else Query(query, instruction, where)
-        mode = _check(asked, top_k, mode)
-        compiled = compile_filter(asked.where, self.collection.manifest.fields) if asked.where else None
+        how = Ranking(**ranking)
+        _check(asked, top_k, offset)
+        compiled = self._compile(asked.where)
         self.seconds = {}
-        vector = self._embed(asked) if mode is not Mode.TEXT else None
+        vector = self._embed(asked) if how.mode != Mode.TEXT else None
         rankings: dict[str, list[dict[str, Any]]] = {}
-        num_candidates = max(top_k, rerank_depth) if reranker else top_k
-        depth = num_candidates if mode is not Mode.HYBRID else max(CANDIDATES, 2 * num_candidates)
+        depth = how.depth(offset + top_k)
+        with self._timed("find"):
+            if vector is not None:
+                rankings["dense"] = self.finder.nearest(vector, depth, compiled)
+            if how.mode != Mode.DENSE:
+                rankings["text"] = self.finder.matching(asked.text, depth, compiled)
+        ranked = self._ranked(asked.text, rankings, how, offset + top_k)[offset:]
+        with self._timed("snippets"):
+            texts = [candidate.row["text"] for candidate in ranked]
+            shown = self._snippets(asked, vector, texts) if snippets else [""] * len(texts)
+        return _hits(ranked, shown, offset)
+
+    def search_many(
+        self,
+        queries: Sequence[Query | str],
+        *,
+        instruction: str = DEFAULT_QUERY_INSTRUCTION,
+        where: str | None = None,
+        top_k: int = 10,
+        **ranking: Any,
+    ) -> list[list[Hit]]:
+        """Return the hits of each query as ``search`` does, without snippets; thousands of queries at a time.
+
+        They are embedded together, and an exact search reads the table once for all queries of one filter.
+        """
+        how = Ranking(**ranking)
+        asked = [q if isinstance(q, Query) else Query(q, instruction, where) for q in queries]
+        for query in asked:
+            _check(query, top_k, 0)
+        depth = how.depth(top_k)
+        dense: list[list[dict[str, Any]]] = [[] for _ in asked]
+        if how.mode != Mode.TEXT and asked:
+            pairs = [InstructedText(q.instruction, q.text) for q in asked]
+            vectors = np.asarray(self.encoder.encode(pairs), dtype=np.float32)
+            for condition in dict.fromkeys(q.where for q in asked):
+                own = [i for i, q in enumerate(asked) if q.where == condition]
+                found = self.finder.nearest_many(vectors[own], depth, self._compile(condition))
+                for position, rows in zip(own, found, strict=True):
+                    dense[position] = rows
+        results = []
+        for query, near in zip(asked, dense, strict=True):
+            rankings = {"dense": near} if how.mode != Mode.TEXT else {}
+            if how.mode != Mode.DENSE:
+                rankings["text"] = self.finder.matching(query.text, depth, self._compile(query.where))
+            ranked = self._ranked(query.text, rankings, how, top_k)
+            results.append(_hits(ranked, [""] * len(ranked), 0))
+        return results
+
+    def more_like(self, chunk_id: str, *, where: str | None = None, top_k: int = 10, **ranking: Any) -> list[Hit]:
+        """Return the chunks whose vectors are nearest to that of a chunk, which is not among them.
+
+        Raises:
+            StoreError: there is no such chunk, or it has no vector in this view.
+            ValueError: the mode is not dense.
+        """
+        how = Ranking(**ranking)
+        if how.mode != Mode.DENSE or how.reranker:
+            raise ValueError("chunks are compared by their vectors; expected the mode dense, and no reranker")
+        found = self.finder.vectors_of([chunk_id])
+        if chunk_id not in found:
+            raise StoreError(
+                f"{self.collection.name!r} has no chunk {chunk_id!r} with a vector in view {self.view.name!r}"
+            )
+        rows = self.finder.nearest(found[chunk_id], how.depth(top_k) + 1, self._compile(where))
+        others = {"dense": [row for row in rows if row["id"] != chunk_id]}
+        ranked = self._ranked("", others, how, top_k)
+        starts = [snippet_around(split_sentences(c.row["text"]) or [c.row["text"]], 0) for c in ranked]
+        return _hits(ranked, starts, 0)
+
+    def _compile(self, where: str | None) -> str | None:
+        return compile_filter(where, self.collection.manifest.fields) if where else None
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
         started = time.perf_counter()
-        if vector is not None:
-            rankings["dense"] = self.nearest(vector, depth, compiled)
-        if mode is not Mode.DENSE:
-            rankings["text"] = self._text(asked.text, depth, compiled)
-        self.seconds["find"] = time.perf_counter() - started
-        ranked = _rank(rankings, mode)[:num_candidates]
-        if reranker:
-            started = time.perf_counter()
-            ranked = _rerank(asked.text, ranked, reranker)
-            self.seconds["rerank"] = time.perf_counter() - started
-        ranked = ranked[:top_k]
-        started = time.perf_counter()
-        texts = [row["text"] for row, _, _ in ranked]
-        shown = self._snippets(asked, vector, texts) if snippets else [""] * len(texts)
-        self.seconds["snippets"] = time.perf_counter() - started
-        return [
-            _hit(rank, score, row, signals, snippet)
-            for rank, ((row, score, signals), snippet) in enumerate(zip(ranked, shown, strict=True), 1)
-        ]
+        yield
+        self.seconds[name] = time.perf_counter() - started
 
     def _embed(self, query: Query) -> np.ndarray:
         encoder = self.encoder
-        started = time.perf_counter()
-        encoder.load()
-        self.seconds["load"] = time.perf_counter() - started
-        started = time.perf_counter()
-        asked = [InstructedText(query.instruction, query.text)]
-        self.num_query_tokens_cut = encoder.tokenizer.encode_batch(asked)[0].num_cut
-        vector = np.asarray(encoder.encode(asked), dtype=np.float32)[0]
-        self.seconds["embed"] = time.perf_counter() - started
+        with self._timed("load"):
+            encoder.load()
+        with self._timed("embed"):
+            asked = [InstructedText(query.instruction, query.text)]
+            self.num_query_tokens_cut = encoder.tokenizer.encode_batch(asked)[0].num_cut
+            vector = np.asarray(encoder.encode(asked), dtype=np.float32)[0]
         if not np.isfinite(vector).all() or not np.linalg.norm(vector):
             raise ValueError(f"the query {query.text[:60]!r} has no usable embedding under this instruction")
         return vector
 
-    def nearest(self, vector: np.ndarray, depth: int, where: str | None = None) -> list[dict[str, Any]]:
-        """Return the chunks nearest to ``vector``, (dim,), by the view's index; ``where``: a compiled filter."""
-        index = self._view_index()
-        if index is not None:
-            return _sorted(index.chunks(vector[None], depth, _COLUMNS, where=where)[0])
-        search: Any = self.collection.chunks.search(vector, vector_column_name=self.view.column)
-        search = (
-            search.distance_type("cosine")
-            .select([*_COLUMNS, "_distance"])
-            .limit(depth)
-            .refine_factor(REFINE_FACTOR)
-            .ef(
-                max(MIN_EF, REFINE_FACTOR * depth)
-            )  # the index gives depth x refine factor candidates, and needs as many
-        )
-        if where:
-            search = search.where(where, prefilter=True)
-        rows = self.collection.fetch(search)
-        for row in rows:
-            row["score"] = 1.0 - row.pop("_distance")
-        return _sorted(rows)
+    def _ranked(
+        self, text: str, rankings: dict[str, list[dict[str, Any]]], how: Ranking, count: int
+    ) -> list[_Candidate]:
+        """Return the best ``count`` of the candidates: fused, reranked and thinned out."""
+        ranked = _fuse(rankings, how)
+        if how.reranker:
+            with self._timed("rerank"):
+                ranked = _rerank(text, ranked[: max(count, how.rerank_depth)], how.reranker)
+        if how.thins_out and ranked:
+            with self._timed("thin out"):
+                ranked = self._thin_out(ranked, how, count)
+        return ranked[:count]
 
-    def _view_index(self) -> ViewIndex | None:
-        """Return the view's FAISS index, None where it has none; looked for again when the table has changed."""
-        version = self.collection.chunks.version
-        if self._index is None and version != self._looked_at:
-            self._looked_at = version
-            try:
-                self._index = open_index(self.collection, self.view)
-            except MissingExtraError as error:
-                sys.stderr.write(f"searching without the index of view {self.view.name}: {error}\n")
-        return self._index
-
-    def _text(self, text: str, depth: int, where: str | None) -> list[dict[str, Any]]:
-        if not any(index.columns == ["text"] for index in self.collection.chunks.list_indices()):
-            if not self.collection.num_chunks():
-                return []
-            raise StoreError(f"{self.collection.name!r} has no full-text index yet; run its ingest again to its end")
-        match: Any = MatchQuery  # its stub takes every field for required
-        search: Any = self.collection.chunks.search(match(text, "text"), query_type="fts")
-        search = search.select([*_COLUMNS, "_score"]).limit(depth)
-        if where:
-            search = search.where(where, prefilter=True)
-        rows = self.collection.fetch(search)
-        for row in rows:
-            row["score"] = row.pop("_score")
-        return _sorted(rows)
+    def _thin_out(self, ranked: list[_Candidate], how: Ranking, count: int) -> list[_Candidate]:
+        stored = self.finder.vectors_of([c.row["id"] for c in ranked])
+        ranked = [c for c in ranked if c.row["id"] in stored]
+        vectors = to_unit_length(np.stack([stored[c.row["id"]] for c in ranked]))
+        if how.drop_copies is not None:
+            kept = without_near_copies(vectors, how.drop_copies)
+            ranked, vectors = [ranked[i] for i in kept], vectors[kept]
+        if not how.diversity:
+            return ranked
+        scores = np.array([c.score for c in ranked])
+        if how.mode != Mode.DENSE or how.reranker:  # on the scale of cosines
+            scores = (scores - scores.min()) / max(float(np.ptp(scores)), 1e-12)
+        order = maximal_marginal_relevance(scores.tolist(), vectors, 1 - how.diversity, count)
+        return [ranked[i] for i in order]
 
     def _snippets(self, query: Query, vector: np.ndarray | None, texts: Sequence[str]) -> list[str]:
         """Return a snippet a text, around the sentence nearest to the query (by words where there is no vector)."""
@@ -207,7 +293,7 @@ class Searcher:
         return [snippet_around(s, i) for s, i in zip(parts, best, strict=True)]
 
 
-def _check(query: Query, top_k: int, mode: str) -> Mode:
+def _check(query: Query, top_k: int, offset: int) -> None:
     if not query.text.strip():
         raise ValueError("the query is empty; expected a text to search for")
     if any("\ud800" <= character <= "\udfff" for character in query.text + query.instruction):
@@ -216,53 +302,57 @@ def _check(query: Query, top_k: int, mode: str) -> Mode:
         raise ValueError(f"the query has {len(query.text)} characters; expected at most {MAX_QUERY_CHARACTERS}")
     if not 1 <= top_k <= MAX_TOP_K:
         raise ValueError(f"top_k is {top_k}; expected 1 to {MAX_TOP_K}")
-    if mode not in list(Mode):
-        raise ValueError(f"mode is {mode!r}; expected one of {', '.join(Mode)}")
-    return Mode(mode)
+    if not 0 <= offset <= MAX_TOP_K - top_k:
+        raise ValueError(f"offset is {offset}; expected 0 to {MAX_TOP_K - top_k} with top_k {top_k}")
 
 
-def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: (-row["score"], row["id"]))
-
-
-def _rank(
-    rankings: dict[str, list[dict[str, Any]]], mode: Mode
-) -> list[tuple[dict[str, Any], float, dict[str, float]]]:
-    """Return (row, score, signals), best first."""
+def _fuse(rankings: dict[str, list[dict[str, Any]]], how: Ranking) -> list[_Candidate]:
+    """Return the candidates of one ranking or of two put together, best first."""
     signals: dict[str, dict[str, float]] = {}
     rows: dict[str, dict[str, Any]] = {}
     for name, found in rankings.items():
         for rank, row in enumerate(found, 1):
             rows.setdefault(row["id"], row)
             signals.setdefault(row["id"], {}).update({name: row["score"], f"{name}_rank": rank})
-    if mode is Mode.HYBRID:
+    if how.mode != Mode.HYBRID:
+        scores = {name: row["score"] for name, row in rows.items()}
+    elif how.dense_weight is None:
         scores = reciprocal_rank_fusion({name: [row["id"] for row in found] for name, found in rankings.items()})
     else:
-        scores = {name: row["score"] for name, row in rows.items()}
+        weights = {"dense": how.dense_weight, "text": 1 - how.dense_weight}
+        scores = weighted_fusion(
+            {name: {row["id"]: row["score"] for row in found} for name, found in rankings.items()}, weights
+        )
     order = sorted(scores, key=lambda name: (-scores[name], name))
-    return [(rows[name], scores[name], signals[name]) for name in order]
+    return [_Candidate(rows[name], scores[name], signals[name]) for name in order]
 
 
-def _rerank(
-    query: str, ranked: list[tuple[dict[str, Any], float, dict[str, float]]], reranker: Reranker
-) -> list[tuple[dict[str, Any], float, dict[str, float]]]:
+def _rerank(query: str, ranked: list[_Candidate], reranker: Reranker) -> list[_Candidate]:
     """Return the candidates by the reranker's score; what they had before stays in their signals."""
-    scores: Any = reranker.score(query, [row["text"] for row, _, _ in ranked]) if ranked else []
+    scores: Any = reranker.score(query, [c.row["text"] for c in ranked]) if ranked else []
     again = [
-        (row, float(score), {**signals, "rerank": float(score)})
-        for (row, _, signals), score in zip(ranked, scores, strict=True)
+        _Candidate(c.row, float(score), {**c.signals, "rerank": float(score)})
+        for c, score in zip(ranked, scores, strict=True)
     ]
-    return sorted(again, key=lambda item: (-item[1], item[0]["id"]))
+    return sorted(again, key=lambda c: (-c.score, c.row["id"]))
 
 
-def _hit(rank: int, score: float, row: dict[str, Any], signals: dict[str, float], snippet: str) -> Hit:
+def _hits(ranked: Sequence[_Candidate], snippets: Sequence[str], offset: int) -> list[Hit]:
+    return [
+        _hit(rank, candidate, snippet)
+        for rank, (candidate, snippet) in enumerate(zip(ranked, snippets, strict=True), offset + 1)
+    ]
+
+
+def _hit(rank: int, candidate: _Candidate, snippet: str) -> Hit:
+    row = candidate.row
     metadata = json.loads(row["metadata"]) if row["metadata"] else {}
     extra = {k: row[k] for k in ("mime", "row") if row[k] is not None}
     if row["mtime"]:
         extra["mtime"] = datetime.fromtimestamp(row["mtime"], UTC).isoformat(timespec="seconds")
     return Hit(
         rank=rank,
-        score=float(score),
+        score=float(candidate.score),
         chunk_id=row["id"],
         document_id=row["document_id"],
         source=row["source"],
@@ -274,5 +364,5 @@ def _hit(rank: int, score: float, row: dict[str, Any], signals: dict[str, float]
         heading=tuple(row["heading"].split(HEADING_SEPARATOR)) if row["heading"] else (),
         page=row["page"],
         metadata={**extra, **metadata},
-        signals=signals,
+        signals=candidate.signals,
     )
