@@ -1,102 +1,143 @@
-"""Finds candidates: by vector through whichever index the view has, and by words."""
+"""Finds candidates: by vector through whichever index the view has, and by words. All of one version of the table."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Iterable
+from threading import RLock
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from instructor_search.errors import MissingExtraError, StoreError
 from instructor_search.store import vector_index
 from instructor_search.store.collection import Collection
+from instructor_search.store.entries import NO_ROW, rows_of
 from instructor_search.store.exact import exact_search
+from instructor_search.store.failures import clear_errors
 from instructor_search.store.lancedb_lightly import MatchQuery
 from instructor_search.store.manifest import View
 from instructor_search.store.view_index import ViewIndex, open_index
 
-REFINE_FACTOR = 5  # candidates of LanceDB's own index that are compared exactly, for each hit
+REFINE_FACTORS = {"IvfHnswSq": 5, "IvfRq": 20}  # candidates of LanceDB's indexes compared exactly, for each hit
 MIN_EF = 128  # nodes that a search of its graph looks at, at least
-COLUMNS = ["id", "document_id", "source", "title", "mime", "heading", "page", "row", "mtime", "metadata", "text",
-           "start", "end"]  # fmt: skip
-NO_ROW = 2**64 - 1
+
+
+class Found(NamedTuple):
+    """A chunk that was found: its id, its row in the version of the table that is being read, and its score."""
+
+    id: str
+    row: int
+    score: float
 
 
 class CandidateFinder:
-    """Rows of one view, best first, each with its "score"; equal scores are ordered by chunk id."""
+    """Chunks of one view, best first; equal scores are ordered by chunk id.
+
+    Hold ``lock`` from ``refresh`` until the rows are fetched: row ids are of one version of the table.
+    """
 
     def __init__(self, collection: Collection, view: View) -> None:
         """The view's FAISS index, if it has one, is opened with the first search."""
         self.collection, self.view = collection, view
-        self._index: ViewIndex | None = None
-        self._looked_at = -1  # version of the table in which an index was looked for
+        self.lock = RLock()
+        self.index: ViewIndex | None = None
+        self.table: Any = None
+        self._version = -1
+        self._refine = 0  # of LanceDB's index; 0: there is none
 
-    def nearest(self, vector: np.ndarray, depth: int, where: str | None = None) -> list[dict[str, Any]]:
+    @clear_errors
+    def refresh(self) -> None:
+        """Go on to the newest version of the table, if there is one since the last time."""
+        newest = self.collection.chunks.version
+        if newest == self._version:
+            return
+        if self.index is None:
+            self.index = self._open_index()
+        if self.index is not None:
+            self.index.sync()
+            self.table = self.index.table
+        else:
+            self.table = self.table or self.collection.open_chunks()
+            self.table.checkout(newest)
+        own = vector_index.index_of(self.table, self.view.column)
+        self._refine = REFINE_FACTORS.get(str(own.index_type), 5) if own is not None else 0
+        self._version = newest
+
+    def _open_index(self) -> ViewIndex | None:
+        try:
+            return open_index(self.collection, self.view)
+        except MissingExtraError as error:
+            if self._version < 0:  # once
+                sys.stderr.write(f"searching without the index of view {self.view.name}: {error}\n")
+            return None
+
+    def nearest(self, vector: np.ndarray, depth: int, where: str | None = None) -> list[Found]:
         """Return the ``depth`` chunks nearest to ``vector``, (dim,), with cosines; ``where``: a compiled filter."""
-        index = self.view_index()
-        if index is not None:
-            return by_score(index.chunks(vector[None], depth, COLUMNS, where=where)[0])
-        search: Any = self.collection.chunks.search(vector, vector_column_name=self.view.column)
-        search = search.distance_type("cosine").select([*COLUMNS, "_distance"]).limit(depth)
+        return self.nearest_many(vector[None], depth, where)[0]
+
+    @clear_errors
+    def nearest_many(self, vectors: np.ndarray, depth: int, where: str | None = None) -> list[list[Found]]:
+        """Return what ``nearest`` does for each of ``vectors``, (q, dim); an exact scan reads the table once."""
+        with self.lock:
+            self.refresh()
+            if self.index is not None:
+                return _listed(*self.index.search(vectors, depth, where=where))
+            if self._refine or len(vectors) == 1:
+                return [self._by_lancedb(vector, depth, where) for vector in vectors]
+            return _listed(*exact_search(self.table, self.view, vectors, depth, where=where))
+
+    def _by_lancedb(self, vector: np.ndarray, depth: int, where: str | None) -> list[Found]:
+        search: Any = self.table.search(vector, vector_column_name=self.view.column).distance_type("cosine")
+        search = search.with_row_id(True).select(["id", "_distance"]).limit(depth)
         # LanceDB's index gives depth x refine factor candidates, and its graph needs as many
-        search = search.refine_factor(REFINE_FACTOR).ef(max(MIN_EF, REFINE_FACTOR * depth))
-        rows = self.collection.fetch(search.where(where, prefilter=True) if where else search)
-        for row in rows:
-            row["score"] = 1.0 - row.pop("_distance")
-        return by_score(rows)
+        if self._refine:
+            search = search.refine_factor(self._refine).ef(max(MIN_EF, self._refine * depth))
+        rows = (search.where(where, prefilter=True) if where else search).to_list()
+        return _by_score(Found(row["id"], row["_rowid"], 1.0 - row["_distance"]) for row in rows)
 
-    def nearest_many(self, vectors: np.ndarray, depth: int, where: str | None = None) -> list[list[dict[str, Any]]]:
-        """Return what ``nearest`` does for each of ``vectors``, (q, dim): the table is read once, not q times."""
-        index = self.view_index()
-        if index is not None:
-            return [by_score(rows) for rows in index.chunks(vectors, depth, COLUMNS, where=where)]
-        if vector_index.has_vector_index(self.collection.chunks, self.view.column):
-            return [self.nearest(vector, depth, where) for vector in vectors]
-        table = self.collection.open_chunks()
-        scores, rows = exact_search(table, self.view, vectors, depth, where=where)
-        wanted = [row for row in np.unique(rows).tolist() if row != NO_ROW]
-        found = table.take_row_ids(wanted).with_row_id().select(COLUMNS).to_list() if wanted else []
-        by_row = {row.pop("_rowid"): row for row in found}
-        return [
-            by_score([{**by_row[r], "score": float(s)} for s, r in zip(*pair, strict=True) if r != NO_ROW])
-            for pair in zip(scores.tolist(), rows.tolist(), strict=True)
-        ]
-
-    def matching(self, text: str, depth: int, where: str | None = None) -> list[dict[str, Any]]:
+    @clear_errors
+    def matching(self, text: str, depth: int, where: str | None = None) -> list[Found]:
         """Return the chunks that share words with ``text``, with BM25 scores.
 
         Raises:
             StoreError: the collection has chunks and no full-text index.
         """
-        if not any(index.columns == ["text"] for index in self.collection.chunks.list_indices()):
-            if not self.collection.num_chunks():
-                return []
-            raise StoreError(f"{self.collection.name!r} has no full-text index yet; run its ingest again to its end")
-        match: Any = MatchQuery  # its stub takes every field for required
-        search: Any = self.collection.chunks.search(match(text, "text"), query_type="fts")
-        search = search.select([*COLUMNS, "_score"]).limit(depth)
-        rows = self.collection.fetch(search.where(where, prefilter=True) if where else search)
-        for row in rows:
-            row["score"] = row.pop("_score")
-        return by_score(rows)
+        with self.lock:
+            self.refresh()
+            if not vector_index.has_vector_index(self.table, "text"):
+                if not self.table.count_rows():
+                    return []
+                raise StoreError(
+                    f"{self.collection.name!r} has no full-text index yet; run its ingest again to its end"
+                )
+            match: Any = MatchQuery  # its stub takes every field for required
+            search: Any = self.table.search(match(text, "text"), query_type="fts")
+            search = search.with_row_id(True).select(["id", "_score"]).limit(depth)
+            rows = (search.where(where, prefilter=True) if where else search).to_list()
+        return _by_score(Found(row["id"], row["_rowid"], row["_score"]) for row in rows)
 
-    def vectors_of(self, ids: list[str]) -> dict[str, np.ndarray]:
-        """Return the stored vectors of chunks, by id; one without a vector has none."""
-        rows = self.collection.rows_by_id(ids, ["id", self.view.column]).to_pylist()
-        return {r["id"]: np.asarray(r[self.view.column], np.float32) for r in rows if r[self.view.column] is not None}
+    @clear_errors
+    def rows(self, rows: Iterable[int], columns: list[str]) -> dict[int, dict[str, Any]]:
+        """Return the chunks of rows that were found, by row."""
+        return rows_of(self.table, rows, columns)
 
-    def view_index(self) -> ViewIndex | None:
-        """Return the view's FAISS index, None where it has none; looked for again when the table has changed."""
-        version = self.collection.chunks.version
-        if self._index is None and version != self._looked_at:
-            self._looked_at = version
-            try:
-                self._index = open_index(self.collection, self.view)
-            except MissingExtraError as error:
-                sys.stderr.write(f"searching without the index of view {self.view.name}: {error}\n")
-        return self._index
+    def vectors(self, rows: Iterable[int]) -> dict[int, np.ndarray]:
+        """Return the stored vectors of rows that were found, by row; one without a vector has none."""
+        found = self.rows(rows, [self.view.column])
+        named = {row: values[self.view.column] for row, values in found.items()}
+        return {row: np.asarray(vector, np.float32) for row, vector in named.items() if vector is not None}
 
 
-def by_score(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows, the highest "score" first; equal ones by id."""
-    return sorted(rows, key=lambda row: (-row["score"], row["id"]))
+def _listed(scores: np.ndarray, entries: np.ndarray) -> list[list[Found]]:
+    """Return the chunks of an index's answer, (q, k) each."""
+    listed = []
+    for own, found in zip(scores.tolist(), entries, strict=True):
+        names, rows = found["id"].tolist(), found["row"].tolist()
+        three = zip(names, rows, own, strict=True)
+        listed.append(_by_score(Found(n.decode(), row, score) for n, row, score in three if row != NO_ROW))
+    return listed
+
+
+def _by_score(found: Iterable[Found]) -> list[Found]:
+    return sorted(found, key=lambda f: (-f.score, f.id))

@@ -11,7 +11,7 @@ import numpy as np
 from instructor_search.search.candidates import CandidateFinder
 from instructor_search.store import vector_index
 from instructor_search.store.collection import Collection
-from instructor_search.store.entries import vector_batches
+from instructor_search.store.entries import NO_ROW, vector_batches
 from instructor_search.store.exact import exact_search
 from instructor_search.store.manifest import View
 from instructor_search.store.vector_index import EXACT, Wish
@@ -75,7 +75,7 @@ def measure(
         started = time.perf_counter()
         hits = finder.nearest(query, depth)
         times.append(1000 * (time.perf_counter() - started))
-        found.append([hit["id"] for hit in hits])
+        found.append([hit.id for hit in hits])
     expected = _exact_ids(collection, view, queries, depth)
     shares = []
     for number, (mine, best) in enumerate(zip(found, expected, strict=True)):
@@ -109,8 +109,5 @@ def _sample(collection: Collection, view: View, count: int) -> tuple[np.ndarray,
 
 
 def _exact_ids(collection: Collection, view: View, queries: np.ndarray, k: int) -> list[list[str]]:
-    _, rows = exact_search(collection.chunks, view, queries, k)
-    known = [row for row in np.unique(rows).tolist() if row != 2**64 - 1]
-    found = collection.chunks.take_row_ids(known).with_row_id().select(["id"]).to_list() if known else []
-    names = {row["_rowid"]: row["id"] for row in found}
-    return [[names[row] for row in each if row in names] for each in rows.tolist()]
+    _, found = exact_search(collection.chunks, view, queries, k)
+    return [[e["id"].decode() for e in each if e["row"] != NO_ROW] for each in found]

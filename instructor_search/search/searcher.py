@@ -17,7 +17,7 @@ from instructor_search.encoder.protocol import Encoder, to_unit_length
 from instructor_search.errors import StoreError
 from instructor_search.instructions import DEFAULT_QUERY_INSTRUCTION, InstructedText
 from instructor_search.records import Hit, Query
-from instructor_search.search.candidates import CandidateFinder
+from instructor_search.search.candidates import CandidateFinder, Found
 from instructor_search.search.diversity import maximal_marginal_relevance, without_near_copies
 from instructor_search.search.filters import compile_filter
 from instructor_search.search.fusion import reciprocal_rank_fusion, weighted_fusion
@@ -32,6 +32,8 @@ CANDIDATES = 100  # of each ranking that go into a fusion or are thinned out, at
 MAX_TOP_K = 10_000
 MAX_EMBEDDED_HITS = 20  # hits whose best sentence is found by meaning; that of later ones by words
 MAX_QUERY_CHARACTERS = 100_000
+_COLUMNS = ["document_id", "source", "title", "mime", "heading", "page", "row", "mtime", "metadata", "text", "start",
+            "end"]  # fmt: skip
 _DEPTHS = (10, 100, 1000, MAX_TOP_K)  # a page is a part of a ranking of one of these depths
 
 
@@ -94,7 +96,8 @@ class Ranking:
 
 
 class _Candidate(NamedTuple):
-    row: dict[str, Any]
+    id: str
+    row: int
     score: float
     signals: dict[str, float]
 
@@ -159,18 +162,21 @@ class Searcher:
         compiled = self._compile(asked.where)
         self.seconds = {}
         vector = self._embed(asked) if how.mode != Mode.TEXT else None
-        rankings: dict[str, list[dict[str, Any]]] = {}
         depth = how.depth(offset + top_k)
-        with self._timed("find"):
-            if vector is not None:
-                rankings["dense"] = self.finder.nearest(vector, depth, compiled)
-            if how.mode != Mode.DENSE:
-                rankings["text"] = self.finder.matching(asked.text, depth, compiled)
-        ranked = self._ranked(asked.text, rankings, how, offset + top_k)[offset:]
+        with self.finder.lock:
+            rankings: dict[str, list[Found]] = {}
+            with self._timed("find"):
+                if vector is not None:
+                    rankings["dense"] = self.finder.nearest(vector, depth, compiled)
+                if how.mode != Mode.DENSE:
+                    rankings["text"] = self.finder.matching(asked.text, depth, compiled)
+            ranked = self._ranked(asked.text, rankings, how, offset + top_k)[offset:]
+            with self._timed("fetch"):
+                rows = self.finder.rows([c.row for c in ranked], _COLUMNS)
         with self._timed("snippets"):
-            texts = [candidate.row["text"] for candidate in ranked]
+            texts = [rows[c.row]["text"] for c in ranked]
             shown = self._snippets(asked, vector, texts) if snippets else [""] * len(texts)
-        return _hits(ranked, shown, offset)
+        return _hits(ranked, rows, shown, offset)
 
     def search_many(
         self,
@@ -189,24 +195,31 @@ class Searcher:
         asked = [q if isinstance(q, Query) else Query(q, instruction, where) for q in queries]
         for query in asked:
             _check(query, top_k, 0)
+        if not asked:
+            return []
         depth = how.depth(top_k)
-        dense: list[list[dict[str, Any]]] = [[] for _ in asked]
-        if how.mode != Mode.TEXT and asked:
-            pairs = [InstructedText(q.instruction, q.text) for q in asked]
-            vectors = np.asarray(self.encoder.encode(pairs), dtype=np.float32)
-            for condition in dict.fromkeys(q.where for q in asked):
-                own = [i for i, q in enumerate(asked) if q.where == condition]
-                found = self.finder.nearest_many(vectors[own], depth, self._compile(condition))
-                for position, rows in zip(own, found, strict=True):
-                    dense[position] = rows
-        results = []
-        for query, near in zip(asked, dense, strict=True):
-            rankings = {"dense": near} if how.mode != Mode.TEXT else {}
-            if how.mode != Mode.DENSE:
-                rankings["text"] = self.finder.matching(query.text, depth, self._compile(query.where))
-            ranked = self._ranked(query.text, rankings, how, top_k)
-            results.append(_hits(ranked, [""] * len(ranked), 0))
-        return results
+        pairs = [InstructedText(q.instruction, q.text) for q in asked]
+        vectors = np.asarray(self.encoder.encode(pairs), dtype=np.float32) if how.mode != Mode.TEXT else None
+        with self.finder.lock:
+            dense = self._nearest_of_each(asked, vectors, depth) if vectors is not None else [[]] * len(asked)
+            results = []
+            for query, near in zip(asked, dense, strict=True):
+                rankings = {"dense": near} if how.mode != Mode.TEXT else {}
+                if how.mode != Mode.DENSE:
+                    rankings["text"] = self.finder.matching(query.text, depth, self._compile(query.where))
+                results.append(self._ranked(query.text, rankings, how, top_k))
+            rows = self.finder.rows([c.row for ranked in results for c in ranked], _COLUMNS)
+        return [_hits(ranked, rows, [""] * len(ranked), 0) for ranked in results]
+
+    def _nearest_of_each(self, asked: Sequence[Query], vectors: np.ndarray, depth: int) -> list[list[Found]]:
+        """Return the nearest chunks of each query; those with the same filter are searched together."""
+        found: list[list[Found]] = [[] for _ in asked]
+        for condition in dict.fromkeys(q.where for q in asked):
+            own = [i for i, q in enumerate(asked) if q.where == condition]
+            together = self.finder.nearest_many(vectors[own], depth, self._compile(condition))
+            for position, nearest in zip(own, together, strict=True):
+                found[position] = nearest
+        return found
 
     def more_like(self, chunk_id: str, *, where: str | None = None, top_k: int = 10, **ranking: Any) -> list[Hit]:
         """Return the chunks whose vectors are nearest to that of a chunk, which is not among them.
@@ -218,16 +231,17 @@ class Searcher:
         how = Ranking(**ranking)
         if how.mode != Mode.DENSE or how.reranker:
             raise ValueError("chunks are compared by their vectors; expected the mode dense, and no reranker")
-        found = self.finder.vectors_of([chunk_id])
+        found = self.collection.vectors_of(self.view, [chunk_id])
         if chunk_id not in found:
             raise StoreError(
                 f"{self.collection.name!r} has no chunk {chunk_id!r} with a vector in view {self.view.name!r}"
             )
-        rows = self.finder.nearest(found[chunk_id], how.depth(top_k) + 1, self._compile(where))
-        others = {"dense": [row for row in rows if row["id"] != chunk_id]}
-        ranked = self._ranked("", others, how, top_k)
-        starts = [snippet_around(split_sentences(c.row["text"]) or [c.row["text"]], 0) for c in ranked]
-        return _hits(ranked, starts, 0)
+        with self.finder.lock:
+            near = self.finder.nearest(found[chunk_id], how.depth(top_k) + 1, self._compile(where))
+            ranked = self._ranked("", {"dense": [f for f in near if f.id != chunk_id]}, how, top_k)
+            rows = self.finder.rows([c.row for c in ranked], _COLUMNS)
+        texts = [rows[c.row]["text"] for c in ranked]
+        return _hits(ranked, rows, [snippet_around(split_sentences(t) or [t], 0) for t in texts], 0)
 
     def _compile(self, where: str | None) -> str | None:
         return compile_filter(where, self.collection.manifest.fields) if where else None
@@ -250,23 +264,31 @@ class Searcher:
             raise ValueError(f"the query {query.text[:60]!r} has no usable embedding under this instruction")
         return vector
 
-    def _ranked(
-        self, text: str, rankings: dict[str, list[dict[str, Any]]], how: Ranking, count: int
-    ) -> list[_Candidate]:
+    def _ranked(self, text: str, rankings: dict[str, list[Found]], how: Ranking, count: int) -> list[_Candidate]:
         """Return the best ``count`` of the candidates: fused, reranked and thinned out."""
         ranked = _fuse(rankings, how)
         if how.reranker:
             with self._timed("rerank"):
-                ranked = _rerank(text, ranked[: max(count, how.rerank_depth)], how.reranker)
+                ranked = self._rerank(text, ranked[: max(count, how.rerank_depth)], how.reranker)
         if how.thins_out and ranked:
             with self._timed("thin out"):
                 ranked = self._thin_out(ranked, how, count)
         return ranked[:count]
 
+    def _rerank(self, query: str, ranked: list[_Candidate], reranker: Reranker) -> list[_Candidate]:
+        """Return the candidates by the reranker's score; what they had before stays in their signals."""
+        texts = self.finder.rows((c.row for c in ranked), ["text"])
+        scores: Any = reranker.score(query, [texts[c.row]["text"] for c in ranked]) if ranked else []
+        again = [
+            c._replace(score=float(score), signals={**c.signals, "rerank": float(score)})
+            for c, score in zip(ranked, scores, strict=True)
+        ]
+        return sorted(again, key=lambda c: (-c.score, c.id))
+
     def _thin_out(self, ranked: list[_Candidate], how: Ranking, count: int) -> list[_Candidate]:
-        stored = self.finder.vectors_of([c.row["id"] for c in ranked])
-        ranked = [c for c in ranked if c.row["id"] in stored]
-        vectors = to_unit_length(np.stack([stored[c.row["id"]] for c in ranked]))
+        stored = self.finder.vectors(c.row for c in ranked)
+        ranked = [c for c in ranked if c.row in stored]
+        vectors = to_unit_length(np.stack([stored[c.row] for c in ranked]))
         if how.drop_copies is not None:
             kept = without_near_copies(vectors, how.drop_copies)
             ranked, vectors = [ranked[i] for i in kept], vectors[kept]
@@ -306,46 +328,34 @@ def _check(query: Query, top_k: int, offset: int) -> None:
         raise ValueError(f"offset is {offset}; expected 0 to {MAX_TOP_K - top_k} with top_k {top_k}")
 
 
-def _fuse(rankings: dict[str, list[dict[str, Any]]], how: Ranking) -> list[_Candidate]:
+def _fuse(rankings: dict[str, list[Found]], how: Ranking) -> list[_Candidate]:
     """Return the candidates of one ranking or of two put together, best first."""
     signals: dict[str, dict[str, float]] = {}
-    rows: dict[str, dict[str, Any]] = {}
-    for name, found in rankings.items():
-        for rank, row in enumerate(found, 1):
-            rows.setdefault(row["id"], row)
-            signals.setdefault(row["id"], {}).update({name: row["score"], f"{name}_rank": rank})
-    if how.mode != Mode.HYBRID:
-        scores = {name: row["score"] for name, row in rows.items()}
-    elif how.dense_weight is None:
-        scores = reciprocal_rank_fusion({name: [row["id"] for row in found] for name, found in rankings.items()})
-    else:
-        weights = {"dense": how.dense_weight, "text": 1 - how.dense_weight}
-        scores = weighted_fusion(
-            {name: {row["id"]: row["score"] for row in found} for name, found in rankings.items()}, weights
-        )
+    rows: dict[str, int] = {}
+    scores: dict[str, float] = {}
+    for name, ranking in rankings.items():
+        for rank, found in enumerate(ranking, 1):
+            rows[found.id], scores[found.id] = found.row, found.score
+            signals.setdefault(found.id, {}).update({name: found.score, f"{name}_rank": rank})
+    if how.mode == Mode.HYBRID and how.dense_weight is None:
+        scores = reciprocal_rank_fusion({name: [f.id for f in ranking] for name, ranking in rankings.items()})
+    elif how.mode == Mode.HYBRID:
+        weights = {"dense": how.dense_weight or 0.0, "text": 1 - (how.dense_weight or 0.0)}
+        scores = weighted_fusion({n: {f.id: f.score for f in ranking} for n, ranking in rankings.items()}, weights)
     order = sorted(scores, key=lambda name: (-scores[name], name))
-    return [_Candidate(rows[name], scores[name], signals[name]) for name in order]
+    return [_Candidate(name, rows[name], scores[name], signals[name]) for name in order]
 
 
-def _rerank(query: str, ranked: list[_Candidate], reranker: Reranker) -> list[_Candidate]:
-    """Return the candidates by the reranker's score; what they had before stays in their signals."""
-    scores: Any = reranker.score(query, [c.row["text"] for c in ranked]) if ranked else []
-    again = [
-        _Candidate(c.row, float(score), {**c.signals, "rerank": float(score)})
-        for c, score in zip(ranked, scores, strict=True)
-    ]
-    return sorted(again, key=lambda c: (-c.score, c.row["id"]))
-
-
-def _hits(ranked: Sequence[_Candidate], snippets: Sequence[str], offset: int) -> list[Hit]:
+def _hits(
+    ranked: Sequence[_Candidate], rows: dict[int, dict[str, Any]], snippets: Sequence[str], offset: int
+) -> list[Hit]:
     return [
-        _hit(rank, candidate, snippet)
+        _hit(rank, candidate, rows[candidate.row], snippet)
         for rank, (candidate, snippet) in enumerate(zip(ranked, snippets, strict=True), offset + 1)
     ]
 
 
-def _hit(rank: int, candidate: _Candidate, snippet: str) -> Hit:
-    row = candidate.row
+def _hit(rank: int, candidate: _Candidate, row: dict[str, Any], snippet: str) -> Hit:
     metadata = json.loads(row["metadata"]) if row["metadata"] else {}
     extra = {k: row[k] for k in ("mime", "row") if row[k] is not None}
     if row["mtime"]:
@@ -353,7 +363,7 @@ def _hit(rank: int, candidate: _Candidate, snippet: str) -> Hit:
     return Hit(
         rank=rank,
         score=float(candidate.score),
-        chunk_id=row["id"],
+        chunk_id=candidate.id,
         document_id=row["document_id"],
         source=row["source"],
         title=row["title"],

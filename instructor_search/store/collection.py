@@ -243,6 +243,12 @@ class Collection:
         return self.chunks.search().where(f"id IN ({_literals(ids)})").select(columns).limit(len(ids)).to_arrow()
 
     @clear_errors
+    def vectors_of(self, view: View, ids: list[str]) -> dict[str, np.ndarray]:
+        """Return the vectors of chunks in a view, by id, float32 (dim,); one without a vector has none."""
+        rows = self.rows_by_id(ids, ["id", view.column]).to_pylist()
+        return {r["id"]: np.asarray(r[view.column], np.float32) for r in rows if r[view.column] is not None}
+
+    @clear_errors
     def upsert(self, rows: pa.Table, *, may_exist: bool) -> None:
         """Add rows, or replace those whose id exists. ``may_exist=False`` is faster and only right for new ids."""
         if may_exist:

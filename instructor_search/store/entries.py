@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from instructor_search.store.manifest import View
 
 # ``row``: the store's id of it in one version of the table. ``own_checksum``: of the vector in the index's own file.
 ENTRY = np.dtype([("id", "S32"), ("checksum", "<i8"), ("own_checksum", "<u4"), ("row", "<u8")])
+NO_ROW = 2**64 - 1  # of an entry whose chunk is no more in the table, and where nothing was found
 _BATCH = 8192  # rows read at a time
 
 
@@ -73,6 +74,13 @@ def write_vectors(table: Any, view: View, path: Path) -> np.ndarray:
         stream.flush()
         os.fsync(stream.fileno())
     return np.concatenate([np.zeros(0, ENTRY), *parts])
+
+
+def rows_of(table: Any, rows: Iterable[int], columns: list[str]) -> dict[int, dict[str, Any]]:
+    """Return table rows, by row id."""
+    wanted = sorted(set(rows))
+    found = table.take_row_ids(wanted).with_row_id().select(columns).to_list() if wanted else []
+    return {row.pop("_rowid"): row for row in found}
 
 
 def _taken(table: Any, rows: np.ndarray, columns: list[str]) -> Iterator[Any]:

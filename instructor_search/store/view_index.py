@@ -22,14 +22,22 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.errors import StoreError
-from instructor_search.store.entries import ENTRY, find, read_entries, read_vectors, rows_where, scan, write_vectors
+from instructor_search.store.entries import (
+    ENTRY,
+    NO_ROW,
+    find,
+    read_entries,
+    read_vectors,
+    rows_where,
+    scan,
+    write_vectors,
+)
 from instructor_search.store.faiss_index import FaissIndex, Kind, Setting, tune
 from instructor_search.store.manifest import View
 
@@ -39,7 +47,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 REBUILD_SHARE = 0.2  # of changed rows, from which an index is made anew
 _SAMPLE = 200  # vectors that stand for queries when a recall is measured
-_GONE = np.uint64(2**64 - 1)  # row of a vector that is no more in the table
+_GONE = np.uint64(NO_ROW)
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class IndexFacts:
 
 
 class ViewIndex:
-    """A saved index with what has changed since. Not for several threads at once."""
+    """A saved index with what has changed since. One thread at a time may use it."""
 
     def __init__(self, collection: Collection, view: View, folder: Path, facts: IndexFacts) -> None:
         """Open the index of ``folder`` and bring it up to date; use ``open_index``.
@@ -87,7 +95,6 @@ class ViewIndex:
         self.extra_rows = np.zeros(0, dtype=ENTRY)
         self._alive: np.ndarray | None = None  # positions; None: all
         self._order: np.ndarray | None = None  # of positions by table row, for filters
-        self._lock = RLock()
         self.sync()
 
     @property
@@ -146,24 +153,10 @@ class ViewIndex:
 
     # -- searching -------------------------------------------------------------------------------------------------
 
-    def chunks(
-        self, queries: np.ndarray, k: int, columns: list[str], *, where: str | None = None
-    ) -> list[list[dict[str, Any]]]:
-        """Return the nearest chunks of each query, best first, with their cosines as "score"; threads may call it."""
-        with self._lock:
-            scores, rows = self.search(queries, k, where=where)
-            wanted = np.unique(rows[rows != _GONE]).tolist()
-            found = self.table.take_row_ids(wanted).with_row_id().select(columns).to_list() if wanted else []
-        by_row = {row.pop("_rowid"): row for row in found}
-        return [
-            [{**by_row[r], "score": float(s)} for s, r in zip(*pair, strict=True) if r in by_row]
-            for pair in zip(scores.tolist(), rows.tolist(), strict=True)
-        ]
-
     def search(
         self, queries: np.ndarray, k: int, *, where: str | None = None, setting: Setting | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return cosines and table rows of the nearest chunks, (q, k) each, best first; -inf and 2^64 - 1 for none.
+        """Return cosines and entries of the nearest chunks, (q, k) each, best first; -inf and ``NO_ROW`` for none.
 
         ``queries``: float32, (q, dim). ``where``: SQL of our own making; only rows that it holds for are found.
         """
@@ -175,10 +168,11 @@ class ViewIndex:
             allowed = self._positions(rows)
             extra = np.flatnonzero(np.isin(self.extra_rows["row"], rows))
         scores, positions = self.index.search(queries, k, allowed=allowed, setting=setting)
-        found = np.where(positions >= 0, self.rows["row"][positions], _GONE)
+        found = self.rows[positions]
+        found["row"][positions < 0] = _GONE
         if len(extra):
             scores = np.concatenate([scores, queries @ self.extra[extra].T], axis=1)
-            also = np.broadcast_to(self.extra_rows["row"][extra], (len(queries), len(extra)))
+            also = np.broadcast_to(self.extra_rows[extra], (len(queries), len(extra)))
             found = np.concatenate([found, also], axis=1)
             order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
             scores, found = np.take_along_axis(scores, order, 1), np.take_along_axis(found, order, 1)

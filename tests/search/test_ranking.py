@@ -110,7 +110,7 @@ def test_marginal_relevance_by_a_plain_loop(balance):
 
 def test_diversity_makes_hits_less_alike(searcher):
     def alike(hits):
-        vectors = searcher.finder.vectors_of(ids(hits))
+        vectors = searcher.collection.vectors_of(searcher.view, ids(hits))
         matrix = np.stack([vectors[i] for i in ids(hits)])
         return (matrix @ matrix.T)[np.triu_indices(len(hits), 1)].mean()
 

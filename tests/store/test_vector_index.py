@@ -14,6 +14,7 @@ from instructor_search.store import vector_index
 from instructor_search.store.faiss_index import Kind
 from instructor_search.store.vector_index import AUTO, EXACT, LANCE_HNSW, LANCE_RABITQ, Wish
 from instructor_search.store.verify import verify
+from instructor_search.store.view_index import open_index
 from tests.toy import HashEncoder
 
 COUNT = 1500
@@ -98,7 +99,7 @@ def test_new_and_deleted_rows_before_any_upkeep_and_after_it(collection, encoder
     assert searcher.search("brand new row", instruction="doc: ", top_k=1)[0].text == "brand new row"
     (tmp_path / "docs/other.txt").write_text("another new row")
     ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=encoder)  # with upkeep
-    index = Searcher(Collection.open("docs"), encoder).finder.view_index()
+    index = open_index(Collection.open("docs"), collection.view())
     assert index.version == index.facts.version and not len(index.extra) and index.facts.count >= COUNT + 2
     assert searcher.search("brand new row", instruction="doc: ", top_k=1)[0].text == "brand new row"
     assert len(list(index.folder.parent.glob("[0-9]*"))) == 1  # older ones are gone

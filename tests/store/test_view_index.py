@@ -12,6 +12,7 @@ pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
 
 from instructor_search import Collection  # noqa: E402
 from instructor_search.errors import StoreError  # noqa: E402
+from instructor_search.store.entries import rows_of  # noqa: E402
 from instructor_search.store.faiss_index import Kind  # noqa: E402
 from instructor_search.store.schema import chunk_schema  # noqa: E402
 from instructor_search.store.vectors import vector_arrays  # noqa: E402
@@ -49,14 +50,28 @@ def table_of(collection, view, where="TRUE"):
     return found["id"].to_pylist(), vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+def nearest(index, queries, k, where=None):
+    """What the index finds, with the texts of the rows that it names."""
+    scores, entries = index.search(queries, k, where=where)
+    texts = rows_of(index.table, entries["row"].ravel()[np.isfinite(scores).ravel()].tolist(), ["id", "text"])
+    return [
+        [
+            {**texts[e["row"]], "score": s, "entry": e["id"].decode()}
+            for s, e in zip(*pair, strict=True)
+            if e["row"] in texts
+        ]
+        for pair in zip(scores, entries, strict=True)
+    ]
+
+
 def check(index, collection, view, rng, where=None):
     """The ten best by the index are those of the table."""
     queries = rng.normal(size=(5, DIM)).astype(np.float32)
     ids, vectors = table_of(collection, view, where or "TRUE")
     cosines = queries / np.linalg.norm(queries, axis=1, keepdims=True) @ vectors.T
-    for scores, hits in zip(cosines, index.chunks(queries, 10, ["id", "text"], where=where), strict=True):
+    for scores, hits in zip(cosines, nearest(index, queries, 10, where), strict=True):
         best = np.argsort(-scores)[:10]
-        assert [h["id"] for h in hits] == [ids[i] for i in best]
+        assert [h["id"] for h in hits] == [h["entry"] for h in hits] == [ids[i] for i in best]
         np.testing.assert_allclose([h["score"] for h in hits], scores[best], atol=1e-5)
         assert all(h["text"] == f"text {int(h['id'], 16)}" for h in hits)
 
@@ -139,7 +154,7 @@ def test_what_a_killed_run_left_is_not_used(made):
     collection.upsert(rows(view, range(200, 260), rng), may_exist=False)
     saved = open_index(collection, view).save()
     assert saved.facts.count == 260 and not damaged_vectors(saved)
-    found = [h[0]["id"] for h in saved.chunks(saved.index.vectors[200:260], 1, ["id"])]
+    found = [h[0]["id"] for h in nearest(saved, saved.index.vectors[200:260], 1)]
     assert found == [e.decode() for e in saved.rows["id"][200:260]]
     (saved.folder / "index.faiss").write_bytes(b"no index")
     older = open_index(collection, view)  # falls back to the version before

@@ -1,0 +1,285 @@
+"""Search: our index and our whole search beside FAISS, hnswlib and LanceDB, at equal recall, on one core.
+
+    python benchmarks/search.py --count 100000
+
+Vectors are those of docstrings of this Python's library; the rest up to ``--count`` is synthetic: a real vector mixed with
+one of its ten neighbours, plus noise. Queries are other real sentences under a query instruction. Every engine is set to
+its least effort that reaches recall@10 of 0.95; then the engines take turns, query by query in rounds, on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.texts import docstrings
+from instructor_search import Collection, Searcher, load_encoder
+from instructor_search.encoder.protocol import to_unit_length
+from instructor_search.store import vector_index
+from instructor_search.store.faiss_index import recall
+from instructor_search.store.schema import chunk_schema
+from instructor_search.store.vector_index import LANCE_HNSW, Wish
+from instructor_search.store.vectors import vector_arrays
+from instructor_search.store.view_index import build_index
+
+DOCUMENT = "Represent the Python documentation for retrieval: "
+QUERY = "Represent the question for retrieving Python documentation: "
+TARGET, K = 0.95, 10
+
+
+@dataclass
+class Engine:
+    """Something that finds ten rows for a query vector. ``settings``: from the least effort on."""
+
+    name: str
+    search: Callable[[np.ndarray, Any], list[int]]
+    settings: list[Any] = field(default_factory=lambda: [None])
+    build_seconds: float = 0.0
+    setting: Any = None
+    recall: float = 0.0
+    times: list[float] = field(default_factory=list)
+
+
+def embedded(cache: Path, num_texts: int, num_queries: int) -> tuple[list[str], np.ndarray, list[str], np.ndarray]:
+    """Return texts with vectors, and queries with theirs; both are computed once and kept in ``cache``."""
+    texts = list(dict.fromkeys(" ".join(t.split())[:600] for t in docstrings(8)))[: num_texts + num_queries]
+    texts, asked = texts[:-num_queries], [t.split(". ")[0][:120] for t in texts[-num_queries:]]
+    path = cache / f"search-{len(texts)}-{len(asked)}.npz"
+    if not path.is_file():
+        encoder = load_encoder()
+        sys.stderr.write(f"embedding {len(texts):,} texts once\n")
+        documents = encoder.encode([(DOCUMENT, t) for t in texts])
+        queries = encoder.encode([(QUERY, t) for t in asked])
+        cache.mkdir(parents=True, exist_ok=True)
+        np.savez(path, documents=documents, queries=queries)
+    found = np.load(path)
+    return texts, to_unit_length(found["documents"]), asked, to_unit_length(found["queries"])
+
+
+def with_synthetic(real: np.ndarray, count: int) -> np.ndarray:
+    """Return ``count`` unit vectors: the real ones, and mixtures of a real one with a neighbour of it, with noise."""
+    rng = np.random.default_rng(0)
+    parts, dim = [real[:count]], real.shape[1]
+    neighbours = np.concatenate(
+        [np.argpartition(-(block @ real.T), 10, axis=1)[:, :11] for block in np.array_split(real, 40)]
+    )
+    while sum(map(len, parts)) < count:
+        size = min(20_000, count - sum(map(len, parts)))
+        first = rng.integers(0, len(real), size)
+        second = neighbours[first, rng.integers(0, 11, size)]
+        share = rng.uniform(0.3, 0.7, (size, 1))
+        noise = rng.normal(size=(size, dim))
+        noise *= rng.uniform(0.2, 0.6, (size, 1)) / np.linalg.norm(noise, axis=1, keepdims=True)
+        parts.append(to_unit_length(share * real[first] + (1 - share) * real[second] + noise))
+    return np.concatenate(parts)
+
+
+def collection_of(folder: Path, texts: list[str], vectors: np.ndarray) -> Collection:
+    """Return a collection of these vectors; synthetic ones carry the texts again."""
+    collection = Collection.create("bench", folder, chunk_tokens=256, chunk_overlap=0)
+    view = collection.add_view(load_encoder(), DOCUMENT, "default")
+    for start in range(0, len(vectors), 20_000):
+        numbers = range(start, min(start + 20_000, len(vectors)))
+        bodies = [f"{texts[n % len(texts)]} ({n})" for n in numbers]
+        values = {
+            "id": [f"{n:032x}" for n in numbers], "document_id": [f"d{n}" for n in numbers], "text": bodies,
+            "source": [f"library/{n % 1000}.py" for n in numbers], "title": [b[:40] for b in bodies],
+            "start": [0 for _ in numbers], "end": [len(b) for b in bodies], "ordinal": list(numbers),
+            "mime": ["text/x-python" for _ in numbers], "num_tokens": [50 for _ in numbers],
+        }  # fmt: skip
+        base = [pa.array(values.get(f.name, [None] * len(numbers)), f.type) for f in chunk_schema([])]
+        columns = [*base, *vector_arrays(view, vectors[numbers.start : numbers.stop])]
+        collection.upsert(pa.Table.from_arrays(columns, schema=chunk_schema([view])), may_exist=False)
+    return collection
+
+
+def faiss_engine(name: str, factory: str, vectors: np.ndarray, settings: list[Any], parameters: Any) -> Engine:
+    """Return FAISS used directly, as a peer would."""
+    import faiss
+
+    started = time.perf_counter()
+    index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+    if "HNSW" in factory:
+        index.hnsw.efConstruction = 80
+    index.train(vectors)
+    index.add(vectors)
+    seconds = time.perf_counter() - started
+
+    def search(query: np.ndarray, setting: Any) -> list[int]:
+        return index.search(query[None], K, params=parameters(faiss, setting))[1][0].tolist()
+
+    return Engine(name, search, settings, seconds)
+
+
+def engines(vectors: np.ndarray, collection: Collection) -> tuple[list[Engine], Any]:
+    """Return the peers and our index part."""
+    import faiss
+
+    count, view = len(vectors), collection.view()
+    lists = 512 if count <= 200_000 else 1024
+    found = []
+    if count <= 200_000:
+        found.append(faiss_engine("FAISS Flat", "Flat", vectors, [None], lambda *_: None))
+    found.append(
+        faiss_engine(
+            f"FAISS IVF{lists},PQ192x4fs,RFlat", f"IVF{lists},PQ192x4fs,RFlat", vectors,
+            [(n, f) for n in (8, 16, 24, 32, 48, 64, 96, 128, 192, 256) for f in (4, 10, 20)],
+            lambda f, s: f.IndexRefineSearchParameters(k_factor=s[1], base_index_params=f.SearchParametersIVF(nprobe=s[0])),
+        )
+    )  # fmt: skip
+    found.append(
+        faiss_engine("FAISS HNSW32_SQ8", "HNSW32_SQ8", vectors, [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512],
+                     lambda f, s: f.SearchParametersHNSW(efSearch=s))
+    )  # fmt: skip
+    try:
+        import hnswlib
+
+        started = time.perf_counter()
+        graph = hnswlib.Index("ip", vectors.shape[1])
+        graph.init_index(count, M=32, ef_construction=80)
+        graph.add_items(vectors)
+
+        def by_graph(query: np.ndarray, ef: int) -> list[int]:
+            graph.set_ef(ef)
+            return graph.knn_query(query, K, num_threads=1)[0][0].tolist()
+
+        found.append(
+            Engine("hnswlib M32", by_graph, [16, 32, 48, 64, 96, 128, 192, 256], time.perf_counter() - started)
+        )
+    except ImportError:
+        sys.stderr.write("hnswlib is not installed: left out\n")
+    started = time.perf_counter()
+    index = build_index(collection, view, vector_index.Kind(Wish().resolve(count, view.dim, threshold=0)))
+
+    def ours(query: np.ndarray, setting: Any) -> list[int]:
+        return [int(name, 16) for name in index.search(query[None], K, setting=setting)[1]["id"][0].tolist()]
+
+    from instructor_search.store.faiss_index import ladder
+
+    found.append(
+        Engine(f"ours ({index.facts.kind})", ours, ladder(index.index.kind, count), time.perf_counter() - started)
+    )
+    faiss.omp_set_num_threads(1)
+    return found, index
+
+
+def lance_engine(collection: Collection) -> Engine:
+    """Return LanceDB's own index, made in the same table after ours."""
+    view, started = collection.view(), time.perf_counter()
+    vector_index.ensure_lance_index(collection.chunks, view, LANCE_HNSW)
+
+    def search(query: np.ndarray, ef: int) -> list[int]:
+        found: Any = collection.chunks.search(query, vector_column_name=view.column).distance_type("cosine")
+        rows = found.select(["ordinal", "_distance"]).limit(K).refine_factor(2).ef(ef).nprobes(5).to_list()
+        return [row["ordinal"] for row in rows]
+
+    return Engine("LanceDB IVF_HNSW_SQ", search, [32, 64, 128, 256, 512], time.perf_counter() - started)
+
+
+def tune(engine: Engine, queries: np.ndarray, expected: np.ndarray) -> None:
+    """Choose the engine's least effort that reaches the recall."""
+    for setting in engine.settings:
+        found = [engine.search(q, setting) for q in queries]
+        padded = np.array([(f + [-1] * K)[:K] for f in found])
+        engine.setting, engine.recall = setting, recall(padded, expected)
+        if engine.recall >= TARGET:
+            return
+
+
+def milliseconds(action: Callable[[], Any]) -> float:
+    """Return how long a call takes."""
+    started = time.perf_counter()
+    action()
+    return 1000 * (time.perf_counter() - started)
+
+
+def line(name: str, times: list[float], more: str = "") -> str:
+    """Return a row of the table."""
+    return f"| {name} | {np.median(times):.2f} | {np.percentile(times, 95):.2f} | {more}"
+
+
+def main() -> None:
+    """Build, tune, measure and print two tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--real", type=int, default=16_000, help="real texts at most")
+    parser.add_argument("--queries", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cache", type=Path, default=Path("runs/benchmarks"))
+    args = parser.parse_args()
+    texts, real, asked, queries = embedded(args.cache, args.real, args.queries)
+    vectors = with_synthetic(real, args.count)
+    expected = np.argsort(-(queries @ vectors.T), axis=1, kind="stable")[:, :K]
+    print(f"{len(vectors):,} x {vectors.shape[1]} vectors, {len(real):,} of real texts, {len(queries)} queries")
+    with tempfile.TemporaryDirectory(dir=args.cache) as folder:
+        collection = collection_of(Path(folder), texts, vectors)
+        vector_index.ensure_text_index(collection.chunks)
+        collection.chunks.optimize()
+        made, index = engines(vectors, collection)
+        for engine in [*made, *([lance_engine(collection)] if args.count <= 200_000 else [])]:
+            if engine not in made:
+                made.append(engine)
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        for engine in made:
+            tune(engine, queries[:150], expected[:150])
+        for round_number in range(args.rounds):
+            for engine in made:
+                for query in queries[round_number % 2 :: 2]:
+                    engine.times.append(milliseconds(lambda e=engine, q=query: e.search(q, e.setting)))
+        print("\n| index | p50 ms | p95 ms | recall@10 | build s | setting |\n|---|---|---|---|---|---|")
+        for engine in made:
+            print(
+                line(
+                    engine.name, engine.times, f"{engine.recall:.3f} | {engine.build_seconds:.1f} | {engine.setting} |"
+                )
+            )
+        print(f"\nsize of our index: {index.size / 1e6:.0f} MB with its vectors")
+        whole(collection, asked, args.rounds)
+
+
+def whole(collection: Collection, asked: list[str], rounds: int) -> None:
+    """Print the times of whole searches: query embedding, index, rows and snippets."""
+    searcher = Searcher(collection, load_encoder())
+    searcher.encoder.load()
+    kinds: dict[str, dict[str, Any]] = {
+        "dense": {}, "dense, without snippets": {"snippets": False},
+        "dense, 1 % of the rows": {"where": 'source in ("' + '", "'.join(f"library/{n}.py" for n in range(10)) + '")'},
+        "dense, 0.1 % of the rows": {"where": 'source = "library/7.py"'},
+        "text": {"mode": "text"}, "hybrid": {"mode": "hybrid"},
+    }  # fmt: skip
+    times: dict[str, list[float]] = {name: [] for name in kinds}
+    parts: dict[str, list[float]] = {}
+    for round_number in range(rounds):
+        for name, options in kinds.items():
+            for text in asked[round_number::rounds]:
+                found: list[Any] = []
+                times[name].append(
+                    milliseconds(
+                        lambda t=text, o=options, f=found: f.extend(searcher.search(t, instruction=QUERY, **o))
+                    )
+                )
+                assert len(found) == K or name == "text", f"{name}: {len(found)} hits"
+                if name == "dense":
+                    for part, seconds in searcher.seconds.items():
+                        parts.setdefault(part, []).append(1000 * seconds)
+    print("\n| whole search | p50 ms | p95 ms |\n|---|---|---|")
+    for name, values in times.items():
+        print(line(name, values))
+    print("\nof a dense search, p50 ms: " + ", ".join(f"{name} {np.median(v):.2f}" for name, v in parts.items()))
+
+
+if __name__ == "__main__":
+    main()
