@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,14 @@ import numpy as np
 
 from instructor_search.command_line import Parser, failing_with_one_line
 from instructor_search.encoder.protocol import to_unit_length
+from instructor_search.store.faiss_index import FaissIndex, Kind, tune
 from train.examples import MixtureError, TrainingExample, read_mixture, write_manifest, write_task
 
 if TYPE_CHECKING:
     from instructor_search.encoder.protocol import Encoder
 
 _BLOCK = 1024  # queries that are compared at a time
+_EXACT = 50_000  # positives of a task up to which every one is compared
 
 
 def mine(
@@ -44,20 +47,27 @@ def mine(
     )
     texts, where = np.unique([e.positive.text for e in examples], return_inverse=True)  # each text is ranked once
     columns = np.unique(where, return_index=True)[1]  # where each text stands first
-    found = []
+    index, found = _index(positives[columns]), []
     for start in range(0, len(examples), _BLOCK):
-        scores = queries[start : start + _BLOCK] @ positives[columns].T  # (block, distinct positives)
-        for offset, row in enumerate(scores):
-            number = start + offset
+        scores, places = index.search(queries[start : start + _BLOCK], last)  # (block, last) each
+        for number, (near, place) in enumerate(zip(scores, places, strict=True), start):
             example, own = examples[number], float(queries[number] @ positives[number])
-            order = np.argsort(-row, kind="stable")[:last][first - 1 :]
-            chosen = [
-                examples[columns[j]] for j in order if row[j] <= margin * own and _may_be(example, examples[columns[j]])
-            ]
+            order = [(examples[columns[p]], s) for s, p in zip(near, place, strict=True) if p >= 0][first - 1 :]
+            chosen = [other for other, score in order if score <= margin * own and _may_be(example, other)]
             mined = tuple(e.positive for e in chosen[:num_negatives])
             kept = tuple(n for n in example.negatives if n not in mined)
             found.append(example._replace(negatives=mined + kept))
     return found
+
+
+def _index(vectors: np.ndarray) -> FaissIndex:
+    """Return an index of unit vectors, (n, dim): exact, or of clusters where there are many and FAISS is installed."""
+    if len(vectors) <= _EXACT or find_spec("faiss") is None:
+        return FaissIndex(Kind.FLAT, vectors)
+    index = FaissIndex.build(Kind.IVF_PQ, vectors)
+    sample = np.random.default_rng(0).choice(len(vectors), 200, replace=False)
+    index.setting, _ = tune(index, vectors[sample], 0.95, own=sample)
+    return index
 
 
 def _may_be(example: TrainingExample, other: TrainingExample) -> bool:

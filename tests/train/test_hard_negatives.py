@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from instructor_search.instructions import InstructedText
+from train import hard_negatives
 from train.examples import TrainingExample, read_mixture
 from train.hard_negatives import main, mine
 
@@ -81,3 +82,16 @@ def test_the_command(tiny_folder, tmp_path, capsys):
     assert main(arguments) == 1 and "exists; choose another folder" in capsys.readouterr().err
     assert main([str(data), "--output", str(tmp_path / "x"), "--ranks", "9", "3"]) == 1
     assert "--ranks 9 3; expected FIRST from 1" in capsys.readouterr().err
+
+
+def test_many_positives_are_searched_through_an_index(monkeypatch):
+    pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
+    rows, encoder = examples(count=3000, positives=2500), Known()
+    exact = mine(rows, encoder, first=3, last=20, margin=0.9)
+    built = []
+    real = hard_negatives.FaissIndex.build
+    monkeypatch.setattr(hard_negatives, "_EXACT", 500)
+    monkeypatch.setattr(hard_negatives.FaissIndex, "build", lambda kind, v: built.append(kind) or real(kind, v))
+    through = mine(rows, encoder, first=3, last=20, margin=0.9)
+    assert built == ["ivf-pq"]
+    assert np.mean([a.negatives == b.negatives for a, b in zip(exact, through, strict=True)]) > 0.85
