@@ -7,7 +7,10 @@ exact score, and only whether all are found depends on the index (its recall).
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from enum import StrEnum
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +46,14 @@ def faiss() -> Any:
 
     Raises:
         MissingExtraError: it is not installed.
+        StoreError: its builds for CPUs and for GPUs are both installed, and overwrite each other's files.
     """
+    builds = _builds()
+    if len(builds) > 1:
+        raise StoreError(
+            f"{' and '.join(builds)} are both installed and overwrite each other; uninstall them (pip uninstall "
+            f"{' '.join(builds)}), then install one: pip install '.[faiss-cpu]' or '.[faiss-gpu]'"
+        )
     try:
         import faiss as module
     except ImportError as error:
@@ -51,6 +61,17 @@ def faiss() -> Any:
             "faiss-cpu", "faiss-cpu", "a FAISS index (faiss-gpu on machines with NVIDIA GPUs)"
         ) from error
     return module
+
+
+@cache
+def _builds() -> tuple[str, ...]:
+    """Return which distributions of FAISS are installed."""
+    found = []
+    for name in ("faiss-cpu", "faiss-gpu-cu12", "faiss-gpu"):
+        with suppress(PackageNotFoundError):
+            version(name)
+            found.append(name)
+    return tuple(found)
 
 
 def factory(kind: Kind, count: int, dim: int) -> str:

@@ -86,7 +86,8 @@ def ensure_lance_index(table: Table, view: View, kind: str) -> list[str]:
     if kind == LANCE_RABITQ:
         config = IvfRq(distance_type="cosine", num_partitions=max(1, rows // 1000))
     table.create_index(view.column, config=config, replace=True)
-    return [f"vector index of view {view.name} ({kind} over {rows:,} vectors)"]
+    hint = "" if find_spec("faiss") else "; FAISS is faster: pip install '.[faiss-cpu]' or '.[faiss-gpu]'"
+    return [f"vector index of view {view.name} ({kind} over {rows:,} vectors{hint})"]
 
 
 def ensure_faiss_index(

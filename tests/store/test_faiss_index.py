@@ -129,3 +129,11 @@ def test_a_damaged_file_is_one_error(vectors, tmp_path):
     (tmp_path / "i").write_bytes(data)
     with pytest.raises(StoreError, match="expected"):
         FaissIndex.load(Kind.HNSW, vectors[:999], tmp_path / "i", index.setting)
+
+
+def test_two_builds_of_faiss_are_refused(monkeypatch):
+    from instructor_search.store import faiss_index
+
+    monkeypatch.setattr(faiss_index, "_builds", lambda: ("faiss-cpu", "faiss-gpu-cu12"))
+    with pytest.raises(StoreError, match=r"faiss-cpu and faiss-gpu-cu12 are both installed"):
+        faiss_index.faiss()
