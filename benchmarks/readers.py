@@ -24,6 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from ingest.pipeline import IngestConfig, ingest
 from instructor_search import Collection, Searcher, load_encoder
+from instructor_search.search.index_report import make_index
+from instructor_search.store.vector_index import Wish
 
 ROWS = 50  # of a file
 
@@ -88,7 +90,8 @@ def read(store: Path, acknowledged: Path, until: Any, interval: float, seed: int
         text = text_of(files[chance.integers(len(files))] + int(chance.integers(ROWS)))
         started = time.perf_counter()
         try:
-            hits = searcher.search(text, instruction="d: ", top_k=10, snippets=False)
+            mode = "hybrid" if len(times) % 4 == 0 else "dense"
+            hits = searcher.search(text, instruction="d: ", top_k=10, snippets=False, mode=mode)
         except Exception as error:
             errors.append(f"{type(error).__name__}: {error}"[:200])
             continue
@@ -122,6 +125,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="at least")
     parser.add_argument("--chunks", type=int, default=20_000)
     parser.add_argument("--interval", type=float, default=4.0)
+    parser.add_argument("--kind", default="ivf-pq", help="of the index")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     context = multiprocessing.get_context("spawn")
@@ -129,6 +133,8 @@ def main() -> None:
         folder, store, acknowledged = Path(scratch, "docs"), Path(scratch, "store"), Path(scratch, "acknowledged")
         folder.mkdir()
         write(folder, args.chunks // 4, acknowledged)  # something to read
+        collection = Collection.open("docs", store)
+        make_index(collection, collection.view(), Wish(args.kind))
         quiet = phase(
             context,
             store,

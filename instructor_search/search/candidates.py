@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -16,10 +19,11 @@ from instructor_search.store.entries import NO_ROW, rows_of
 from instructor_search.store.exact import exact_search
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.lancedb_lightly import MatchQuery
-from instructor_search.store.manifest import View
-from instructor_search.store.view_index import ViewIndex, open_index
+from instructor_search.store.manifest import View, read_manifest
+from instructor_search.store.view_index import ViewIndex, open_index, saved_indexes
 
 REFINE_FACTORS = {"IvfHnswSq": 5, "IvfRq": 20}  # candidates of LanceDB's indexes compared exactly, for each hit
+LOOK_SECONDS = 2.0  # between looks for an index that was saved meanwhile
 MIN_EF = 128  # nodes that a search of its graph looks at, at least
 
 
@@ -34,43 +38,69 @@ class Found(NamedTuple):
 class CandidateFinder:
     """Chunks of one view, best first; equal scores are ordered by chunk id.
 
-    Hold ``lock`` from ``refresh`` until the rows are fetched: row ids are of one version of the table.
+    All calls stand within ``reading``, from the search to the rows: row ids are of one version of the table.
     """
 
     def __init__(self, collection: Collection, view: View) -> None:
         """The view's FAISS index, if it has one, is opened with the first search."""
         self.collection, self.view = collection, view
-        self.lock = RLock()
+        self._lock = RLock()
+        self._looked_at = -math.inf  # time.monotonic of the last look for a newer index
         self.index: ViewIndex | None = None
         self.table: Any = None
         self._version = -1
         self._refine = 0  # of LanceDB's index; 0: there is none
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Go on to the newest version of the table, and stay with it; one thread at a time.
+
+        Raises:
+            StoreError: the view is not what it was: dropped, or dropped and made again.
+        """
+        with self._lock:
+            self._refresh()
+            yield
+
     @clear_errors
-    def refresh(self) -> None:
-        """Go on to the newest version of the table, if there is one since the last time."""
-        newest = self.collection.chunks.version
-        if newest == self._version:
+    def _refresh(self) -> None:
+        newest, now = self.collection.chunks.version, time.monotonic()
+        looks = now - self._looked_at > LOOK_SECONDS
+        if newest == self._version and not looks:
             return
-        if self.index is None:
-            self.index = self._open_index()
+        if newest != self._version:
+            self._check_view()
+        if looks or self.index is None:
+            self._looked_at = now
+            self._open_newest()
         if self.index is not None:
             self.index.sync()
             self.table = self.index.table
-        else:
+        elif newest != self._version:
             self.table = self.table or self.collection.open_chunks()
             self.table.checkout(newest)
         own = vector_index.index_of(self.table, self.view.column)
         self._refine = REFINE_FACTORS.get(str(own.index_type), 5) if own is not None else 0
         self._version = newest
 
-    def _open_index(self) -> ViewIndex | None:
+    def _check_view(self) -> None:
+        known = read_manifest(self.collection.folder).views.get(self.view.name)
+        if known is None or known.created != self.view.created:
+            what = "made anew" if known else "dropped"
+            raise StoreError(
+                f"view {self.view.name!r} of {self.collection.name!r} was {what} meanwhile; open the collection again"
+            )
+
+    def _open_newest(self) -> None:
+        """Open the newest saved index, if it is another one than ours, which holds all that is newer beside it."""
+        newest = next((folder for folder, _ in saved_indexes(self.collection, self.view)), None)
+        if newest is None or (self.index is not None and newest == self.index.folder):
+            return
         try:
-            return open_index(self.collection, self.view)
+            self.index = open_index(self.collection, self.view) or self.index
         except MissingExtraError as error:
             if self._version < 0:  # once
                 sys.stderr.write(f"searching without the index of view {self.view.name}: {error}\n")
-            return None
 
     def nearest(self, vector: np.ndarray, depth: int, where: str | None = None) -> list[Found]:
         """Return the ``depth`` chunks nearest to ``vector``, (dim,), with cosines; ``where``: a compiled filter."""
@@ -79,13 +109,11 @@ class CandidateFinder:
     @clear_errors
     def nearest_many(self, vectors: np.ndarray, depth: int, where: str | None = None) -> list[list[Found]]:
         """Return what ``nearest`` does for each of ``vectors``, (q, dim); an exact scan reads the table once."""
-        with self.lock:
-            self.refresh()
-            if self.index is not None:
-                return _listed(*self.index.search(vectors, depth, where=where))
-            if self._refine or len(vectors) == 1:
-                return [self._by_lancedb(vector, depth, where) for vector in vectors]
-            return _listed(*exact_search(self.table, self.view, vectors, depth, where=where))
+        if self.index is not None:
+            return _listed(*self.index.search(vectors, depth, where=where))
+        if self._refine or len(vectors) == 1:
+            return [self._by_lancedb(vector, depth, where) for vector in vectors]
+        return _listed(*exact_search(self.table, self.view, vectors, depth, where=where))
 
     def _by_lancedb(self, vector: np.ndarray, depth: int, where: str | None) -> list[Found]:
         search: Any = self.table.search(vector, vector_column_name=self.view.column).distance_type("cosine")
@@ -103,18 +131,14 @@ class CandidateFinder:
         Raises:
             StoreError: the collection has chunks and no full-text index.
         """
-        with self.lock:
-            self.refresh()
-            if not vector_index.has_vector_index(self.table, "text"):
-                if not self.table.count_rows():
-                    return []
-                raise StoreError(
-                    f"{self.collection.name!r} has no full-text index yet; run its ingest again to its end"
-                )
-            match: Any = MatchQuery  # its stub takes every field for required
-            search: Any = self.table.search(match(text, "text"), query_type="fts")
-            search = search.with_row_id(True).select(["id", "_score"]).limit(depth)
-            rows = (search.where(where, prefilter=True) if where else search).to_list()
+        if not vector_index.has_vector_index(self.table, "text"):
+            if not self.table.count_rows():
+                return []
+            raise StoreError(f"{self.collection.name!r} has no full-text index yet; run its ingest again to its end")
+        match: Any = MatchQuery  # its stub takes every field for required
+        search: Any = self.table.search(match(text, "text"), query_type="fts")
+        search = search.with_row_id(True).select(["id", "_score"]).limit(depth)
+        rows = (search.where(where, prefilter=True) if where else search).to_list()
         return _by_score(Found(row["id"], row["_rowid"], row["_score"]) for row in rows)
 
     @clear_errors

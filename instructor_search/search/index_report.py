@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from instructor_search.errors import StoreError
 from instructor_search.search.candidates import CandidateFinder
 from instructor_search.store import vector_index
 from instructor_search.store.collection import Collection
@@ -49,12 +49,15 @@ def make_index(collection: Collection, view: View, wish: Wish, *, queries: np.nd
         MissingExtraError: FAISS was asked for and is not installed.
     """
     with collection.writing():
-        collection.update_manifest(indexes={**collection.manifest.indexes, view.name: _as_dict(wish)})
-        kind = collection.index_kind(view)
+        rows = collection.chunks.count_rows(f"{view.checksum_column} IS NOT NULL")
+        if not rows:
+            raise StoreError(f"view {view.name!r} of {collection.name!r} has no vectors; nothing to index")
+        kind = wish.resolve(rows, view.dim)
         started = time.perf_counter()
         vector_index.ensure_lance_index(collection.chunks, view, kind)
         vector_index.ensure_faiss_index(collection, view, wish, kind, queries=queries, anew=True)
         seconds = time.perf_counter() - started if kind != EXACT else 0.0
+        collection.update_manifest(indexes={**collection.manifest.indexes, view.name: asdict(wish)})  # it worked
     return measure(collection, view, queries=queries, build_seconds=seconds)
 
 
@@ -69,13 +72,14 @@ def measure(
         queries, own = _sample(collection, view, count)
     depth = K if given else K + 1
     finder, times, found = CandidateFinder(collection, view), [], []
-    for query in queries[:1]:
-        finder.nearest(query, depth)  # opens what is mapped
-    for query in queries:
+    for query in [*queries[:1], *queries]:  # the first one opens what is mapped
         started = time.perf_counter()
-        hits = finder.nearest(query, depth)
+        with finder.reading():
+            hits = finder.nearest(query, depth)
+            finder.rows((hit.row for hit in hits), ["text"])
         times.append(1000 * (time.perf_counter() - started))
         found.append([hit.id for hit in hits])
+    times, found = times[1:], found[1:]
     expected = _exact_ids(collection, view, queries, depth)
     shares = []
     for number, (mine, best) in enumerate(zip(found, expected, strict=True)):
@@ -90,10 +94,6 @@ def measure(
         p50=float(np.median(times)) if times else 0.0, p95=float(np.percentile(times, 95)) if times else 0.0,
         queries="given" if given else "vectors of the view", setting=index.facts.setting if index else None,
     )  # fmt: skip
-
-
-def _as_dict(wish: Wish) -> dict[str, Any]:
-    return {"kind": wish.kind, "target_recall": wish.target_recall}
 
 
 def _sample(collection: Collection, view: View, count: int) -> tuple[np.ndarray, list[str]]:

@@ -146,7 +146,7 @@ class Searcher:
         snippets: bool = True,
         **ranking: Any,
     ) -> list[Hit]:
-        """Return the best ``top_k`` chunks after the first ``offset``, best first; equal scores go by chunk id.
+        """Return the best ``top_k`` chunks after the first ``offset``, best first; of equal scores the lower chunk id.
 
         Scores: cosine similarity (dense), BM25 (text), reciprocal rank fusion or a weighted sum (hybrid); with a
         reranker its own. ``ranking``: fields of ``Ranking``. ``snippets`` False leaves them empty, which saves
@@ -163,7 +163,7 @@ class Searcher:
         self.seconds = {}
         vector = self._embed(asked) if how.mode != Mode.TEXT else None
         depth = how.depth(offset + top_k)
-        with self.finder.lock:
+        with self.finder.reading():
             rankings: dict[str, list[Found]] = {}
             with self._timed("find"):
                 if vector is not None:
@@ -200,7 +200,9 @@ class Searcher:
         depth = how.depth(top_k)
         pairs = [InstructedText(q.instruction, q.text) for q in asked]
         vectors = np.asarray(self.encoder.encode(pairs), dtype=np.float32) if how.mode != Mode.TEXT else None
-        with self.finder.lock:
+        if vectors is not None:
+            _check_vectors(vectors, asked)
+        with self.finder.reading():
             dense = self._nearest_of_each(asked, vectors, depth) if vectors is not None else [[]] * len(asked)
             results = []
             for query, near in zip(asked, dense, strict=True):
@@ -231,12 +233,13 @@ class Searcher:
         how = Ranking(**ranking)
         if how.mode != Mode.DENSE or how.reranker:
             raise ValueError("chunks are compared by their vectors; expected the mode dense, and no reranker")
+        _check_page(top_k, 0)
         found = self.collection.vectors_of(self.view, [chunk_id])
         if chunk_id not in found:
             raise StoreError(
                 f"{self.collection.name!r} has no chunk {chunk_id!r} with a vector in view {self.view.name!r}"
             )
-        with self.finder.lock:
+        with self.finder.reading():
             near = self.finder.nearest(found[chunk_id], how.depth(top_k) + 1, self._compile(where))
             ranked = self._ranked("", {"dense": [f for f in near if f.id != chunk_id]}, how, top_k)
             rows = self.finder.rows([c.row for c in ranked], _COLUMNS)
@@ -260,8 +263,7 @@ class Searcher:
             asked = [InstructedText(query.instruction, query.text)]
             self.num_query_tokens_cut = encoder.tokenizer.encode_batch(asked)[0].num_cut
             vector = np.asarray(encoder.encode(asked), dtype=np.float32)[0]
-        if not np.isfinite(vector).all() or not np.linalg.norm(vector):
-            raise ValueError(f"the query {query.text[:60]!r} has no usable embedding under this instruction")
+        _check_vectors(vector[None], [query])
         return vector
 
     def _ranked(self, text: str, rankings: dict[str, list[Found]], how: Ranking, count: int) -> list[_Candidate]:
@@ -287,8 +289,8 @@ class Searcher:
 
     def _thin_out(self, ranked: list[_Candidate], how: Ranking, count: int) -> list[_Candidate]:
         stored = self.finder.vectors(c.row for c in ranked)
-        ranked = [c for c in ranked if c.row in stored]
-        vectors = to_unit_length(np.stack([stored[c.row] for c in ranked]))
+        none = np.zeros(self.view.dim, np.float32)  # a chunk without a vector yet is like no other
+        vectors = to_unit_length(np.stack([stored.get(c.row, none) for c in ranked]))
         if how.drop_copies is not None:
             kept = without_near_copies(vectors, how.drop_copies)
             ranked, vectors = [ranked[i] for i in kept], vectors[kept]
@@ -322,10 +324,21 @@ def _check(query: Query, top_k: int, offset: int) -> None:
         raise ValueError("the query is not valid text; expected characters in the terminal's encoding (UTF-8)")
     if len(query.text) > MAX_QUERY_CHARACTERS:
         raise ValueError(f"the query has {len(query.text)} characters; expected at most {MAX_QUERY_CHARACTERS}")
+    _check_page(top_k, offset)
+
+
+def _check_page(top_k: int, offset: int) -> None:
     if not 1 <= top_k <= MAX_TOP_K:
         raise ValueError(f"top_k is {top_k}; expected 1 to {MAX_TOP_K}")
     if not 0 <= offset <= MAX_TOP_K - top_k:
         raise ValueError(f"offset is {offset}; expected 0 to {MAX_TOP_K - top_k} with top_k {top_k}")
+
+
+def _check_vectors(vectors: np.ndarray, queries: Sequence[Query]) -> None:
+    usable = np.isfinite(vectors).all(axis=1) & (np.linalg.norm(vectors, axis=1) > 0)
+    for query, fine in zip(queries, usable, strict=True):
+        if not fine:
+            raise ValueError(f"the query {query.text[:60]!r} has no usable embedding under this instruction")
 
 
 def _fuse(rankings: dict[str, list[Found]], how: Ranking) -> list[_Candidate]:

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from instructor_search.encoder.protocol import Encoder
-from instructor_search.errors import StoreError, ViewMismatchError
+from instructor_search.errors import MissingExtraError, StoreError, ViewMismatchError
 from instructor_search.store import vector_index, view_index
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.folders import COLLECTION_NAME, find_collection, store_folder
@@ -345,7 +345,10 @@ class Collection:
         self.chunks.optimize(cleanup_older_than=RETENTION)
         self.sources_table.optimize(cleanup_older_than=RETENTION)
         for view in self.manifest.views.values():  # last: they are of a version, and rows move when files are compacted
-            made += vector_index.ensure_faiss_index(self, view, self.index_wish(view), kinds[view.name])
+            try:
+                made += vector_index.ensure_faiss_index(self, view, self.index_wish(view), kinds[view.name])
+            except MissingExtraError as error:
+                made.append(f"the index of view {view.name} was not brought up to date: {error}")
         return made
 
     def index_wish(self, view: View) -> vector_index.Wish:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.store.manifest import View
@@ -42,26 +43,36 @@ def rows_where(table: Any, where: str) -> np.ndarray:
 def vector_batches(table: Any, view: View, where: str | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield entries and unit vectors, (n, dim), of the rows that have one and that ``where`` holds for."""
     present = f"{view.checksum_column} IS NOT NULL"
-    for batch in batches(
-        table, ["id", view.checksum_column, view.column], f"{present} AND ({where})" if where else present
-    ):
-        yield _with_vectors(batch, view)
+    columns = ["id", view.checksum_column, view.column]
+    for batch in batches(table, columns, f"{present} AND ({where})" if where else present):
+        yield _entries(batch, view), _vectors(batch, view)
 
 
 def _entries(batch: Any, view: View) -> np.ndarray:
     found = np.zeros(batch.num_rows, dtype=ENTRY)
-    found["id"] = batch["id"].to_pylist()
+    found["id"] = _names(batch["id"])
     found["checksum"] = batch[view.checksum_column].to_numpy()
     found["row"] = batch["_rowid"].to_numpy()
     return found
 
 
-def _with_vectors(batch: Any, view: View) -> tuple[np.ndarray, np.ndarray]:
+def _names(column: Any) -> Any:
+    """Return ids as bytes; those of 32 characters, as all of ours are, straight from Arrow's memory."""
+    if len(column) and column.type == pa.string() and not column.offset:
+        _, offsets, values = column.buffers()
+        ends = np.frombuffer(offsets, np.int32, len(column) + 1)
+        if (np.diff(ends) == 32).all():  # noqa: PLR2004
+            return np.frombuffer(values, "S32", len(column), int(ends[0]))
+    return column.to_pylist()
+
+
+def _vectors(batch: Any, view: View) -> np.ndarray:
     flat = batch[view.column].flatten().to_numpy(zero_copy_only=False)
-    vectors = to_unit_length(flat.reshape(-1, view.dim))
-    entries = _entries(batch, view)
+    return to_unit_length(flat.reshape(-1, view.dim))
+
+
+def _add_checksums(entries: np.ndarray, vectors: np.ndarray) -> None:
     entries["own_checksum"] = [zlib.crc32(v.tobytes()) for v in vectors]
-    return entries, vectors
 
 
 def write_vectors(table: Any, view: View, path: Path) -> np.ndarray:
@@ -69,6 +80,7 @@ def write_vectors(table: Any, view: View, path: Path) -> np.ndarray:
     parts = []
     with path.open("wb") as stream:
         for entries, vectors in vector_batches(table, view):
+            _add_checksums(entries, vectors)
             stream.write(vectors.tobytes())
             parts.append(entries)
         stream.flush()
@@ -97,7 +109,10 @@ def read_entries(table: Any, view: View, rows: np.ndarray) -> np.ndarray:
 
 def read_vectors(table: Any, view: View, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the entries of table rows, and their unit vectors, (n, dim)."""
-    parts = [_with_vectors(batch, view) for batch in _taken(table, rows, ["id", view.checksum_column, view.column])]
+    parts = []
+    for batch in _taken(table, rows, ["id", view.checksum_column, view.column]):
+        parts.append((_entries(batch, view), _vectors(batch, view)))
+        _add_checksums(*parts[-1])
     entries = np.concatenate([np.zeros(0, ENTRY), *(p[0] for p in parts)])
     return entries, np.concatenate([np.zeros((0, view.dim), np.float32), *(p[1] for p in parts)])
 

@@ -7,9 +7,10 @@ exact score, and only whether all are found depends on the index (its recall).
 from __future__ import annotations
 
 import math
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,9 @@ from instructor_search.errors import MissingExtraError, StoreError
 
 _TRAINING_ROWS = 100_000  # that clusters and codes are learned from, at most
 _BLOCK = 50_000  # rows that are added or compared at a time
-_EXACT_ROWS = 10_000  # a filter that leaves fewer is searched exactly
+_QUERIES = 256  # queries that are compared at a time
+_EXACT_ROWS = 50_000  # a filter that leaves no more is searched exactly
+MIN_ROWS = 256  # of fewer vectors no clusters or codes are learned
 _SEED = 20221219
 
 
@@ -102,6 +105,27 @@ def ladder(kind: Kind, count: int) -> list[Setting]:
 _SHARES = (0.01, 0.02, 0.03, 0.045, 0.0625, 0.09, 0.125, 0.18, 0.25, 0.5, 1.0)  # of the clusters
 
 
+class Mask:
+    """Positions that may be found, ascending, out of ``count``. ``is_filter``: they may lie anywhere in the space."""
+
+    def __init__(self, allowed: np.ndarray, count: int, *, is_filter: bool = False) -> None:
+        """``allowed``: int, (n,)."""
+        self.allowed, self.count, self.is_filter = allowed, count, is_filter
+        self.per_cluster: np.ndarray | None = None  # how many of each cluster of the index are allowed
+
+    @cached_property
+    def chosen(self) -> np.ndarray:
+        """Whether each position may be found, bool (count,)."""
+        chosen = np.zeros(self.count, dtype=bool)
+        chosen[self.allowed] = True
+        return chosen
+
+    @cached_property
+    def bits(self) -> np.ndarray:
+        """One bit a position, as FAISS reads them; it makes no copy."""
+        return np.packbits(self.chosen, bitorder="little")
+
+
 class FaissIndex:
     """Positions and exact cosines of the nearest vectors. ``vectors``: unit, float32, (n, dim), usually mapped."""
 
@@ -109,6 +133,8 @@ class FaissIndex:
         """``index``: FAISS's own, None for ``Kind.FLAT``."""
         self.kind, self.vectors, self.index = kind, np.asarray(vectors), index
         self.setting = setting or ladder(kind, len(vectors))[-1]
+        self._clusters: np.ndarray | None = None  # of each position; read when a mask is used
+        self._centroids = np.zeros((0, 0), np.float32)
 
     @classmethod
     def build(cls, kind: Kind, vectors: np.ndarray) -> FaissIndex:
@@ -126,15 +152,18 @@ class FaissIndex:
         rows = np.arange(count)
         if count > _TRAINING_ROWS:
             rows = np.sort(np.random.default_rng(_SEED).choice(count, _TRAINING_ROWS, replace=False))
-        index.train(np.ascontiguousarray(vectors[rows]))
+        with _threads(count):
+            index.train(np.ascontiguousarray(vectors[rows]))
         made = cls(kind, vectors, index)
         made.add(0)
         return made
 
     def add(self, start: int) -> None:
         """Add the vectors from position ``start`` on."""
-        for first in range(start, len(self.vectors), _BLOCK) if self.index is not None else ():
-            self.index.add(np.ascontiguousarray(self.vectors[first : first + _BLOCK]))
+        self._clusters = None
+        with _threads(len(self.vectors) - start):
+            for first in range(start, len(self.vectors), _BLOCK) if self.index is not None else ():
+                self.index.add(np.ascontiguousarray(self.vectors[first : first + _BLOCK]))
 
     def save(self, path: Path) -> None:
         """Write FAISS's part to ``path``; the vectors are in their own file."""
@@ -160,38 +189,62 @@ class FaissIndex:
         return cls(kind, vectors, index, setting)
 
     def search(
-        self, queries: np.ndarray, k: int, *, allowed: np.ndarray | None = None, setting: Setting | None = None
+        self, queries: np.ndarray, k: int, *, mask: Mask | None = None, setting: Setting | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return cosines and positions of the nearest vectors, (q, k) each, best first; -inf and -1 for none.
 
-        ``queries``: unit, float32, (q, dim). ``allowed``: positions that may be found; None: all. A filter that leaves
-        few of them is searched exactly.
+        ``queries``: unit, float32, (q, dim). ``mask``: positions that may be found; None: all. What cannot be filled
+        with them is searched exactly, and so is a filter that leaves up to 50,000.
         """
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
-        if allowed is not None and (len(allowed) <= _EXACT_ROWS or self.index is None):
-            return _exact(queries, self.vectors, k, allowed)
-        if self.index is None:
-            return _exact(queries, self.vectors, k, None)
-        return self._refine(queries, self._candidates(queries, k, allowed, setting or self.setting), k)
-
-    def _candidates(self, queries: np.ndarray, k: int, allowed: np.ndarray | None, setting: Setting) -> np.ndarray:
-        module, depth = faiss(), min(k * setting.factor, len(self.vectors))
-        options: dict[str, Any] = {}
-        effort = setting.effort
-        if allowed is not None:
-            bits = np.zeros(len(self.vectors), dtype=bool)
-            bits[allowed] = True
-            packed = np.packbits(bits, bitorder="little")
-            options["sel"] = module.IDSelectorBitmap(packed)
-            effort = min(4 * effort, len(self.vectors))  # what is allowed lies further apart
-        if self.kind is Kind.HNSW:
-            parameters = module.SearchParametersHNSW(efSearch=max(effort, depth), **options)
+        queries, setting = np.ascontiguousarray(queries, dtype=np.float32), setting or self.setting
+        if self.index is None or (mask is not None and self._better_exact(mask)):
+            return exact(queries, self.vectors, k, None if mask is None else mask.allowed)
+        if mask is not None and self.kind is Kind.HNSW and not mask.is_filter:
+            candidates, short = self._around_holes(queries, 4 * k * setting.factor, setting.effort, mask)
         else:
-            parameters = module.SearchParametersIVF(nprobe=min(effort, self.index.nlist), **options)
-        module.omp_set_num_threads(1 if len(queries) == 1 else num_cores())  # threads take longer to start than to find
-        return self.index.search(queries, depth, params=parameters)[1]
+            setting = setting if mask is None else self._through(queries, mask, setting)
+            candidates = self._candidates(queries, k * setting.factor, setting.effort, mask)
+            short = (candidates >= 0).sum(1) < min(k, len(self.vectors) if mask is None else len(mask.allowed))
+        scores, positions = self._refined(queries, candidates, k)
+        if short.any():
+            left = None if mask is None else mask.allowed
+            scores[short], positions[short] = exact(queries[short], self.vectors, k, left)
+        return scores, positions
 
-    def _refine(self, queries: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _around_holes(self, queries: np.ndarray, depth: int, effort: int, mask: Mask) -> tuple[np.ndarray, np.ndarray]:
+        """Return candidates of a graph without those that are gone, and which queries lie where most are gone, (q,).
+
+        A walk that may only keep what is left ends in such places before it has found what lies around them.
+        """
+        candidates = self._candidates(queries, depth, effort, None)
+        candidates = np.where((candidates >= 0) & mask.chosen[candidates], candidates, -1)
+        return candidates, (candidates >= 0).sum(1) < min(depth, len(self.vectors)) / 2
+
+    def _better_exact(self, mask: Mask) -> bool:
+        """Whether so few vectors are left that they are compared one by one; a graph cannot be walked through holes."""
+        few = len(mask.allowed) <= (_EXACT_ROWS if mask.is_filter else self.setting.effort)
+        return few or (self.kind is Kind.HNSW and len(mask.allowed) < len(self.vectors) / 2)
+
+    def _through(self, queries: np.ndarray, mask: Mask, setting: Setting) -> Setting:
+        """Return the effort that meets as many allowed vectors as a search of all meets in all; twice for a filter.
+
+        They may lie in other clusters than the query's nearest; so clusters are counted by what is allowed of them.
+        """
+        times = 2 if mask.is_filter else 1
+        setting = setting._replace(factor=times * setting.factor)
+        if self.kind is Kind.HNSW:
+            return setting._replace(effort=times**2 * setting.effort)
+        if self._clusters is None:
+            self._clusters = _clusters_of(self.index, len(self.vectors))
+            self._centroids = self.index.quantizer.reconstruct_n(0, self.index.nlist)
+        if mask.per_cluster is None:
+            mask.per_cluster = np.bincount(self._clusters[mask.allowed], minlength=self.index.nlist)
+        nearest = np.argsort(-(queries @ self._centroids.T), axis=1)
+        met = mask.per_cluster[nearest].cumsum(axis=1)
+        wanted = min(len(mask.allowed), times * setting.effort * len(self.vectors) / self.index.nlist)
+        return setting._replace(effort=int((met < wanted).sum(1).max()) + 1)
+
+    def _refined(self, queries: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         positions = np.full((len(queries), k), -1, dtype=np.int64)
         for row, (query, found) in enumerate(zip(queries, candidates, strict=True)):
@@ -201,26 +254,73 @@ class FaissIndex:
             scores[row, : len(best)], positions[row, : len(best)] = cosines[best], known[best]
         return scores, positions
 
+    def _candidates(self, queries: np.ndarray, depth: int, effort: int, mask: Mask | None) -> np.ndarray:
+        module, depth = faiss(), min(depth, len(self.vectors))
+        options = {} if mask is None else {"sel": module.IDSelectorBitmap(mask.bits)}
+        if self.kind is Kind.HNSW:
+            parameters = module.SearchParametersHNSW(efSearch=max(effort, depth), **options)
+        else:
+            parameters = module.SearchParametersIVF(nprobe=min(effort, self.index.nlist), **options)
+        with _threads(0 if len(queries) == 1 else _BLOCK):
+            return self.index.search(queries, depth, params=parameters)[1]
+
+
+def _clusters_of(index: Any, count: int) -> np.ndarray:
+    """Return the cluster of each position, int32 (n,)."""
+    module, lists = faiss(), index.invlists
+    clusters = np.zeros(count, dtype=np.int32)
+    for number in range(index.nlist):
+        size = lists.list_size(number)
+        if size:
+            clusters[module.rev_swig_ptr(lists.get_ids(number), size)] = number
+    return clusters
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let FAISS work on ``count`` vectors with as many threads as pay: for few, starting them takes longest."""
+    module = faiss()
+    before = module.omp_get_max_threads()
+    module.omp_set_num_threads(num_cores() if count >= _BLOCK else 1)
+    try:
+        yield
+    finally:
+        module.omp_set_num_threads(before)
+
+
+def exact(
+    queries: np.ndarray, vectors: np.ndarray, k: int, allowed: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compare with every (allowed) vector, block by block; return cosines and positions, (q, k) each."""
+    parts = [_exact(queries[i : i + _QUERIES], vectors, k, allowed) for i in range(0, len(queries), _QUERIES)]
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
 
 def _exact(
     queries: np.ndarray, vectors: np.ndarray, k: int, allowed: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compare with every (allowed) vector, block by block; the lower position comes first where cosines are equal."""
-    scores = np.full((len(queries), 0), -np.inf, dtype=np.float32)
-    positions = np.full((len(queries), 0), -1, dtype=np.int64)
-    count = len(vectors) if allowed is None else len(allowed)
-    for start in range(0, count, _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, count)) if allowed is None else allowed[start : start + _BLOCK]
-        block = vectors[start : start + _BLOCK] if allowed is None else vectors[rows]
-        scores = np.concatenate([scores, queries @ block.T], axis=1)
-        positions = np.concatenate([positions, np.broadcast_to(rows, (len(queries), len(rows)))], axis=1)
-        if scores.shape[1] > k:
-            best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-            scores, positions = np.take_along_axis(scores, best, 1), np.take_along_axis(positions, best, 1)
-    order = np.lexsort((positions, -scores), axis=1)
-    scores, positions = np.take_along_axis(scores, order, 1), np.take_along_axis(positions, order, 1)
-    missing = ((0, 0), (0, max(0, k - scores.shape[1])))
-    return np.pad(scores, missing, constant_values=-np.inf), np.pad(positions, missing, constant_values=-1)
+    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    positions = np.full((len(queries), k), -1, dtype=np.int64)
+    for rows, block in _blocks(vectors, allowed):
+        own = queries @ block.T
+        best = np.argpartition(-own, k - 1, axis=1)[:, :k] if own.shape[1] > k else np.arange(own.shape[1])[None]
+        best = np.broadcast_to(best, (len(queries), best.shape[1]))
+        scores = np.concatenate([scores, np.take_along_axis(own, best, 1)], axis=1)
+        positions = np.concatenate([positions, rows[best]], axis=1)
+        order = np.lexsort((positions, -scores), axis=1)[:, :k]
+        scores, positions = np.take_along_axis(scores, order, 1), np.take_along_axis(positions, order, 1)
+    return scores, positions
+
+
+def _blocks(vectors: np.ndarray, allowed: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield positions and vectors, block by block."""
+    for start in range(0, len(vectors) if allowed is None else len(allowed), _BLOCK):
+        if allowed is None:
+            block = vectors[start : start + _BLOCK]
+            yield np.arange(start, start + len(block)), block
+        else:
+            rows = allowed[start : start + _BLOCK]
+            yield rows, vectors[rows]
 
 
 def recall(found: np.ndarray, expected: np.ndarray) -> float:
@@ -237,7 +337,7 @@ def tune(
     ``own``: positions of the queries among the vectors, where they are from there: finding oneself does not count.
     """
     depth = k if own is None else k + 1
-    expected = _without(_exact(queries, index.vectors, depth, None)[1], own)
+    expected = _without(exact(queries, index.vectors, depth, None)[1], own)
     found = (Setting(0, 1), 1.0)
     for setting in ladder(index.kind, len(index.vectors)):
         positions = _without(index.search(queries, depth, setting=setting)[1], own)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.store.faiss_index import Kind
+from instructor_search.store.faiss_index import MIN_ROWS, Kind
 from instructor_search.store.lancedb_lightly import FTS, HnswSq, IvfRq, Table
 from instructor_search.store.manifest import View
 
@@ -45,7 +45,14 @@ class Wish:
             raise ValueError(f"target recall {self.target_recall}; expected above 0, up to 1, e.g. 0.95")
 
     def resolve(self, rows: int, dim: int, threshold: int = INDEX_THRESHOLD) -> str:
-        """Return the kind for a view of ``rows`` vectors: "auto" goes by size, memory and what is installed."""
+        """Return the kind for a view of ``rows`` vectors: "auto" goes by size, memory and what is installed.
+
+        Too few vectors to learn clusters or codes from are searched exactly, whatever was asked for.
+        """
+        if not rows:
+            return EXACT
+        if self.kind in list(Kind):
+            return self.kind if rows >= MIN_ROWS else Kind.FLAT
         if self.kind != AUTO:
             return self.kind
         if rows <= threshold:
@@ -72,11 +79,10 @@ def ensure_text_index(table: Table) -> list[str]:
 
 
 def ensure_lance_index(table: Table, view: View, kind: str) -> list[str]:
-    """Make LanceDB's own index of ``view``, if that is what ``kind`` says; drop it if another is to be used."""
+    """Make LanceDB's own index of ``view``, if that is what ``kind`` says."""
     present = has_vector_index(table, view.column)
     rows = table.count_rows(f"{view.checksum_column} IS NOT NULL")
     if kind not in (LANCE_HNSW, LANCE_RABITQ):
-        drop(table, view.column)
         return []
     made = {LANCE_HNSW: "IvfHnswSq", LANCE_RABITQ: "IvfRq"}[kind]
     if (present and str(index_of(table, view.column).index_type) == made) or not rows:
@@ -95,22 +101,35 @@ def ensure_faiss_index(
 ) -> list[str]:
     """Make the FAISS index of ``view`` or bring its files up to date, if ``kind`` says so; else delete it.
 
-    It is made anew when a fifth of its vectors has changed, when another kind or recall is wanted, or with ``anew``.
-    ``queries``: vectors to measure its recall with, (q, dim).
+    It is made anew when a fifth of its vectors has changed since it was made, when another kind or recall is wanted, or
+    with ``anew``. ``queries``: vectors to measure its recall with, (q, dim). LanceDB's index goes when it is there.
+
+    Raises:
+        MissingExtraError: it is to be made, and FAISS is not installed.
     """
-    from instructor_search.store.view_index import REBUILD_SHARE, build_index, drop_index, open_index
+    from instructor_search.store.view_index import (
+        REBUILD_SHARE,
+        build_index,
+        drop_index,
+        open_index,
+        saved_indexes,
+    )
 
     if kind not in list(Kind):
         drop_index(collection, view)
+        if kind == EXACT:
+            drop(collection.chunks, view.column)
         return []
     index, made = None if anew else open_index(collection, view), []
+    newest = next((folder for folder, _ in saved_indexes(collection, view)), None)
     fits = index is not None and (index.facts.kind, index.facts.target_recall) == (kind, wish.target_recall)
-    if index is None or not fits or index.num_changed > REBUILD_SHARE * index.facts.count:
+    if index is None or not fits or index.folder != newest or index.drift > REBUILD_SHARE:
         index = build_index(collection, view, Kind(kind), target_recall=wish.target_recall, queries=queries)
         made = [f"vector index of view {view.name} ({describe(index)})"]
     elif index.version != index.facts.version:
         index = index.save()
     drop_index(collection, view, keep=index)
+    drop(collection.chunks, view.column)
     return made
 
 

@@ -11,7 +11,7 @@ from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View
 from instructor_search.store.schema import content_hash
 from instructor_search.store.vectors import checksum, present_vectors
-from instructor_search.store.view_index import damaged_vectors, open_index
+from instructor_search.store.view_index import damaged_vectors, has_damaged_files, open_index, saved_indexes
 
 
 @dataclass
@@ -87,11 +87,17 @@ def _check_index(collection: Collection, view: View, report: VerifyReport) -> No
     except MissingExtraError as error:
         report.notes.append(f"the index of view {view.name} was not looked at: {error}")
         return
-    damaged = damaged_vectors(index) if index is not None else []
+    again = "make it again: python -m instructor_search index"
+    if index is None:
+        if any(True for _ in saved_indexes(collection, view)):
+            report.problems.append(f"the index of view {view.name} cannot be opened; {again}")
+        return
+    if has_damaged_files(index):
+        report.problems.append(f"the index of view {view.name} is not what was written; {again}")
+    damaged = damaged_vectors(index)
     if damaged:
         report.problems.append(
-            f"{len(damaged)} vectors of the index of view {view.name} that differ from their checksum; make it again: "
-            "python -m instructor_search index"
+            f"{len(damaged)} vectors of the index of view {view.name} that differ from their checksum; {again}"
         )
 
 

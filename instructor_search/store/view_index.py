@@ -19,7 +19,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ from instructor_search.store.entries import (
     scan,
     write_vectors,
 )
-from instructor_search.store.faiss_index import FaissIndex, Kind, Setting, tune
+from instructor_search.store.faiss_index import FaissIndex, Kind, Mask, Setting, exact, tune
 from instructor_search.store.manifest import View
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class IndexFacts:
     kind: str
     setting: tuple[int, int]
     count: int
+    built: int  # of these, that it was trained and tuned with
     dim: int
     version: int  # of the table
     fingerprint: str
@@ -66,6 +67,7 @@ class IndexFacts:
     queries: str  # what the recall was measured with
     seconds: float
     created: str
+    checksums: tuple[int, int] = (0, 0)  # CRC-32 of index.faiss and rows.npy
     format: int = FORMAT
 
 
@@ -82,7 +84,7 @@ class ViewIndex:
         try:
             vectors = _mapped(folder.parent / "vectors.f32", facts.count, facts.dim)
             self.rows = np.load(folder / "rows.npy")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise StoreError(f"{folder} is damaged ({str(error)[:120]})") from error
         if len(self.rows) != facts.count or self.rows.dtype != ENTRY:
             raise StoreError(f"{folder} is damaged: {len(self.rows)} rows for {facts.count} vectors")
@@ -93,14 +95,15 @@ class ViewIndex:
         self.version = -1
         self.extra = np.zeros((0, facts.dim), dtype=np.float32)
         self.extra_rows = np.zeros(0, dtype=ENTRY)
-        self._alive: np.ndarray | None = None  # positions; None: all
+        self._mask: Mask | None = None  # of the positions that have a row; None: all have one
         self._order: np.ndarray | None = None  # of positions by table row, for filters
         self.sync()
 
     @property
-    def num_changed(self) -> int:
-        """Vectors that are new or gone since the index was saved."""
-        return len(self.extra) + int((self.rows["row"] == _GONE).sum())
+    def drift(self) -> float:
+        """Vectors that are new or gone since the index was trained, as a share of those that it was trained with."""
+        new = len(self.rows) + len(self.extra) - self.facts.built
+        return (new + int((self.rows["row"] == _GONE).sum())) / self.facts.built
 
     @property
     def size(self) -> int:
@@ -119,7 +122,7 @@ class ViewIndex:
         if newest != self.facts.version or self.version >= 0:
             self._compare()
         else:
-            self._note_alive()
+            self._note_gone()
         self.version = newest
         return True
 
@@ -136,7 +139,7 @@ class ViewIndex:
         kept = later["row"] != _GONE
         self.extra = np.concatenate([self.extra[kept], vectors])
         self.extra_rows = np.concatenate([later[kept], fresh])
-        self._note_alive()
+        self._note_gone()
 
     def _new(self, known: np.ndarray, current: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Find entries that only moved to ``unknown`` rows, note that in ``current``; read the rest with vectors."""
@@ -146,10 +149,9 @@ class ViewIndex:
         current[lost[place[place >= 0]]] = found["row"][place >= 0]
         return read_vectors(self.table, self.view, found["row"][place < 0])
 
-    def _note_alive(self) -> None:
-        alive = self.rows["row"] != _GONE
-        self._alive = None if alive.all() else np.flatnonzero(alive)
-        self._order = None
+    def _note_gone(self) -> None:
+        there = np.flatnonzero(self.rows["row"] != _GONE)
+        self._mask, self._order = (Mask(there, len(self.rows)) if len(there) < len(self.rows) else None), None
 
     # -- searching -------------------------------------------------------------------------------------------------
 
@@ -158,24 +160,26 @@ class ViewIndex:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return cosines and entries of the nearest chunks, (q, k) each, best first; -inf and ``NO_ROW`` for none.
 
-        ``queries``: float32, (q, dim). ``where``: SQL of our own making; only rows that it holds for are found.
+        ``queries``: float32, (q, dim). ``where``: SQL of our own making; only rows that it holds for are found. Call
+        ``sync`` before.
         """
-        self.sync()
         queries = to_unit_length(queries)
-        allowed, extra = self._alive, np.arange(len(self.extra))
+        mask, extra, extra_rows = self._mask, self.extra, self.extra_rows
         if where is not None:
             rows = rows_where(self.table, where)
-            allowed = self._positions(rows)
-            extra = np.flatnonzero(np.isin(self.extra_rows["row"], rows))
-        scores, positions = self.index.search(queries, k, allowed=allowed, setting=setting)
+            mask = Mask(self._positions(rows), len(self.rows), is_filter=True)
+            chosen = np.isin(self.extra_rows["row"], rows)
+            extra, extra_rows = self.extra[chosen], self.extra_rows[chosen]
+        scores, positions = self.index.search(queries, k, mask=mask, setting=setting)
         found = self.rows[positions]
         found["row"][positions < 0] = _GONE
         if len(extra):
-            scores = np.concatenate([scores, queries @ self.extra[extra].T], axis=1)
-            also = np.broadcast_to(self.extra_rows[extra], (len(queries), len(extra)))
-            found = np.concatenate([found, also], axis=1)
+            own, places = exact(queries, extra, k, None)
+            scores = np.concatenate([scores, own], axis=1)
+            found = np.concatenate([found, extra_rows[places]], axis=1)
             order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
             scores, found = np.take_along_axis(scores, order, 1), np.take_along_axis(found, order, 1)
+            found["row"][np.isneginf(scores)] = _GONE
         return scores, found
 
     def _positions(self, rows: np.ndarray) -> np.ndarray:
@@ -189,13 +193,16 @@ class ViewIndex:
     # -- keeping ---------------------------------------------------------------------------------------------------
 
     def save(self) -> ViewIndex:
-        """Write the index with all that has changed; under the writer's lock. Return the one that was written."""
+        """Write the index with all that has changed, and return the one that was written.
+
+        Under the writer's lock, and only of the newest index that was saved: what follows its vectors is overwritten.
+        """
         generation = self.folder.parent
         fresh = self.extra_rows
         with (generation / "vectors.f32").open("r+b") as stream:
-            stream.truncate(4 * self.facts.count * self.facts.dim)  # what a killed run appended
-            stream.seek(0, os.SEEK_END)
+            stream.seek(4 * self.facts.count * self.facts.dim)  # over what a killed run may have appended
             stream.write(self.extra.tobytes())
+            stream.truncate()
             stream.flush()
             os.fsync(stream.fileno())
         count = self.facts.count + len(fresh)
@@ -206,14 +213,14 @@ class ViewIndex:
         index.vectors = vectors
         index.add(self.facts.count)
         rows = np.concatenate([self.rows, fresh])
-        facts = IndexFacts(**{**asdict(self.facts), "count": count, "version": self.version})
-        folder = _write(generation, index, rows, facts)
+        facts = replace(self.facts, count=count, version=self.version)
+        folder, facts = _write(generation, index, rows, facts)
         return ViewIndex(self.collection, self.view, folder, facts)
 
 
 def open_index(collection: Collection, view: View) -> ViewIndex | None:
     """Return the newest whole index of ``view``, up to date; None where there is none that can be used."""
-    for folder, facts in _saved(collection, view):
+    for folder, facts in saved_indexes(collection, view):
         with contextlib.suppress(StoreError, FileNotFoundError):
             return ViewIndex(collection, view, folder, facts)
     return None
@@ -254,12 +261,13 @@ def build_index(
         asked = vectors[own] if own is not None else to_unit_length(queries)  # type: ignore[arg-type]
         index.setting, reached = tune(index, asked, target_recall, own=own)
         facts = IndexFacts(
-            kind=kind, setting=(index.setting.effort, index.setting.factor), count=len(rows), dim=view.dim,
+            kind=kind, setting=(index.setting.effort, index.setting.factor), count=len(rows),
+            built=len(rows), dim=view.dim,
             version=version, fingerprint=view.fingerprint, view_created=view.created, recall=reached,
             target_recall=target_recall, queries="given" if own is None else "vectors of the view",
             seconds=time.perf_counter() - started, created=datetime.now(UTC).isoformat(timespec="seconds"),
         )  # fmt: skip
-        folder = _write(generation, index, rows, facts)
+        folder, facts = _write(generation, index, rows, facts)
     except BaseException:
         shutil.rmtree(generation, ignore_errors=True)
         raise
@@ -278,6 +286,18 @@ def drop_index(collection: Collection, view: View, *, keep: ViewIndex | None = N
                 shutil.rmtree(version, ignore_errors=True)
 
 
+def _checksums(folder: Path) -> tuple[int, int]:
+    first, second = (
+        zlib.crc32(path.read_bytes()) if path.is_file() else 0 for path in (folder / "index.faiss", folder / "rows.npy")
+    )
+    return first, second
+
+
+def has_damaged_files(index: ViewIndex) -> bool:
+    """Whether the saved files of an index are not what was written."""
+    return _checksums(index.folder) != index.facts.checksums
+
+
 def damaged_vectors(index: ViewIndex) -> list[str]:
     """Return the ids of chunks whose vector in the index's own file is not what was written there."""
     alive = np.flatnonzero(index.rows["row"] != _GONE)
@@ -291,13 +311,13 @@ def _column_folder(collection: Collection, view: View) -> Path:
     return collection.folder / "indexes" / view.column
 
 
-def _saved(collection: Collection, view: View) -> Iterator[tuple[Path, IndexFacts]]:
+def saved_indexes(collection: Collection, view: View) -> Iterator[tuple[Path, IndexFacts]]:
     """Yield the saved indexes that are of this view, the newest first."""
     found = []
     for path in _column_folder(collection, view).glob("*/*/facts.json"):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             values = json.loads(path.read_text(encoding="utf-8"))
-            facts = IndexFacts(**{**values, "setting": tuple(values["setting"])})
+            facts = IndexFacts(**{**values, **{name: tuple(values[name]) for name in ("setting", "checksums")}})
             if (facts.fingerprint, facts.view_created, facts.dim) == (view.fingerprint, view.created, view.dim):
                 found.append((path.parent.parent.name, facts.version, path.parent, facts))
     for _, _, folder, facts in sorted(found, key=lambda item: item[:2], reverse=True):
@@ -305,8 +325,8 @@ def _saved(collection: Collection, view: View) -> Iterator[tuple[Path, IndexFact
             yield folder, facts
 
 
-def _write(generation: Path, index: FaissIndex, rows: np.ndarray, facts: IndexFacts) -> Path:
-    """Write a version of an index; its folder has its name only when all is there."""
+def _write(generation: Path, index: FaissIndex, rows: np.ndarray, facts: IndexFacts) -> tuple[Path, IndexFacts]:
+    """Write a version of an index, and return its folder and facts; the folder has its name only when all is there."""
     folder = generation / str(facts.version)
     part = generation / f".{facts.version}.{os.getpid()}.part"
     shutil.rmtree(part, ignore_errors=True)
@@ -314,12 +334,25 @@ def _write(generation: Path, index: FaissIndex, rows: np.ndarray, facts: IndexFa
     try:
         index.save(part / "index.faiss")
         np.save(part / "rows.npy", rows)
+        facts = replace(facts, checksums=_checksums(part))
         (part / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
+        _flush(part)
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
+        _flush(generation, files=False)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return folder
+    return folder, facts
+
+
+def _flush(folder: Path, *, files: bool = True) -> None:
+    """Have a folder, and its files, written to the disk."""
+    for path in [*(folder.iterdir() if files else ()), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _mapped(path: Path, count: int, dim: int) -> np.ndarray:

@@ -157,6 +157,13 @@ def test_wrong_numbers_are_one_line(searcher, capsys):
             searcher.search("x", instruction=Q, **wrong)
     with pytest.raises(ValueError, match="expected the mode dense"):
         searcher.more_like("x", mode="text")
+    with pytest.raises(ValueError, match="top_k is 0"):
+        searcher.more_like("x", top_k=0)
+    real = searcher.encoder.encode
+    searcher.encoder.encode = lambda pairs: real(pairs) * np.where(np.arange(len(pairs)) == 1, np.nan, 1)[:, None]
+    with pytest.raises(ValueError, match="the query 'b' has no usable embedding"):
+        searcher.search_many(["a", "b"], instruction=Q)
+    searcher.encoder.encode = real
     assert Ranking(mode="hybrid").depth(10) == 100 and Ranking().depth(11) == 100 and Ranking().depth(10) == 10
     assert main(["search", "x", "--mode", "text", "--dense-weight", "0.5"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
@@ -182,3 +189,15 @@ def test_the_commands(corpus_store, capsys):
     assert "names no instruction" in capsys.readouterr().err
     assert main(["like", first[0]["chunk_id"], *base]) == 0
     assert "  1. 0." in capsys.readouterr().out
+
+
+def test_chunks_without_a_vector_are_like_no_other(store, tmp_path, encoder):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/a.csv").write_text("text\n" + "".join(f"the red value {i}\n" for i in range(20)))
+    ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=encoder)
+    collection = Collection.open("docs")
+    with collection.writing():
+        collection.add_view(HashEncoder(dim=8), "other: ", "second")  # not filled yet
+    searcher = Searcher(collection, HashEncoder(dim=8), "second")
+    assert len(searcher.search("red value", mode="text", drop_copies=0.9)) == 10
+    assert len(searcher.search("red value", mode="text", diversity=0.5)) == 10

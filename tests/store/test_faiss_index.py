@@ -6,9 +6,11 @@ import pytest
 faiss = pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
 
 from instructor_search.errors import StoreError  # noqa: E402
+from instructor_search.store import faiss_index  # noqa: E402
 from instructor_search.store.faiss_index import (  # noqa: E402
     FaissIndex,
     Kind,
+    Mask,
     factory,
     ladder,
     num_clusters,
@@ -62,14 +64,15 @@ def test_recall_scores_and_a_mapped_copy(kind, vectors, queries, tmp_path):
 
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.6])
-def test_filters(kind, share, vectors, queries):
+def test_filters(kind, share, vectors, queries, monkeypatch):
+    monkeypatch.setattr(faiss_index, "_EXACT_ROWS", 1000)
     index = FaissIndex.build(kind, vectors)
     index.setting, _ = tune(index, queries, 0.95)
     allowed = np.sort(np.random.default_rng(2).choice(len(vectors), int(share * len(vectors)), replace=False))
-    scores, positions = index.search(queries, 10, allowed=allowed)
+    scores, positions = index.search(queries, 10, mask=Mask(allowed, len(vectors), is_filter=True))
     assert np.isin(positions, allowed).all() and np.isfinite(scores).all()
     found = recall(positions, oracle(queries, vectors, 10, allowed)[0])
-    assert found == 1.0 if len(allowed) <= 10_000 else found >= 0.95
+    assert found == 1.0 if len(allowed) <= 1000 else found >= 0.95
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -89,9 +92,9 @@ def test_fewer_than_asked_for(vectors, queries):
         scores, positions = index.search(queries[:2], 500)
         assert positions.shape == (2, 500) and set(positions[0].tolist()) <= {-1, *range(300)}
         assert np.isneginf(scores[positions == -1]).all()
-        scores, positions = index.search(queries[:2], 5, allowed=np.array([7, 9]))
+        scores, positions = index.search(queries[:2], 5, mask=Mask(np.array([7, 9]), 300, is_filter=True))
         assert set(positions[0].tolist()) == {7, 9, -1} and (positions[:, 2:] == -1).all()
-        assert (index.search(queries[:1], 3, allowed=np.zeros(0, np.int64))[1] == -1).all()
+        assert (index.search(queries[:1], 3, mask=Mask(np.zeros(0, np.int64), 300))[1] == -1).all()
 
 
 def test_finding_oneself_is_no_recall(vectors):
@@ -132,8 +135,32 @@ def test_a_damaged_file_is_one_error(vectors, tmp_path):
 
 
 def test_two_builds_of_faiss_are_refused(monkeypatch):
-    from instructor_search.store import faiss_index
-
     monkeypatch.setattr(faiss_index, "_builds", lambda: ("faiss-cpu", "faiss-gpu-cu12"))
     with pytest.raises(StoreError, match=r"faiss-cpu and faiss-gpu-cu12 are both installed"):
         faiss_index.faiss()
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("exact_rows", [1000, 50_000])
+def test_a_filter_on_another_part_of_the_space(kind, exact_rows, vectors, monkeypatch):
+    """What is allowed lies in other clusters than the queries, which a search without a filter would not look at."""
+    monkeypatch.setattr(faiss_index, "_EXACT_ROWS", exact_rows)
+    nearest = (vectors @ vectors[:40].T).argmax(1)
+    allowed, others = np.flatnonzero(nearest < 20), np.flatnonzero(nearest >= 20)[:40]
+    index = FaissIndex.build(kind, vectors)
+    index.setting, _ = tune(index, vectors[others], 0.95)
+    scores, positions = index.search(vectors[others], 10, mask=Mask(allowed, len(vectors), is_filter=True))
+    assert np.isin(positions, allowed).all() and 1000 < len(allowed) < 19_000
+    found = recall(positions, oracle(vectors[others], vectors, 10, allowed)[0])
+    assert found == 1.0 if exact_rows > len(allowed) else found >= (0.8 if kind is Kind.IVF_RABITQ else 0.9)
+
+
+def test_masked_vectors_are_not_found_and_hits_are_filled(vectors, queries):
+    for kind in Kind:
+        index = FaissIndex.build(kind, vectors)
+        index.setting, _ = tune(index, queries, 0.95)
+        gone = oracle(queries, vectors, 200)[0].ravel()
+        left = np.setdiff1d(np.arange(len(vectors)), gone)
+        scores, positions = index.search(queries, 10, mask=Mask(left, len(vectors)))
+        assert np.isin(positions, left).all() and np.isfinite(scores).all()
+        assert recall(positions, oracle(queries, vectors, 10, left)[0]) >= 0.75  # the whole neighbourhood is gone

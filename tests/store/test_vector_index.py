@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from ingest.pipeline import IngestConfig, ingest
 from instructor_search import Collection, Searcher
 from instructor_search.cli import main
+from instructor_search.errors import StoreError
+from instructor_search.search import candidates
 from instructor_search.search.index_report import make_index, measure
 from instructor_search.store import vector_index
 from instructor_search.store.faiss_index import Kind
@@ -47,7 +50,8 @@ def test_auto_goes_by_size_and_by_what_is_installed(monkeypatch):
     assert Wish().resolve(20_000, 384) == EXACT and Wish().resolve(20_001, 384) == Kind.IVF_PQ
     monkeypatch.setattr(vector_index, "_memory", lambda: 2**30)
     assert Wish().resolve(2_000_000, 384) == Kind.IVF_RABITQ  # 192 MB of codes on a machine of 1 GB
-    assert Wish("flat").resolve(5, 384) == Kind.FLAT
+    assert Wish("flat").resolve(5, 384) == Kind.FLAT and Wish("ivf-pq").resolve(255, 384) == Kind.FLAT
+    assert Wish("ivf-pq").resolve(256, 384) == Kind.IVF_PQ and Wish("ivf-pq").resolve(0, 384) == EXACT
     monkeypatch.setattr(vector_index, "find_spec", lambda name: None)
     assert Wish().resolve(20_001, 384) == LANCE_HNSW
     for wrong in ({"kind": "hnsw"}, {"target_recall": 0.0}, {"target_recall": 1.1}):
@@ -127,8 +131,13 @@ def test_without_faiss_the_search_goes_on_and_says_so(collection, encoder, monke
     assert [h.chunk_id for h in hits] == best(collection, encoder, "ask 1")[0]
     said = capsys.readouterr().err
     assert said.count("pip install '.[faiss-cpu]'") == 1
-    assert main(["index", "--kind", "ivf-pq"]) == 1
+    assert main(["index", "--kind", "ivf-rabitq"]) == 1
     assert "pip install '.[faiss-cpu]'" in capsys.readouterr().err
+    opened = Collection.open("docs")
+    assert opened.index_wish(opened.view()).kind == "ivf-pq"  # what failed is not remembered
+    with opened.writing():
+        (line,) = opened.maintain()
+    assert "the index of view default was not brought up to date" in line
 
 
 def test_the_commands(collection, capsys, tmp_path):
@@ -150,3 +159,77 @@ def test_the_commands(collection, capsys, tmp_path):
         assert main(["index", *arguments]) == 1
         error = capsys.readouterr().err
         assert words in error and error.count("\n") == 1
+
+
+def test_an_index_is_made_anew_when_a_fifth_has_changed_in_small_steps(collection, encoder, tmp_path):
+    pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
+    make_index(collection, collection.view(), Wish("ivf-pq"))
+    generations, counts = set(), []
+    for step in range(5):
+        lines = "".join(f"more {step} {i}\n" for i in range(100))
+        (tmp_path / f"docs/more{step}.csv").write_text("text\n" + lines)
+        ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=encoder)
+        index = open_index(Collection.open("docs"), collection.view())
+        generations.add(index.folder.parent)
+        counts.append((index.facts.built, index.facts.count))
+    assert counts == [(1500, 1600), (1500, 1700), (1500, 1800), (1900, 1900), (1900, 2000)]
+    assert len(generations) == 2
+
+
+def test_a_reader_takes_the_index_that_was_saved_meanwhile(collection, encoder, tmp_path, monkeypatch):
+    pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
+    monkeypatch.setattr(candidates, "LOOK_SECONDS", 0.0)
+    reader = Searcher(Collection.open("docs"), encoder)
+    reader.search("ask 1", instruction="q: ")
+    assert reader.finder.index is None
+    make_index(collection, collection.view(), Wish("flat"))
+    reader.search("ask 1", instruction="q: ")
+    first = reader.finder.index
+    assert first is not None
+    (tmp_path / "docs/other.txt").write_text("another new row")
+    ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=encoder)
+    reader.collection.chunks.checkout_latest()
+    assert reader.search("another new row", instruction="doc: ")[0].text == "another new row"
+    assert reader.finder.index.folder != first.folder and not len(reader.finder.index.extra)
+
+
+@pytest.mark.parametrize("kind", ["exact", "flat"])
+def test_one_search_sees_one_version_of_the_table(kind, collection, encoder, monkeypatch):
+    """The table is rewritten and compacted between the two halves of a hybrid search."""
+    if kind == "flat":
+        pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
+    make_index(collection, collection.view(), Wish(kind))
+    searcher = Searcher(Collection.open("docs"), encoder)
+    expected = [h.chunk_id for h in searcher.search("value 7", instruction="q: ", mode="hybrid", snippets=False)]
+    real, other = searcher.finder.matching, Collection.open("docs")
+
+    def changed(*arguments):
+        other.chunks.update(values={"title": "changed"})  # every row gets another place
+        other.chunks.optimize()
+        searcher.collection.chunks.checkout_latest()
+        return real(*arguments)
+
+    monkeypatch.setattr(searcher.finder, "matching", changed)
+    hits = searcher.search("value 7", instruction="q: ", mode="hybrid", snippets=False)
+    assert [h.chunk_id for h in hits] == expected and all(h.title != "changed" for h in hits)
+    monkeypatch.undo()
+    again = searcher.search("value 7", instruction="q: ", mode="hybrid", snippets=False)
+    assert [h.chunk_id for h in again] == expected and all(h.title == "changed" for h in again)
+
+
+def test_a_view_that_is_made_anew_under_a_reader(collection, encoder):
+    with collection.writing():
+        collection.add_view(HashEncoder(dim=8), "other: ", "second")
+    reader = Searcher(Collection.open("docs"), encoder, "default")
+    reader.search("x", instruction="q: ")
+    with collection.writing():
+        collection.drop_view("default")
+    reader.collection.chunks.checkout_latest()
+    with pytest.raises(StoreError, match="view 'default' of 'docs' was dropped meanwhile; open the collection again"):
+        reader.search("x", instruction="q: ")
+    with collection.writing():
+        made = collection.add_view(encoder, "new: ", "default")
+        collection.save_manifest(collection.manifest.with_view(replace(made, created="2000-01-01")))
+    reader.collection.chunks.checkout_latest()
+    with pytest.raises(StoreError, match="was made anew meanwhile"):
+        reader.search("x", instruction="q: ")

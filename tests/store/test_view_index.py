@@ -13,10 +13,11 @@ pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
 from instructor_search import Collection  # noqa: E402
 from instructor_search.errors import StoreError  # noqa: E402
 from instructor_search.store.entries import rows_of  # noqa: E402
-from instructor_search.store.faiss_index import Kind  # noqa: E402
+from instructor_search.store.faiss_index import Kind, Setting  # noqa: E402
 from instructor_search.store.schema import chunk_schema  # noqa: E402
 from instructor_search.store.vectors import vector_arrays  # noqa: E402
-from instructor_search.store.view_index import build_index, damaged_vectors, drop_index, open_index  # noqa: E402
+from instructor_search.store.verify import verify  # noqa: E402
+from instructor_search.store.view_index import build_index, damaged_vectors, drop_index, has_damaged_files, open_index  # noqa: E402
 from tests.toy import HashEncoder
 
 DIM = 16
@@ -52,6 +53,7 @@ def table_of(collection, view, where="TRUE"):
 
 def nearest(index, queries, k, where=None):
     """What the index finds, with the texts of the rows that it names."""
+    index.sync()
     scores, entries = index.search(queries, k, where=where)
     texts = rows_of(index.table, entries["row"].ravel()[np.isfinite(scores).ravel()].tolist(), ["id", "text"])
     return [
@@ -76,11 +78,13 @@ def check(index, collection, view, rng, where=None):
         assert all(h["text"] == f"text {int(h['id'], 16)}" for h in hits)
 
 
-def test_it_follows_every_change(made):
+@pytest.mark.parametrize("kind", [Kind.FLAT, Kind.IVF_PQ])
+def test_it_follows_every_change(made, kind):
     collection, view = made
     rng = np.random.default_rng(0)
     collection.upsert(rows(view, range(500), rng), may_exist=False)
-    index = build_index(collection, view, Kind.FLAT)
+    index = build_index(collection, view, kind, target_recall=1.0)
+    index.index.setting = Setting(10**6, 100)  # all clusters, all candidates: what is missed, the masks have lost
     check(index, collection, view, rng)
     other = Collection.open("c")  # another hand
     last = 500
@@ -100,11 +104,13 @@ def test_it_follows_every_change(made):
             collection.chunks.checkout_latest()
         else:
             index = index.save()
-            assert index.num_changed == int((index.rows["row"] == np.uint64(2**64 - 1)).sum())
+            index.index.setting = Setting(10**6, 100)
+            assert not len(index.extra) and index.facts.version == index.version
         check(index, collection, view, rng)
         check(index, collection, view, rng, where=f"source = 's{step % 7}'")
     assert len(index.extra) + len(index.rows) < 3000
     fresh = open_index(Collection.open("c"), view)
+    fresh.index.setting = Setting(10**6, 100)
     check(fresh, collection, view, rng)
     assert not damaged_vectors(fresh)
 
@@ -188,3 +194,36 @@ def test_an_empty_view_has_no_index(made):
     with pytest.raises(StoreError, match="has no vectors"):
         build_index(*made, Kind.FLAT)
     assert not any((made[0].folder / "indexes").rglob("*.f32"))
+
+
+def test_gone_rows_do_not_take_the_place_of_others(made):
+    """The nearest hundred of a query are deleted: an index must still fill its ten hits with the best that are left."""
+    collection, view = made
+    rng = np.random.default_rng(6)
+    collection.upsert(rows(view, range(3000), rng), may_exist=False)
+    for kind in (Kind.IVF_PQ, Kind.HNSW):
+        index = build_index(collection, view, kind)
+        index.index.setting = Setting(10**6, 100)
+        query = rng.normal(size=(1, DIM)).astype(np.float32)
+        near = [int(h["id"], 16) for h in nearest(index, query, 100)[0]]
+        collection.delete_where(f"ordinal IN ({', '.join(map(str, near))})")
+        (hits,) = nearest(index, query, 10)
+        ids, vectors = table_of(collection, view)
+        best = [ids[i] for i in np.argsort(-(vectors @ query[0]))[:10]]
+        assert [h["id"] for h in hits] == best
+        assert index.drift == pytest.approx(100 / index.facts.built)
+
+
+def test_files_that_are_not_what_was_written(made):
+    collection, view = made
+    collection.upsert(rows(view, range(300), np.random.default_rng(7)), may_exist=False)
+    index = build_index(collection, view, Kind.IVF_PQ)
+    assert not has_damaged_files(index)
+    data = bytearray((index.folder / "index.faiss").read_bytes())
+    data[len(data) // 2] ^= 1
+    (index.folder / "index.faiss").write_bytes(bytes(data))
+    assert has_damaged_files(open_index(collection, view))
+    (index.folder / "rows.npy").write_bytes(b"")
+    assert open_index(collection, view) is None
+    problems = verify(collection).problems
+    assert any("the index of view default cannot be opened; make it again" in p for p in problems)
