@@ -16,7 +16,7 @@ demo: $(VENV)/.installed-all
 		--instruction "Represent the Roman mythology question for retrieving supporting documents: "
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow"
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow

@@ -13,15 +13,15 @@ from train.development import EvaluationSets
 
 
 def test_the_scores_are_those_of_eval(tiny_folder, tmp_path, capsys):
-    sets = EvaluationSets(["sts", "classification"], "bundled")
+    sets = EvaluationSets(["sts", "reranking"], "bundled")
     scores = sets(load_encoder(str(tiny_folder), runtime="torch", device="cpu"))
-    code = evaluate(["--suite", "sts,classification", "--data", "bundled", "--models", str(tiny_folder), "--json",
+    code = evaluate(["--suite", "sts,reranking", "--data", "bundled", "--models", str(tiny_folder), "--json",
                      "--output", str(tmp_path), "--runtime", "torch", "--quiet"])  # fmt: skip
     results = json.loads(capsys.readouterr().out)["runs"][0]["results"]
     assert code == 0 and scores.keys() == {*results, "average"}
     for name, result in results.items():
         assert scores[name] == pytest.approx(result["score"], abs=1e-6)
-    by_category = {c: [r["score"] for r in results.values() if r["category"] == c] for c in ("sts", "classification")}
+    by_category = {c: [r["score"] for r in results.values() if r["category"] == c] for c in ("sts", "reranking")}
     assert scores["average"] == pytest.approx(np.mean([np.mean(v) for v in by_category.values()]), abs=1e-6)
 
 
