@@ -12,6 +12,7 @@ from train.cli import main
 from train.development import EvaluationSets
 
 
+@pytest.mark.slow
 def test_the_scores_are_those_of_eval(tiny_folder, tmp_path, capsys):
     sets = EvaluationSets(["sts", "reranking"], "bundled")
     scores = sets(load_encoder(str(tiny_folder), runtime="torch", device="cpu"))
