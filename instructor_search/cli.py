@@ -33,51 +33,14 @@ filters: FIELD = != < <= > >= VALUE, FIELD in (A, B), FIELD contains TEXT, FIELD
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of ``python -m instructor_search``."""
-    raw = argparse.RawDescriptionHelpFormatter
     parser = Parser(
         prog="python -m instructor_search",
         description="Search collections of documents under an instruction. Collections are made by: python -m ingest",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    search = commands.add_parser("search", help="search a collection", epilog=_SEARCH_EXAMPLES, formatter_class=raw)
-    search.add_argument("query", help="what to look for")
-    search.add_argument("--instruction", metavar="TEXT", help="query instruction, or @NAME of the library")
-    common_flags(search)
-    search.add_argument("--view", metavar="NAME", help="which vectors to compare with (default: default)")
-    search.add_argument("--top-k", type=positive, default=10, metavar="N", help="number of hits (default: 10)")
-    search.add_argument("--where", metavar="FILTER", help="only chunks that match, e.g. 'year >= 2020'")
-    search.add_argument("--mode", choices=("dense", "text", "hybrid"), default="dense", help="default: dense")
-    search.add_argument(
-        "--offset", type=int, default=0, metavar="N", help="hits to leave out at the top: the next page"
-    )
-    search.add_argument("--dense-weight", type=float, metavar="W", help="hybrid: weigh scores, 0 (words) to 1 "
-                        "(vectors), instead of ranks")  # fmt: skip
-    search.add_argument(
-        "--rerank", metavar="HOW", help="score candidates anew: 'instruction:SENTENCE', or a cross-encoder"
-    )
-    search.add_argument("--drop-copies", type=float, metavar="COSINE", help="leave out hits this near to a better one")
-    search.add_argument(
-        "--diversity", type=float, default=0.0, metavar="D", help="0 to 1: prefer hits unlike each other"
-    )
-    search.add_argument("--model", metavar="MODEL", help="encoder to use; refused unless it made the view")
-    search.add_argument("--device", metavar="NAME", help="torch's: cpu, cuda, mps (default: the best that is there)")
-    search.add_argument("--runtime", choices=RUNTIMES, help="default: torch on a GPU, else openvino")
-    search.add_argument("--allow-pickle", action="store_true", help="let --model load pytorch_model.bin")
-    search.add_argument("--json", action="store_true", help="print the hits as JSON")
-    search.add_argument("--explain", action="store_true", help="show where each score comes from, and the time taken")
-    search.set_defaults(run=_search)
-
-    like = commands.add_parser("like", help="find the chunks most like one that was found")
-    like.add_argument("chunk", help="its id, as search --json and --explain show it")
-    common_flags(like)
-    like.add_argument("--view", metavar="NAME", help="which vectors to compare (default: default)")
-    like.add_argument("--top-k", type=positive, default=10, metavar="N", help="number of hits (default: 10)")
-    like.add_argument("--where", metavar="FILTER", help="only chunks that match")
-    like.add_argument("--drop-copies", type=float, metavar="COSINE", help="leave out hits this near to a better one")
-    like.add_argument("--diversity", type=float, default=0.0, metavar="D", help="0 to 1: prefer hits unlike each other")
-    like.add_argument("--json", action="store_true", help="print the hits as JSON")
-    like.set_defaults(run=_like)
+    _add_search(commands)
+    _add_like(commands)
 
     collections = commands.add_parser("collections", help="list the collections of a store")
     collections.add_argument("--store", metavar="DIR", help="folder of all collections")
@@ -105,6 +68,46 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_upkeep(commands)
     return parser
+
+
+def _add_search(commands: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    search = commands.add_parser("search", help="search a collection", epilog=_SEARCH_EXAMPLES, formatter_class=raw)
+    search.add_argument("query", help="what to look for")
+    search.add_argument("--instruction", metavar="TEXT", help="query instruction, or @NAME of the library")
+    _hit_flags(search)
+    search.add_argument("--mode", choices=("dense", "text", "hybrid"), default="dense", help="default: dense")
+    search.add_argument(
+        "--offset", type=int, default=0, metavar="N", help="hits to leave out at the top: the next page"
+    )
+    search.add_argument("--dense-weight", type=float, metavar="W", help="hybrid: weigh scores, 0 (words) to 1 "
+                        "(vectors), instead of ranks")  # fmt: skip
+    search.add_argument("--rerank", metavar="HOW", help="score anew: 'instruction:SENTENCE', or a cross-encoder")
+    search.add_argument("--model", metavar="MODEL", help="encoder to use; refused unless it made the view")
+    search.add_argument("--device", metavar="NAME", help="torch's: cpu, cuda, mps (default: the best that is there)")
+    search.add_argument("--runtime", choices=RUNTIMES, help="default: torch on a GPU, else openvino")
+    search.add_argument("--allow-pickle", action="store_true", help="let --model load pytorch_model.bin")
+    search.add_argument("--explain", action="store_true", help="show where each score comes from, and the time taken")
+    search.set_defaults(run=_search)
+
+
+def _add_like(commands: Any) -> None:
+    like = commands.add_parser("like", help="find the chunks most like one that was found")
+    like.add_argument("chunk", help="its id, as search --json and --explain show it")
+    _hit_flags(like)
+    like.set_defaults(run=_like)
+
+
+def _hit_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the commands that print hits."""
+    add = parser.add_argument
+    common_flags(parser)
+    add("--view", metavar="NAME", help="which vectors to compare with (default: default)")
+    add("--top-k", type=positive, default=10, metavar="N", help="number of hits (default: 10)")
+    add("--where", metavar="FILTER", help="only chunks that match, e.g. 'year >= 2020'")
+    add("--drop-copies", type=float, metavar="COSINE", help="leave out hits this near to a better one")
+    add("--diversity", type=float, default=0.0, metavar="D", help="0 to 1: prefer hits unlike each other")
+    add("--json", action="store_true", help="print the hits as JSON")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

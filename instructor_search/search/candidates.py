@@ -131,7 +131,7 @@ class CandidateFinder:
         Raises:
             StoreError: the collection has chunks and no full-text index.
         """
-        if not vector_index.has_vector_index(self.table, "text"):
+        if not vector_index.has_index(self.table, "text"):
             if not self.table.count_rows():
                 return []
             raise StoreError(f"{self.collection.name!r} has no full-text index yet; run its ingest again to its end")

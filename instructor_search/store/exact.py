@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.store.entries import ENTRY, NO_ROW, vector_batches
-from instructor_search.store.faiss_index import exact
 from instructor_search.store.manifest import View
+
+_BLOCK = 50_000  # vectors that are compared at a time
+_QUERIES = 256  # with so many queries
+
+
+def exact(
+    queries: np.ndarray, vectors: np.ndarray, k: int, allowed: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compare with every (allowed) vector, block by block; return cosines and positions, (q, k) each."""
+    parts = [_exact(queries[i : i + _QUERIES], vectors, k, allowed) for i in range(0, len(queries), _QUERIES)]
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def _exact(
+    queries: np.ndarray, vectors: np.ndarray, k: int, allowed: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    positions = np.full((len(queries), k), -1, dtype=np.int64)
+    for rows, block in _blocks(vectors, allowed):
+        own = queries @ block.T
+        best = np.argpartition(-own, k - 1, axis=1)[:, :k] if own.shape[1] > k else np.arange(own.shape[1])[None]
+        best = np.broadcast_to(best, (len(queries), best.shape[1]))
+        scores = np.concatenate([scores, np.take_along_axis(own, best, 1)], axis=1)
+        positions = np.concatenate([positions, rows[best]], axis=1)
+        order = np.lexsort((positions, -scores), axis=1)[:, :k]
+        scores, positions = np.take_along_axis(scores, order, 1), np.take_along_axis(positions, order, 1)
+    return scores, positions
+
+
+def _blocks(vectors: np.ndarray, allowed: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield positions and vectors, block by block."""
+    for start in range(0, len(vectors) if allowed is None else len(allowed), _BLOCK):
+        if allowed is None:
+            block = vectors[start : start + _BLOCK]
+            yield np.arange(start, start + len(block)), block
+        else:
+            rows = allowed[start : start + _BLOCK]
+            yield rows, vectors[rows]
 
 
 def exact_search(

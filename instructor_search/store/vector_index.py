@@ -80,7 +80,7 @@ def ensure_text_index(table: Table) -> list[str]:
 
 def ensure_lance_index(table: Table, view: View, kind: str) -> list[str]:
     """Make LanceDB's own index of ``view``, if that is what ``kind`` says."""
-    present = has_vector_index(table, view.column)
+    present = has_index(table, view.column)
     rows = table.count_rows(f"{view.checksum_column} IS NOT NULL")
     if kind not in (LANCE_HNSW, LANCE_RABITQ):
         return []
@@ -139,7 +139,7 @@ def describe(index: ViewIndex) -> str:
     return f"FAISS {facts.kind} over {facts.count:,} vectors, recall@10 {facts.recall:.3f}, {facts.seconds:.1f} s"
 
 
-def has_vector_index(table: Table, column: str) -> bool:
+def has_index(table: Table, column: str) -> bool:
     """Whether LanceDB has an index of ``column``."""
     return index_of(table, column) is not None
 

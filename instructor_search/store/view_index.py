@@ -38,7 +38,8 @@ from instructor_search.store.entries import (
     scan,
     write_vectors,
 )
-from instructor_search.store.faiss_index import FaissIndex, Kind, Mask, Setting, exact, tune
+from instructor_search.store.exact import exact
+from instructor_search.store.faiss_index import FaissIndex, Kind, Mask, Setting, tune
 from instructor_search.store.manifest import View
 
 if TYPE_CHECKING:

@@ -173,7 +173,7 @@ def test_above_the_threshold_an_index_is_made_and_new_rows_are_found(with_faiss,
     report = ingest(config, encoder=encoder)
     assert any("vector index of view default" in line for line in report.made)
     collection = Collection.open("docs")
-    assert vector_index.has_vector_index(collection.chunks, "vector_default") != with_faiss
+    assert vector_index.has_index(collection.chunks, "vector_default") != with_faiss
     assert (open_index(collection, collection.view()) is not None) == with_faiss
     rows = collection.chunks.search().select(["id", "vector_default"]).to_arrow()
     matrix = np.stack(rows["vector_default"].to_numpy())

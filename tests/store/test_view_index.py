@@ -44,6 +44,14 @@ def made(store):
     return collection, view
 
 
+def filled(made, count, seed):
+    """The collection with so many random chunks, its view, and what goes on drawing."""
+    collection, view = made
+    rng = np.random.default_rng(seed)
+    collection.upsert(rows(view, range(count), rng), may_exist=False)
+    return collection, view, rng
+
+
 def table_of(collection, view, where="TRUE"):
     found = collection.open_chunks().search().where(f"{view.checksum_column} IS NOT NULL AND ({where})")
     found = found.select(["id", view.column]).limit(10**6).to_arrow()
@@ -80,9 +88,7 @@ def check(index, collection, view, rng, where=None):
 
 @pytest.mark.parametrize("kind", [Kind.FLAT, Kind.IVF_PQ])
 def test_it_follows_every_change(made, kind):
-    collection, view = made
-    rng = np.random.default_rng(0)
-    collection.upsert(rows(view, range(500), rng), may_exist=False)
+    collection, view, rng = filled(made, 500, 0)
     index = build_index(collection, view, kind, target_recall=1.0)
     index.index.setting = Setting(10**6, 100)  # all clusters, all candidates: what is missed, the masks have lost
     check(index, collection, view, rng)
@@ -131,9 +137,7 @@ def test_rows_without_a_vector_come_when_they_have_one(made):
 
 
 def test_a_reader_goes_on_while_it_is_saved_again_and_dropped(made):
-    collection, view = made
-    rng = np.random.default_rng(2)
-    collection.upsert(rows(view, range(300), rng), may_exist=False)
+    collection, view, rng = filled(made, 300, 2)
     build_index(collection, view, Kind.HNSW)
     reader = open_index(Collection.open("c"), view)
     before = reader.index.vectors.copy()
@@ -148,9 +152,7 @@ def test_a_reader_goes_on_while_it_is_saved_again_and_dropped(made):
 
 
 def test_what_a_killed_run_left_is_not_used(made):
-    collection, view = made
-    rng = np.random.default_rng(3)
-    collection.upsert(rows(view, range(200), rng), may_exist=False)
+    collection, view, rng = filled(made, 200, 3)
     index = build_index(collection, view, Kind.IVF_PQ)
     with (index.folder.parent / "vectors.f32").open("ab") as stream:
         stream.write(b"\xff" * 1000)  # appended, and then killed
@@ -170,9 +172,7 @@ def test_what_a_killed_run_left_is_not_used(made):
 
 
 def test_an_index_of_another_view_is_not_used(made):
-    collection, view = made
-    rng = np.random.default_rng(4)
-    collection.upsert(rows(view, range(100), rng), may_exist=False)
+    collection, view, rng = filled(made, 100, 4)
     index = build_index(collection, view, Kind.FLAT)
     facts = json.loads((index.folder / "facts.json").read_text())
     (index.folder / "facts.json").write_text(json.dumps({**facts, "fingerprint": "another"}))
@@ -180,8 +180,7 @@ def test_an_index_of_another_view_is_not_used(made):
 
 
 def test_a_flipped_bit_in_its_vectors_is_found(made):
-    collection, view = made
-    collection.upsert(rows(view, range(100), np.random.default_rng(5)), may_exist=False)
+    collection, view, _ = filled(made, 100, 5)
     index = build_index(collection, view, Kind.FLAT)
     path = index.folder.parent / "vectors.f32"
     data = bytearray(path.read_bytes())
@@ -198,9 +197,7 @@ def test_an_empty_view_has_no_index(made):
 
 def test_gone_rows_do_not_take_the_place_of_others(made):
     """The nearest hundred of a query are deleted: an index must still fill its ten hits with the best that are left."""
-    collection, view = made
-    rng = np.random.default_rng(6)
-    collection.upsert(rows(view, range(3000), rng), may_exist=False)
+    collection, view, rng = filled(made, 3000, 6)
     for kind in (Kind.IVF_PQ, Kind.HNSW):
         index = build_index(collection, view, kind)
         index.index.setting = Setting(10**6, 100)
@@ -215,8 +212,7 @@ def test_gone_rows_do_not_take_the_place_of_others(made):
 
 
 def test_files_that_are_not_what_was_written(made):
-    collection, view = made
-    collection.upsert(rows(view, range(300), np.random.default_rng(7)), may_exist=False)
+    collection, view, _ = filled(made, 300, 7)
     index = build_index(collection, view, Kind.IVF_PQ)
     assert not has_damaged_files(index)
     data = bytearray((index.folder / "index.faiss").read_bytes())
