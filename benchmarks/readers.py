@@ -91,7 +91,7 @@ def read(store: Path, acknowledged: Path, until: Any, interval: float, seed: int
         started = time.perf_counter()
         try:
             mode = "hybrid" if len(times) % 4 == 0 else "dense"
-            hits = searcher.search(text, instruction="d: ", top_k=10, snippets=False, mode=mode)
+            hits = searcher.search(text, instruction="d: ", top_k=10, snippets="none", mode=mode)
         except Exception as error:
             errors.append(f"{type(error).__name__}: {error}"[:200])
             continue

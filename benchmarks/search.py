@@ -263,7 +263,7 @@ def whole(collection: Collection, asked: list[str], rounds: int) -> None:
     searcher = Searcher(collection, load_encoder())
     searcher.encoder.load()
     kinds: dict[str, dict[str, Any]] = {
-        "dense": {}, "dense, without snippets": {"snippets": False},
+        "dense": {}, "dense, without snippets": {"snippets": "none"},
         "dense, 1 % of the rows": {"where": 'source in ("' + '", "'.join(f"library/{n}.py" for n in range(10)) + '")'},
         "dense, 0.1 % of the rows": {"where": 'source = "library/7.py"'},
         "text": {"mode": "text"}, "hybrid": {"mode": "hybrid"},

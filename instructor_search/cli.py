@@ -83,6 +83,8 @@ def _add_search(commands: Any) -> None:
     search.add_argument("--dense-weight", type=float, metavar="W", help="hybrid: weigh scores, 0 (words) to 1 "
                         "(vectors), instead of ranks")  # fmt: skip
     search.add_argument("--rerank", metavar="HOW", help="score anew: 'instruction:SENTENCE', or a cross-encoder")
+    search.add_argument("--snippets", choices=("words", "meaning", "none"), default="words",
+                        help="what the sentence shown has in common with the query (default: words)")  # fmt: skip
     search.add_argument("--model", metavar="MODEL", help="encoder to use; refused unless it made the view")
     search.add_argument("--device", metavar="NAME", help="torch's: cpu, cuda, mps (default: the best that is there)")
     search.add_argument("--runtime", choices=RUNTIMES, help="default: torch on a GPU, else openvino")
@@ -136,7 +138,7 @@ def _search(args: argparse.Namespace) -> int:
     hits = searcher.search(
         args.query, instruction=instruction, where=args.where, top_k=args.top_k, offset=args.offset, mode=args.mode,
         dense_weight=args.dense_weight, reranker=_reranker(args, searcher), drop_copies=args.drop_copies,
-        diversity=args.diversity,
+        diversity=args.diversity, snippets=args.snippets,
     )  # fmt: skip
     if searcher.num_query_tokens_cut:
         cut = searcher.num_query_tokens_cut

@@ -191,7 +191,7 @@ class CollectionSearch:
         assert self._searcher is not None  # search() looked
         return self._searcher.search(
             text, instruction=instruction, top_k=depth, mode=self.mode, reranker=self.reranker,
-            rerank_depth=self.rerank_depth, snippets=False,
+            rerank_depth=self.rerank_depth, snippets="none",
         )  # fmt: skip
 
     def close(self) -> None:

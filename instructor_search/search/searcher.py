@@ -6,10 +6,8 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,86 +18,24 @@ from instructor_search.records import Hit, Query
 from instructor_search.search.candidates import CandidateFinder, Found
 from instructor_search.search.diversity import maximal_marginal_relevance, without_near_copies
 from instructor_search.search.filters import compile_filter
-from instructor_search.search.fusion import reciprocal_rank_fusion, weighted_fusion
+from instructor_search.search.ranking import MAX_TOP_K, Candidate, Mode, Ranking, fuse
 from instructor_search.search.reranking import Reranker
-from instructor_search.search.snippets import lexical_scores, shortlist, snippet_around, split_sentences
+from instructor_search.search.snippets import (
+    Snippets,
+    lexical_scores,
+    shortlist,
+    snippet_around,
+    split_sentences,
+)
 from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View
 from instructor_search.store.schema import HEADING_SEPARATOR
 from instructor_search.store.view_encoder import load_view_encoder
 
-CANDIDATES = 100  # of each ranking that go into a fusion or are thinned out, at least
-MAX_TOP_K = 10_000
 MAX_EMBEDDED_HITS = 20  # hits whose best sentence is found by meaning; that of later ones by words
 MAX_QUERY_CHARACTERS = 100_000
 _COLUMNS = ["document_id", "source", "title", "mime", "heading", "page", "row", "mtime", "metadata", "text", "start",
             "end"]  # fmt: skip
-_DEPTHS = (10, 100, 1000, MAX_TOP_K)  # a page is a part of a ranking of one of these depths
-
-
-class Mode(StrEnum):
-    """How candidates are found: by vector, by words, or by both."""
-
-    DENSE = "dense"
-    TEXT = "text"
-    HYBRID = "hybrid"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ranking:
-    """How hits are ranked.
-
-    Attributes:
-        mode: where candidates come from.
-        dense_weight: of a hybrid search's cosines in a weighted sum, 0 to 1; None: reciprocal rank fusion.
-        reranker: scores the best ``rerank_depth`` candidates anew.
-        drop_copies: cosine from which a hit that is so near to a better one is left out; None: none is.
-        diversity: 0 to 1, how much hits should be unlike one another (maximal marginal relevance); 0: not at all.
-    """
-
-    mode: str = Mode.DENSE
-    dense_weight: float | None = None
-    reranker: Reranker | None = None
-    rerank_depth: int = CANDIDATES
-    drop_copies: float | None = None
-    diversity: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant.
-
-        Raises:
-            ValueError: a value is out of its range, or the mode is unknown.
-        """
-        if self.mode not in list(Mode):
-            raise ValueError(f"mode is {self.mode!r}; expected one of {', '.join(Mode)}")
-        for name in ("dense_weight", "drop_copies", "diversity"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value}; expected 0 to 1")
-        if self.dense_weight is not None and self.mode != Mode.HYBRID:
-            raise ValueError(f"dense_weight is for a hybrid search; the mode is {self.mode!r}")
-
-    @property
-    def thins_out(self) -> bool:
-        """Whether hits are left out or chosen by their likeness."""
-        return self.drop_copies is not None or self.diversity > 0
-
-    def depth(self, count: int) -> int:
-        """Return how many candidates of each kind are found so that ``count`` hits can be ranked.
-
-        Pages of one size class are parts of the same ranking, so that no hit is on two of them.
-        """
-        count = max(count, self.rerank_depth) if self.reranker else count
-        if self.mode == Mode.HYBRID or self.thins_out:
-            count = max(CANDIDATES, 2 * count)
-        return next((depth for depth in _DEPTHS if depth >= count), count)
-
-
-class _Candidate(NamedTuple):
-    id: str
-    row: int
-    score: float
-    signals: dict[str, float]
 
 
 class Searcher:
@@ -143,21 +79,20 @@ class Searcher:
         where: str | None = None,
         top_k: int = 10,
         offset: int = 0,
-        snippets: bool = True,
+        snippets: str = Snippets.WORDS,
         **ranking: Any,
     ) -> list[Hit]:
         """Return the best ``top_k`` chunks after the first ``offset``, best first; of equal scores the lower chunk id.
 
         Scores: cosine similarity (dense), BM25 (text), reciprocal rank fusion or a weighted sum (hybrid); with a
-        reranker its own. ``ranking``: fields of ``Ranking``. ``snippets`` False leaves them empty, which saves
-        embedding the hits' sentences.
+        reranker its own. ``ranking``: fields of ``Ranking``. ``snippets``: how the sentence that is shown is found.
 
         Raises:
             ValueError: the query is empty or too long, or a number or mode is not allowed.
             FilterError: ``where`` cannot be understood.
         """
         asked = query if isinstance(query, Query) else Query(query, instruction, where)
-        how = Ranking(**ranking)
+        how, shown = Ranking(**ranking), _snippets_kind(snippets)
         _check(asked, top_k, offset)
         compiled = self._compile(asked.where)
         self.seconds = {}
@@ -175,8 +110,8 @@ class Searcher:
                 rows = self.finder.rows([c.row for c in ranked], _COLUMNS)
         with self._timed("snippets"):
             texts = [rows[c.row]["text"] for c in ranked]
-            shown = self._snippets(asked, vector, texts) if snippets else [""] * len(texts)
-        return _hits(ranked, rows, shown, offset)
+            texts = self._snippets(asked, vector if shown == Snippets.MEANING else None, texts, shown)
+        return _hits(ranked, rows, texts, offset)
 
     def search_many(
         self,
@@ -266,9 +201,9 @@ class Searcher:
         _check_vectors(vector[None], [query])
         return vector
 
-    def _ranked(self, text: str, rankings: dict[str, list[Found]], how: Ranking, count: int) -> list[_Candidate]:
+    def _ranked(self, text: str, rankings: dict[str, list[Found]], how: Ranking, count: int) -> list[Candidate]:
         """Return the best ``count`` of the candidates: fused, reranked and thinned out."""
-        ranked = _fuse(rankings, how)
+        ranked = fuse(rankings, how)
         if how.reranker:
             with self._timed("rerank"):
                 ranked = self._rerank(text, ranked[: max(count, how.rerank_depth)], how.reranker)
@@ -277,7 +212,7 @@ class Searcher:
                 ranked = self._thin_out(ranked, how, count)
         return ranked[:count]
 
-    def _rerank(self, query: str, ranked: list[_Candidate], reranker: Reranker) -> list[_Candidate]:
+    def _rerank(self, query: str, ranked: list[Candidate], reranker: Reranker) -> list[Candidate]:
         """Return the candidates by the reranker's score; what they had before stays in their signals."""
         texts = self.finder.rows((c.row for c in ranked), ["text"])
         scores: Any = reranker.score(query, [texts[c.row]["text"] for c in ranked]) if ranked else []
@@ -287,7 +222,7 @@ class Searcher:
         ]
         return sorted(again, key=lambda c: (-c.score, c.id))
 
-    def _thin_out(self, ranked: list[_Candidate], how: Ranking, count: int) -> list[_Candidate]:
+    def _thin_out(self, ranked: list[Candidate], how: Ranking, count: int) -> list[Candidate]:
         stored = self.finder.vectors(c.row for c in ranked)
         none = np.zeros(self.view.dim, np.float32)  # a chunk without a vector yet is like no other
         vectors = to_unit_length(np.stack([stored.get(c.row, none) for c in ranked]))
@@ -302,19 +237,29 @@ class Searcher:
         order = maximal_marginal_relevance(scores.tolist(), vectors, 1 - how.diversity, count)
         return [ranked[i] for i in order]
 
-    def _snippets(self, query: Query, vector: np.ndarray | None, texts: Sequence[str]) -> list[str]:
-        """Return a snippet a text, around the sentence nearest to the query (by words where there is no vector)."""
+    def _snippets(self, query: Query, vector: np.ndarray | None, texts: Sequence[str], kind: Snippets) -> list[str]:
+        """Return a snippet a text, around the sentence that suits the query best."""
+        if kind == Snippets.NONE:
+            return [""] * len(texts)
         parts = [split_sentences(text) or [text] for text in texts]
-        if vector is None:
-            return [snippet_around(s, int(np.argmax(lexical_scores(query.text, s)))) for s in parts]
-        chosen = [shortlist(query.text, sentences) for sentences in parts[:MAX_EMBEDDED_HITS]]
+        best = self._nearest_sentences(query, vector, parts[:MAX_EMBEDDED_HITS]) if vector is not None else []
+        best += [int(np.argmax(lexical_scores(query.text, s, query.instruction))) for s in parts[len(best) :]]
+        return [snippet_around(s, i) for s, i in zip(parts, best, strict=True)]
+
+    def _nearest_sentences(self, query: Query, vector: np.ndarray, parts: Sequence[list[str]]) -> list[int]:
+        """Return for each text the position of the sentence whose vector is nearest to the query's, ``vector``."""
+        chosen = [shortlist(query.text, sentences) for sentences in parts]
         instruction = self.view.document_instruction
-        flat = [InstructedText(instruction, s[i]) for s, picks in zip(parts, chosen, strict=False) for i in picks]
+        flat = [InstructedText(instruction, s[i]) for s, picks in zip(parts, chosen, strict=True) for i in picks]
         vectors = np.asarray(self.encoder.encode(flat), dtype=np.float32).reshape(-1, self.view.dim)
         scores = iter(vectors @ vector / np.maximum(np.linalg.norm(vectors, axis=1), 1e-12))
-        best = [max(zip([next(scores) for _ in picks], picks, strict=True), key=lambda x: x[0])[1] for picks in chosen]
-        best += [int(np.argmax(lexical_scores(query.text, s))) for s in parts[MAX_EMBEDDED_HITS:]]
-        return [snippet_around(s, i) for s, i in zip(parts, best, strict=True)]
+        return [max(zip([next(scores) for _ in picks], picks, strict=True), key=lambda x: x[0])[1] for picks in chosen]
+
+
+def _snippets_kind(name: str) -> Snippets:
+    if name not in list(Snippets):
+        raise ValueError(f"snippets is {name!r}; expected one of {', '.join(Snippets)}")
+    return Snippets(name)
 
 
 def _check(query: Query, top_k: int, offset: int) -> None:
@@ -341,26 +286,8 @@ def _check_vectors(vectors: np.ndarray, queries: Sequence[Query]) -> None:
             raise ValueError(f"the query {query.text[:60]!r} has no usable embedding under this instruction")
 
 
-def _fuse(rankings: dict[str, list[Found]], how: Ranking) -> list[_Candidate]:
-    """Return the candidates of one ranking or of two put together, best first."""
-    signals: dict[str, dict[str, float]] = {}
-    rows: dict[str, int] = {}
-    scores: dict[str, float] = {}
-    for name, ranking in rankings.items():
-        for rank, found in enumerate(ranking, 1):
-            rows[found.id], scores[found.id] = found.row, found.score
-            signals.setdefault(found.id, {}).update({name: found.score, f"{name}_rank": rank})
-    if how.mode == Mode.HYBRID and how.dense_weight is None:
-        scores = reciprocal_rank_fusion({name: [f.id for f in ranking] for name, ranking in rankings.items()})
-    elif how.mode == Mode.HYBRID:
-        weights = {"dense": how.dense_weight or 0.0, "text": 1 - (how.dense_weight or 0.0)}
-        scores = weighted_fusion({n: {f.id: f.score for f in ranking} for n, ranking in rankings.items()}, weights)
-    order = sorted(scores, key=lambda name: (-scores[name], name))
-    return [_Candidate(name, rows[name], scores[name], signals[name]) for name in order]
-
-
 def _hits(
-    ranked: Sequence[_Candidate], rows: dict[int, dict[str, Any]], snippets: Sequence[str], offset: int
+    ranked: Sequence[Candidate], rows: dict[int, dict[str, Any]], snippets: Sequence[str], offset: int
 ) -> list[Hit]:
     return [
         _hit(rank, candidate, rows[candidate.row], snippet)
@@ -368,7 +295,7 @@ def _hits(
     ]
 
 
-def _hit(rank: int, candidate: _Candidate, row: dict[str, Any], snippet: str) -> Hit:
+def _hit(rank: int, candidate: Candidate, row: dict[str, Any], snippet: str) -> Hit:
     metadata = json.loads(row["metadata"]) if row["metadata"] else {}
     extra = {k: row[k] for k in ("mime", "row") if row[k] is not None}
     if row["mtime"]:

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 
 _SPLIT = re.compile(r"(?<=[.!?\u2026])[)\]\"'\u201d\u2019]*\s+(?=\S)|\n+")
 _WORD = re.compile(r"\w+")
 _MARK = re.compile(r"^#{1,6}\s+")
 MAX_SENTENCES = 40  # of a chunk that are looked at
-MAX_EMBEDDED = (
-    8  # of those, that are compared by meaning: the ones that share most words with the query, else the first
-)
+MAX_EMBEDDED = 8  # of those that are compared by meaning: they share most words with the query, else come first
+_HINT_WEIGHT = 0.1  # of a word of the instruction, where one of the query counts 1
+
+
+class Snippets(StrEnum):
+    """How a hit's best sentence is found.
+
+    WORDS: it shares most words with the query, then with the instruction; costs no embedding. MEANING: its vector is
+    nearest to the query's; its sentences are embedded, which takes far longer than the search. NONE: none is shown.
+    """
+
+    WORDS = "words"
+    MEANING = "meaning"
+    NONE = "none"
 
 
 def split_sentences(text: str) -> list[str]:
@@ -19,14 +31,23 @@ def split_sentences(text: str) -> list[str]:
     return [part for part in parts if _WORD.search(part)][:MAX_SENTENCES]
 
 
-def lexical_scores(query: str, sentences: list[str]) -> list[float]:
-    """Return for each sentence the share of the query's words in it (by first five letters); shorter ones win ties."""
-    wanted = {w[:5] for w in _WORD.findall(query.lower()) if len(w) > 2}
+def lexical_scores(query: str, sentences: list[str], hint: str = "") -> list[float]:
+    """Return for each sentence the share of the query's words in it (by first five letters); shorter ones win ties.
+
+    Words of ``hint``, the query's instruction, count a tenth of the query's.
+    """
+    wanted = _stems(query)
+    hints = _stems(hint) - wanted
     scores = []
     for sentence in sentences:
-        words = {w[:5] for w in _WORD.findall(sentence.lower())}
-        scores.append(len(wanted & words) / max(len(wanted), 1) - 1e-4 * len(words))
+        words = _stems(sentence)
+        shared = len(wanted & words) + _HINT_WEIGHT * len(hints & words)
+        scores.append(shared / max(len(wanted), 1) - 1e-4 * len(words))
     return scores
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:5] for word in _WORD.findall(text.lower()) if len(word) > 2}
 
 
 def snippet_around(sentences: list[str], best: int, max_characters: int = 240) -> str:

@@ -72,7 +72,7 @@ def test_hits_are_ordered_by_the_reranker(corpus_store):
     lengths = sorted((len(h.text) for h in plain), reverse=True)[:5]
     assert [h.score for h in hits] == lengths and [h.rank for h in hits] == [1, 2, 3, 4, 5]
     assert all(h.signals["rerank"] == h.score and "dense" in h.signals for h in hits)
-    assert all(h.snippet == "" for h in searcher.search("mercury", top_k=3, snippets=False))
+    assert all(h.snippet == "" for h in searcher.search("mercury", top_k=3, snippets="none"))
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ def ids(hits):
 
 @pytest.mark.parametrize("mode", ["dense", "text", "hybrid"])
 def test_pages_are_parts_of_one_ranking(searcher, mode):
-    whole = searcher.search("the blue value", instruction=Q, mode=mode, top_k=48, snippets=False)
+    whole = searcher.search("the blue value", instruction=Q, mode=mode, top_k=48, snippets="none")
     pages = [searcher.search("the blue value", instruction=Q, mode=mode, top_k=12, offset=12 * i) for i in range(4)]
     assert ids(whole) == [i for page in pages for i in ids(page)] and len(set(ids(whole))) == 48
     assert [h.rank for page in pages for h in page] == list(range(1, 49))
@@ -56,9 +56,9 @@ def test_pages_are_parts_of_one_ranking(searcher, mode):
 
 
 def test_weighted_fusion_is_the_sum_by_hand(searcher):
-    near = {h.chunk_id: h.score for h in searcher.search("red value", instruction=Q, top_k=100, snippets=False)}
-    words = {h.chunk_id: h.score for h in searcher.search("red value", mode="text", top_k=100, snippets=False)}
-    found = searcher.search("red value", instruction=Q, mode="hybrid", dense_weight=0.3, top_k=20, snippets=False)
+    near = {h.chunk_id: h.score for h in searcher.search("red value", instruction=Q, top_k=100, snippets="none")}
+    words = {h.chunk_id: h.score for h in searcher.search("red value", mode="text", top_k=100, snippets="none")}
+    found = searcher.search("red value", instruction=Q, mode="hybrid", dense_weight=0.3, top_k=20, snippets="none")
     highest, best = max(near.values()), max(words.values())
     by_hand = {
         i: (0.3 * (near[i] + 1) / (highest + 1) if i in near else 0) + (0.7 * words[i] / best if i in words else 0)
@@ -126,7 +126,7 @@ def test_many_queries_are_single_ones(searcher, mode):
     asked = [Query(f"the red value {i}", Q, "n < 50" if i % 2 else None) for i in range(12)]
     together = searcher.search_many(asked, top_k=7, mode=mode)
     for query, hits in zip(asked, together, strict=True):
-        alone = searcher.search(query, top_k=7, mode=mode, snippets=False)
+        alone = searcher.search(query, top_k=7, mode=mode, snippets="none")
         assert ids(hits) == ids(alone)
         np.testing.assert_allclose([h.score for h in hits], [h.score for h in alone], atol=1e-6)
     assert searcher.search_many([], mode=mode) == []

@@ -73,7 +73,7 @@ def test_every_kind_is_made_measured_and_searched(kind, collection, encoder):
     shares = []
     for number in range(40):
         ids, scores = best(collection, encoder, f"ask {number}", k=COUNT)
-        hits = searcher.search(f"ask {number}", instruction="q: ", snippets=False)
+        hits = searcher.search(f"ask {number}", instruction="q: ", snippets="none")
         assert [h.rank for h in hits] == list(range(1, 11)) and hits[0].text.startswith("value")
         shares.append(len(set(ids[:10]) & {h.chunk_id for h in hits}) / 10)
         own = dict(zip(ids, scores, strict=True))  # what is found has its exact score, whatever the index
@@ -200,7 +200,7 @@ def test_one_search_sees_one_version_of_the_table(kind, collection, encoder, mon
         pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
     make_index(collection, collection.view(), Wish(kind))
     searcher = Searcher(Collection.open("docs"), encoder)
-    expected = [h.chunk_id for h in searcher.search("value 7", instruction="q: ", mode="hybrid", snippets=False)]
+    expected = [h.chunk_id for h in searcher.search("value 7", instruction="q: ", mode="hybrid", snippets="none")]
     real, other = searcher.finder.matching, Collection.open("docs")
 
     def changed(*arguments):
@@ -210,10 +210,10 @@ def test_one_search_sees_one_version_of_the_table(kind, collection, encoder, mon
         return real(*arguments)
 
     monkeypatch.setattr(searcher.finder, "matching", changed)
-    hits = searcher.search("value 7", instruction="q: ", mode="hybrid", snippets=False)
+    hits = searcher.search("value 7", instruction="q: ", mode="hybrid", snippets="none")
     assert [h.chunk_id for h in hits] == expected and all(h.title != "changed" for h in hits)
     monkeypatch.undo()
-    again = searcher.search("value 7", instruction="q: ", mode="hybrid", snippets=False)
+    again = searcher.search("value 7", instruction="q: ", mode="hybrid", snippets="none")
     assert [h.chunk_id for h in again] == expected and all(h.title == "changed" for h in again)
 
 
