@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from instructor_search.errors import MissingExtraError, StoreError
+from instructor_search.search.words import text_query
 from instructor_search.store import vector_index
 from instructor_search.store.collection import Collection
 from instructor_search.store.entries import NO_ROW, rows_of
 from instructor_search.store.exact import exact_search
 from instructor_search.store.failures import clear_errors
-from instructor_search.store.lancedb_lightly import MatchQuery
 from instructor_search.store.manifest import View, read_manifest
 from instructor_search.store.view_index import ViewIndex, open_index, saved_indexes
 
@@ -50,6 +50,7 @@ class CandidateFinder:
         self.table: Any = None
         self._version = -1
         self._refine = 0  # of LanceDB's index; 0: there is none
+        self._text_fields: tuple[str, ...] = ()  # that words are looked for in
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -81,6 +82,7 @@ class CandidateFinder:
             self.table.checkout(newest)
         own = vector_index.index_of(self.table, self.view.column)
         self._refine = REFINE_FACTORS.get(str(own.index_type), 5) if own is not None else 0
+        self._text_fields = vector_index.text_fields(self.table)
         self._version = newest
 
     def _check_view(self) -> None:
@@ -131,12 +133,11 @@ class CandidateFinder:
         Raises:
             StoreError: the collection has chunks and no full-text index.
         """
-        if not vector_index.has_index(self.table, "text"):
+        if "text" not in self._text_fields:
             if not self.table.count_rows():
                 return []
             raise StoreError(f"{self.collection.name!r} has no full-text index yet; run its ingest again to its end")
-        match: Any = MatchQuery  # its stub takes every field for required
-        search: Any = self.table.search(match(text, "text"), query_type="fts")
+        search: Any = self.table.search(text_query(text, self._text_fields), query_type="fts")
         search = search.with_row_id(True).select(["id", "_score"]).limit(depth)
         rows = (search.where(where, prefilter=True) if where else search).to_list()
         return _by_score(Found(row["id"], row["_rowid"], row["_score"]) for row in rows)

@@ -37,7 +37,7 @@ def lexical_scores(query: str, sentences: list[str], hint: str = "") -> list[flo
     Words of ``hint``, the query's instruction, count a tenth of the query's.
     """
     wanted = _stems(query)
-    hints = _stems(hint) - wanted
+    hints = _stems(hint, at_least=4) - wanted  # no "the" and "for"
     scores = []
     for sentence in sentences:
         words = _stems(sentence)
@@ -46,8 +46,8 @@ def lexical_scores(query: str, sentences: list[str], hint: str = "") -> list[flo
     return scores
 
 
-def _stems(text: str) -> set[str]:
-    return {word[:5] for word in _WORD.findall(text.lower()) if len(word) > 2}
+def _stems(text: str, at_least: int = 3) -> set[str]:
+    return {word[:5] for word in _WORD.findall(text.lower()) if len(word) >= at_least}
 
 
 def snippet_around(sentences: list[str], best: int, max_characters: int = 240) -> str:

@@ -338,7 +338,7 @@ class Collection:
     @clear_errors
     def maintain(self) -> list[str]:
         """Compact, bring the indexes up to date and make those that are due; return what was made, in words."""
-        made = vector_index.ensure_text_index(self.chunks)
+        made = vector_index.ensure_text_index(self.chunks) + vector_index.ensure_filter_indexes(self.chunks)
         kinds = {view.name: self.index_kind(view) for view in self.manifest.views.values()}
         for view in self.manifest.views.values():
             made += vector_index.ensure_lance_index(self.chunks, view, kinds[view.name])

@@ -44,6 +44,7 @@ class Setting(NamedTuple):
     factor: int  # candidates that are compared exactly, for each hit
 
 
+@cache
 def faiss() -> Any:
     """Return the module.
 
@@ -204,7 +205,8 @@ class FaissIndex:
         else:
             setting = setting if mask is None else self._through(queries, mask, setting)
             candidates = self._candidates(queries, k * setting.factor, setting.effort, mask)
-            short = (candidates >= 0).sum(1) < min(k, len(self.vectors) if mask is None else len(mask.allowed))
+            wanted = min(k, len(self.vectors) if mask is None else len(mask.allowed))
+            short = np.count_nonzero(candidates >= 0, axis=1) < wanted
         scores, positions = self._refined(queries, candidates, k)
         if short.any():
             left = None if mask is None else mask.allowed
@@ -245,13 +247,21 @@ class FaissIndex:
         return setting._replace(effort=int((met < wanted).sum(1).max()) + 1)
 
     def _refined(self, queries: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-        positions = np.full((len(queries), k), -1, dtype=np.int64)
-        for row, (query, found) in enumerate(zip(queries, candidates, strict=True)):
-            known = found[found >= 0]
-            cosines = self.vectors[known] @ query
-            best = np.argsort(-cosines, kind="stable")[:k]
-            scores[row, : len(best)], positions[row, : len(best)] = cosines[best], known[best]
+        """Return the best ``k`` candidates of each query by their cosines, which are read where the vectors lie."""
+        cosines = np.empty(candidates.shape, dtype=np.float32)
+        pointer = faiss().swig_ptr
+        with _threads(0):
+            faiss().fvec_inner_products_by_idx(
+                pointer(cosines), pointer(queries), pointer(self.vectors), pointer(candidates),
+                queries.shape[1], len(queries), candidates.shape[1],
+            )  # fmt: skip
+        cosines[candidates < 0] = -np.inf
+        best, each = np.argsort(-cosines, axis=1, kind="stable")[:, :k], np.arange(len(queries))[:, None]
+        scores, positions = cosines[each, best], candidates[each, best]
+        if (missing := k - scores.shape[1]) > 0:
+            wider = ((0, 0), (0, missing))
+            scores = np.pad(scores, wider, constant_values=-np.inf)
+            positions = np.pad(positions, wider, constant_values=-1)
         return scores, positions
 
     def _candidates(self, queries: np.ndarray, depth: int, effort: int, mask: Mask | None) -> np.ndarray:

@@ -100,8 +100,20 @@ def _run(path: Path, name: str) -> ModuleType:
 os.environ.setdefault("LANCEDB_LOG", "error")  # read when lancedb is imported; its warnings are not for our users
 with _deferring():
     import lancedb
-    from lancedb.index import FTS, HnswSq, IvfRq
-    from lancedb.query import MatchQuery
+    from lancedb.index import FTS, Bitmap, BTree, HnswSq, IvfRq
+    from lancedb.query import BooleanQuery, MatchQuery, Occur, PhraseQuery
     from lancedb.table import Table
 
-__all__ = ["FTS", "HnswSq", "IvfRq", "MatchQuery", "Table", "lancedb"]
+__all__ = [
+    "FTS",
+    "BTree",
+    "Bitmap",
+    "BooleanQuery",
+    "HnswSq",
+    "IvfRq",
+    "MatchQuery",
+    "Occur",
+    "PhraseQuery",
+    "Table",
+    "lancedb",
+]

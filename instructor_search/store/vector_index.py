@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from instructor_search.store.faiss_index import MIN_ROWS, Kind
-from instructor_search.store.lancedb_lightly import FTS, HnswSq, IvfRq, Table
+from instructor_search.store.lancedb_lightly import FTS, Bitmap, BTree, HnswSq, IvfRq, Table
 from instructor_search.store.manifest import View
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 INDEX_THRESHOLD = 20_000  # chunks with a vector; exact search took 105 ms at 100,000 x 384 on one core
 AUTO, EXACT, LANCE_HNSW, LANCE_RABITQ = "auto", "exact", "lance-hnsw-sq", "lance-ivf-rq"
+FILTER_INDEXES: dict[str, Any] = {"source": BTree, "mime": Bitmap, "mtime": BTree}  # 119 -> 1.2 ms of 200,000 rows
+TEXT_FIELDS = ("text", "title", "heading")
 CHOICES = (AUTO, EXACT, *map(str, Kind), LANCE_HNSW, LANCE_RABITQ)
 _PARTITION_ROWS = 100_000
 _EF_CONSTRUCTION = 150
@@ -71,11 +73,31 @@ def _memory() -> int:
 
 
 def ensure_text_index(table: Table) -> list[str]:
-    """Make the full-text index on ``text`` where it is missing; rows added later are found without it being renewed."""
-    if any(index.columns == ["text"] for index in table.list_indices()) or not table.count_rows():
+    """Make the full-text indexes that are missing; rows added later are found without their being renewed."""
+    if text_fields(table) == TEXT_FIELDS or not table.count_rows():
         return []
-    table.create_index("text", config=FTS(stem=True, remove_stop_words=True, ascii_folding=True))
+    for field in TEXT_FIELDS:  # all of them: an index of the text from before there were phrases has no positions
+        config = FTS(stem=True, remove_stop_words=True, ascii_folding=True, with_position=True)
+        table.create_index(field, config=config, replace=True)
     return ["full-text index"]
+
+
+def text_fields(table: Table) -> tuple[str, ...]:
+    """Return the columns that have a full-text index."""
+    there = [index.columns for index in table.list_indices()]
+    return tuple(field for field in TEXT_FIELDS if [field] in there)
+
+
+def ensure_filter_indexes(table: Table) -> list[str]:
+    """Make the indexes of columns that filters name, once a scan takes long; rows added later are found without."""
+    if table.count_rows() <= INDEX_THRESHOLD:
+        return []
+    made = []
+    for column, kind in FILTER_INDEXES.items():
+        if index_of(table, column) is None:
+            table.create_index(column, config=kind())
+            made.append(column)
+    return [f"filter indexes of {', '.join(made)}"] if made else []
 
 
 def ensure_lance_index(table: Table, view: View, kind: str) -> list[str]:

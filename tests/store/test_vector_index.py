@@ -14,7 +14,7 @@ from instructor_search.errors import StoreError
 from instructor_search.search import candidates
 from instructor_search.search.index_report import make_index, measure
 from instructor_search.store import vector_index
-from instructor_search.store.faiss_index import Kind
+from instructor_search.store.faiss_index import Kind, faiss
 from instructor_search.store.vector_index import AUTO, EXACT, LANCE_HNSW, LANCE_RABITQ, Wish
 from instructor_search.store.verify import verify
 from instructor_search.store.view_index import open_index
@@ -125,6 +125,7 @@ def test_without_faiss_the_search_goes_on_and_says_so(collection, encoder, monke
     pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
     make_index(collection, collection.view(), Wish("ivf-pq"))
     monkeypatch.setitem(sys.modules, "faiss", None)
+    faiss.cache_clear()
     searcher = Searcher(Collection.open("docs"), encoder)
     for _ in range(2):
         hits = searcher.search("ask 1", instruction="q: ")
@@ -233,3 +234,23 @@ def test_a_view_that_is_made_anew_under_a_reader(collection, encoder):
     reader.collection.chunks.checkout_latest()
     with pytest.raises(StoreError, match="was made anew meanwhile"):
         reader.search("x", instruction="q: ")
+
+
+def test_filter_indexes_change_no_answer(collection, encoder, tmp_path, monkeypatch):
+    """Above the threshold source, mime and mtime get an index; what is new, changed or deleted afterwards counts."""
+    monkeypatch.setattr(vector_index, "INDEX_THRESHOLD", COUNT - 1)
+    filters = ['source = "docs/a.csv"', 'source in ("docs/a.csv", "docs/new.txt")', "mime contains plain", "mtime >= 2000"]
+    asked = lambda: [  # noqa: E731
+        {h.chunk_id for h in Searcher(collection, encoder).search("value", where=w, top_k=5000)} for w in filters
+    ]
+    before = asked()
+    assert len(before[0]) == COUNT
+    made = collection.maintain()
+    assert "filter indexes of source, mime, mtime" in made and collection.maintain() == []
+    assert asked() == before
+    (tmp_path / "docs/new.txt").write_text("brand new value")
+    monkeypatch.setattr(Collection, "maintain", lambda self: [])
+    ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=encoder)
+    collection.delete_where("text = 'value 77'")
+    after = asked()
+    assert len(after[0]) == COUNT - 1 and len(after[1]) == COUNT and len(after[2]) == len(before[2]) + 1
