@@ -94,8 +94,13 @@ class CandidateFinder:
             )
 
     def _open_newest(self) -> None:
-        """Open the newest saved index, if it is another one than ours, which holds all that is newer beside it."""
+        """Open the newest saved index, if it is another one than ours, which holds all that is newer beside it.
+
+        Where none is saved any more, another kind was asked for: ours is given up.
+        """
         newest = next((folder for folder, _ in saved_indexes(self.collection, self.view)), None)
+        if newest is None:
+            self.index = None
         if newest is None or (self.index is not None and newest == self.index.folder):
             return
         try:

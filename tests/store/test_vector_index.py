@@ -239,7 +239,12 @@ def test_a_view_that_is_made_anew_under_a_reader(collection, encoder):
 def test_filter_indexes_change_no_answer(collection, encoder, tmp_path, monkeypatch):
     """Above the threshold source, mime and mtime get an index; what is new, changed or deleted afterwards counts."""
     monkeypatch.setattr(vector_index, "INDEX_THRESHOLD", COUNT - 1)
-    filters = ['source = "docs/a.csv"', 'source in ("docs/a.csv", "docs/new.txt")', "mime contains plain", "mtime >= 2000"]
+    filters = [
+        'source = "docs/a.csv"',
+        'source in ("docs/a.csv", "docs/new.txt")',
+        "mime contains plain",
+        "mtime >= 2000",
+    ]
     asked = lambda: [  # noqa: E731
         {h.chunk_id for h in Searcher(collection, encoder).search("value", where=w, top_k=5000)} for w in filters
     ]
