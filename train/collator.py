@@ -44,13 +44,16 @@ class Collator:
         """Return how many negatives each example of a global batch gets: all ranks must agree."""
         return min(max((len(e.negatives) for e in examples), default=0), self.max_negatives)
 
-    def __call__(self, examples: Sequence[TrainingExample], num_negatives: int, seed: Sequence[int]) -> TextBatch:
+    def __call__(
+        self, examples: Sequence[TrainingExample], num_negatives: int, seed: Sequence[int], *, fixed: bool = False
+    ) -> TextBatch:
         """Return the batch. An example with fewer negatives is filled with its positive, which is then not used.
 
-        ``seed``: of the global batch and the place of the first example in it. Instructions change alike for all.
+        ``seed``: of the global batch and the place of the first example in it. Instructions change alike for all;
+        ``fixed``: they stay, see ``instructions_decide``.
         """
         chance = random.Random(str(tuple(seed[:-1])))
-        change = self._change(chance)
+        change = _Change("keep", 0) if fixed else self._change(chance)
         negatives: list[InstructedText] = []
         used: list[bool] = []
         for place, example in enumerate(examples):
@@ -76,6 +79,11 @@ class Collator:
         if drawn < self.drop_instruction:
             return _Change("drop", seed)
         return _Change("vary" if drawn < self.drop_instruction + self.vary_instruction else "keep", seed)
+
+
+def instructions_decide(examples: Sequence[TrainingExample]) -> bool:
+    """Whether the queries of a global batch have instructions of their own, without which they mean something else."""
+    return len({example.query.instruction for example in examples}) > 1
 
 
 class _Change(NamedTuple):

@@ -18,7 +18,7 @@ from instructor_search.encoder.tokenization import InstructedTokenizer
 from instructor_search.files import file_hash
 from train import checkpoints
 from train.backbone import mixed, parameter_groups, prepare_backbone
-from train.collator import Collator, TextBatch
+from train.collator import Collator, TextBatch, instructions_decide
 from train.config import TrainConfig, learning_rate
 from train.distributed import gather, gather_with_gradient
 from train.embedding import Piece, cached_backward, embed, pieces, plain_backward
@@ -209,7 +209,8 @@ class Trainer:
         examples = [self.mixture.tasks[batch.task][row] for row in batch.rows]
         num_negatives = self.collator.num_negatives(examples)
         own = batch.slice_of(self.accelerator.process_index, self.accelerator.num_processes)
-        return self.collator(examples[own], num_negatives, (self.config.seed, batch.step, own.start))
+        seed = self.config.seed, batch.step, own.start
+        return self.collator(examples[own], num_negatives, seed, fixed=instructions_decide(examples))
 
     def _backward(self, batch: TextBatch, share: float, *, last: bool) -> Tensor:
         """Add the gradients of a batch times ``share`` to the parameters'; return its loss."""

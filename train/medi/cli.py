@@ -62,6 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--symmetry", choices=("all", "symmetric", "asymmetric"), default="all", help="kind of data sets (default: all)"
     )
     add("--without-super-ni", action="store_true", help="leave out the Super-NI-like files of --data")
+    add("--contrast", action="store_true",
+        help="add tasks of single words whose instruction decides what they mean")  # fmt: skip
     add("--max-rows", type=positive, default=8000, metavar="N", help="rows of a task at most (default: 8000)")
     add(
         "--against",
@@ -95,16 +97,18 @@ def _build(args: argparse.Namespace) -> None:
     from instructor_search.encoder import load_encoder
     from train.medi.build import build
     from train.medi.contamination import EvaluationTexts
+    from train.medi.contrast import with_contrast
 
     if not (args.data or args.super_ni or args.examples):
         raise MixtureError("nothing to build from; give --data, --super-ni or --examples")
     settings = {"symmetry": args.symmetry, "licences": args.licences, "contamination": args.contamination,
                 "against": [p.name for p in args.against], "only": _names(args.only), "exclude": _names(args.exclude),
-                "without_super_ni": args.without_super_ni}  # fmt: skip
+                "without_super_ni": args.without_super_ni, "contrast": args.contrast}  # fmt: skip
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a build that is ended takes its part away
     left_out: dict[str, str] = {}
+    tasks = with_contrast(_tasks(args, left_out), args.seed) if args.contrast else _tasks(args, left_out)
     report = build(
-        _tasks(args, left_out), args.output, load_encoder(args.encoder), max_rows=args.max_rows, seed=args.seed,
+        tasks, args.output, load_encoder(args.encoder), max_rows=args.max_rows, seed=args.seed,
         against=EvaluationTexts(args.against) if args.against else None, refuse=args.contamination == "refuse",
         overwrite=args.overwrite, settings=settings, left_out=left_out,
     )  # fmt: skip

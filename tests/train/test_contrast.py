@@ -1,0 +1,91 @@
+"""Tasks whose queries are ambiguous: what is made, and that their instructions are never taken away."""
+
+import json
+
+from instructor_search.instructions import InstructedText
+from train.collator import Collator, instructions_decide
+from train.medi.contrast import DOCUMENT_INSTRUCTION, shared_words, with_contrast, word_senses
+from train.medi.sources import RawTask
+
+TOPICS = [
+    ("Mercury is the planet nearest to the sun.", "astronomy"),
+    ("Mercury melts far below water.", "chemistry"),
+    ("Mercury was the messenger of the gods.", "roman_mythology"),
+    ("A comet has a tail.", "astronomy"),
+    ("Which astronomy prize is there?", "history"),
+    ("The planet of a label that says nothing.", "7"),
+]
+SENSES = [
+    ("the police were notified (word: bark)", "bark: the outer skin of a tree", ("bark: the sound of a dog",)),
+    ("only one sense (word: hoper)", "hoper: a person who hopes", ()),
+]
+
+
+def task(kind, rows, instruction="Represent the sentence for classifying its topic: "):
+    return RawTask("x", kind, rows, instruction, instruction, "CC0", "here", symmetric=True)
+
+
+def test_words_that_topics_share_get_the_instruction_of_one():
+    made = shared_words(task("classification", TOPICS), 0)
+    topic_of = {text: label.replace("_", " ") for text, label in TOPICS}
+    assert {row[0] for row in made.rows} == {"mercury"}  # "planet": its other text has no topic that can be read
+    assert len(made.rows) == 3 and made.name == "contrast_x" and made.document_instruction == DOCUMENT_INSTRUCTION
+    for (word, positive, (negative,)), instruction in zip(made.rows, made.instructions, strict=True):
+        assert topic_of[positive] in instruction and topic_of[negative] != topic_of[positive]
+        assert word in positive.lower() and word in negative.lower()
+    assert shared_words(task("classification", TOPICS), 0) == made
+
+
+def test_senses_stand_in_the_instruction():
+    made = word_senses(task("pairs", SENSES))
+    assert made.rows == [("bark", *SENSES[0][1:])]
+    assert "the police were notified" in made.instructions[0]
+
+
+def test_only_tasks_that_allow_it_get_one():
+    given = [
+        task("classification", TOPICS),
+        task("classification", TOPICS, "Represent the tweet for classifying its sentiment: "),
+        task("pairs", SENSES),
+        task("pairs", [("a question", "an answer", ())]),
+    ]
+    names = [(t.name, t.kind) for t in with_contrast(given, 0)]
+    assert names == [("x", "classification"), ("contrast_x", "pairs"), ("x", "classification"), ("x", "pairs"),
+                     ("contrast_x", "pairs"), ("x", "pairs")]  # fmt: skip
+
+
+def test_the_command_adds_them(tmp_path):
+    from train.examples import read_mixture
+    from train.medi.cli import main
+
+    data = tmp_path / "data"
+    data.mkdir()
+    entry = {"name": "topics", "kind": "classification", "file": "topics.jsonl", "licence_class": "open",
+             "query_instruction": "Represent the sentence for classifying its topic: ",
+             "doc_instruction": "Represent the sentence for classifying its topic: "}  # fmt: skip
+    (data / "manifest.json").write_text(json.dumps({"files": [entry]}))
+    lines = [json.dumps({"text": text, "label": label}) for text, label in TOPICS * 2]
+    (data / "topics.jsonl").write_text("\n".join(lines))
+    assert main(["build", "--data", str(data), "--contrast", "--output", str(tmp_path / "m")]) == 0
+    mixture = read_mixture(tmp_path / "m")
+    assert set(mixture.tasks) == {"topics", "contrast_topics"}
+    assert instructions_decide(mixture.tasks["contrast_topics"]) and not instructions_decide(mixture.tasks["topics"])
+
+
+def test_instructions_that_decide_are_neither_dropped_nor_varied(tiny):
+    from train.examples import TrainingExample
+
+    made = shared_words(task("classification", TOPICS), 0)
+    examples = [
+        TrainingExample(
+            InstructedText(i, row[0]),
+            InstructedText(DOCUMENT_INSTRUCTION, row[1]),
+            (InstructedText(DOCUMENT_INSTRUCTION, row[2][0]),),
+        )
+        for row, i in zip(made.rows, made.instructions, strict=True)
+    ]
+    for share in ({"drop_instruction": 1.0}, {"vary_instruction": 1.0}):
+        collator = Collator(tiny.tokenizer, **share)
+        kept, plain = collator(examples, 1, (0, 0, 0), fixed=True), collator(examples, 1, (0, 0, 0))
+        never = Collator(tiny.tokenizer)(examples, 1, (0, 0, 0))
+        assert [t.ids for t in kept.texts] == [t.ids for t in never.texts] != [t.ids for t in plain.texts]
