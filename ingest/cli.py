@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--strict", action="store_true", help="stop at the first file that cannot be read")
     add("--json", action="store_true", help="print the report as JSON")
     add("--quiet", action="store_true", help="no progress bar")
+    add("--progress-json", action="store_true", help="progress as JSON lines on stderr, for programs")
     return parser
 
 
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if instruction is not None:
             print(f"document instruction: {instruction!r}", file=sys.stderr if args.json else sys.stdout)
-        report = ingest(_config(args, instruction), progress=_bar(args.quiet))
+        report = ingest(_config(args, instruction), progress=_progress(args))
         print(json.dumps(report.as_json(), ensure_ascii=False) if args.json else report.as_text())
         if report.interrupted:
             return 130
@@ -144,57 +144,7 @@ def _config(args: argparse.Namespace, instruction: str | None) -> IngestConfig:
     )
 
 
-def _bar(quiet: bool) -> Progress:
-    from threading import Lock
+def _progress(args: argparse.Namespace) -> Progress:
+    from ingest.progress import Bar, JsonLines
 
-    from tqdm import tqdm
-
-    from ingest.pipeline import Progress
-
-    class Bar(Progress):
-        """A bar on stderr over the bytes whose texts are embedded, with counts of documents and chunks."""
-
-        bar: tqdm | None = None
-        bytes_read = documents = chunks = done = 0
-        drawing = Lock()
-
-        def start(self, num_files: int, num_bytes: int) -> None:
-            self.started = time.perf_counter()
-            if num_files and not quiet:
-                form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-                self.bar = tqdm(total=num_bytes, desc="ingest", file=sys.stderr, bar_format=form, leave=False)
-
-        def read(self, num_bytes: int, num_documents: int, num_chunks: int) -> None:
-            self.bytes_read += num_bytes
-            self.documents += num_documents
-            self.chunks += num_chunks
-            self._draw()
-
-        def embedded(self, num_texts: int) -> None:
-            self.done += num_texts
-            self._draw()
-
-        def _draw(self) -> None:
-            with self.drawing:
-                self._draw_alone()
-
-        def _draw_alone(self) -> None:
-            if self.bar is None:
-                return
-            share = min(self.done / self.chunks, 1.0) if self.chunks else 0.0
-            rate = self.done / max(time.perf_counter() - self.started, 1e-9)
-            self.bar.set_postfix_str(
-                f"{self.documents:,} documents, {self.done:,}/{self.chunks:,} chunks, {rate:.0f} texts/s", refresh=False
-            )
-            self.bar.update(max(0, int(self.bytes_read * share) - self.bar.n))
-
-        def say(self, line: str) -> None:
-            if not quiet:
-                tqdm.write(line, file=sys.stderr)
-
-        def close(self) -> None:
-            if self.bar is not None:
-                self.bar.close()
-                self.bar = None
-
-    return Bar()
+    return JsonLines() if args.progress_json else Bar(quiet=args.quiet)

@@ -53,7 +53,10 @@ class Query:
 
 @dataclass(frozen=True)
 class Hit:
-    """A chunk that was found. ``score``: higher is better; ``signals``: where the score came from."""
+    """A chunk that was found. ``score``: higher is better; ``signals``: where the score came from.
+
+    ``best_sentence``: the sentence of its text that is nearest to the query, which ``snippet`` is made around.
+    """
 
     rank: int
     score: float
@@ -69,6 +72,7 @@ class Hit:
     page: int | None
     metadata: Mapping[str, Any]
     signals: Mapping[str, float]
+    best_sentence: str = ""
 
 
 class Demonstration(NamedTuple):

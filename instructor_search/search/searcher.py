@@ -175,7 +175,7 @@ class Searcher:
                 rows = self.finder.rows([c.row for c in ranked], _COLUMNS)
         with self._timed("snippets"):
             texts = [rows[c.row]["text"] for c in ranked]
-            shown = self._snippets(asked, vector, texts) if snippets else [""] * len(texts)
+            shown = self._snippets(asked, vector, texts) if snippets else [("", "")] * len(texts)
         return _hits(ranked, rows, shown, offset)
 
     def search_many(
@@ -211,7 +211,7 @@ class Searcher:
                     rankings["text"] = self.finder.matching(query.text, depth, self._compile(query.where))
                 results.append(self._ranked(query.text, rankings, how, top_k))
             rows = self.finder.rows([c.row for ranked in results for c in ranked], _COLUMNS)
-        return [_hits(ranked, rows, [""] * len(ranked), 0) for ranked in results]
+        return [_hits(ranked, rows, [("", "")] * len(ranked), 0) for ranked in results]
 
     def _nearest_of_each(self, asked: Sequence[Query], vectors: np.ndarray, depth: int) -> list[list[Found]]:
         """Return the nearest chunks of each query; those with the same filter are searched together."""
@@ -244,7 +244,7 @@ class Searcher:
             ranked = self._ranked("", {"dense": [f for f in near if f.id != chunk_id]}, how, top_k)
             rows = self.finder.rows([c.row for c in ranked], _COLUMNS)
         texts = [rows[c.row]["text"] for c in ranked]
-        return _hits(ranked, rows, [snippet_around(split_sentences(t) or [t], 0) for t in texts], 0)
+        return _hits(ranked, rows, [_shown(split_sentences(t) or [t], 0) for t in texts], 0)
 
     def _compile(self, where: str | None) -> str | None:
         return compile_filter(where, self.collection.manifest.fields) if where else None
@@ -302,11 +302,11 @@ class Searcher:
         order = maximal_marginal_relevance(scores.tolist(), vectors, 1 - how.diversity, count)
         return [ranked[i] for i in order]
 
-    def _snippets(self, query: Query, vector: np.ndarray | None, texts: Sequence[str]) -> list[str]:
-        """Return a snippet a text, around the sentence nearest to the query (by words where there is no vector)."""
+    def _snippets(self, query: Query, vector: np.ndarray | None, texts: Sequence[str]) -> list[tuple[str, str]]:
+        """Return a snippet a text, and the sentence nearest to the query (by words where there is no vector) in it."""
         parts = [split_sentences(text) or [text] for text in texts]
         if vector is None:
-            return [snippet_around(s, int(np.argmax(lexical_scores(query.text, s)))) for s in parts]
+            return [_shown(s, int(np.argmax(lexical_scores(query.text, s)))) for s in parts]
         chosen = [shortlist(query.text, sentences) for sentences in parts[:MAX_EMBEDDED_HITS]]
         instruction = self.view.document_instruction
         flat = [InstructedText(instruction, s[i]) for s, picks in zip(parts, chosen, strict=False) for i in picks]
@@ -314,7 +314,12 @@ class Searcher:
         scores = iter(vectors @ vector / np.maximum(np.linalg.norm(vectors, axis=1), 1e-12))
         best = [max(zip([next(scores) for _ in picks], picks, strict=True), key=lambda x: x[0])[1] for picks in chosen]
         best += [int(np.argmax(lexical_scores(query.text, s))) for s in parts[MAX_EMBEDDED_HITS:]]
-        return [snippet_around(s, i) for s, i in zip(parts, best, strict=True)]
+        return [_shown(s, i) for s, i in zip(parts, best, strict=True)]
+
+
+def _shown(sentences: list[str], best: int) -> tuple[str, str]:
+    """Return a snippet and the sentence that it is made around."""
+    return snippet_around(sentences, best), sentences[best]
 
 
 def _check(query: Query, top_k: int, offset: int) -> None:
@@ -360,15 +365,15 @@ def _fuse(rankings: dict[str, list[Found]], how: Ranking) -> list[_Candidate]:
 
 
 def _hits(
-    ranked: Sequence[_Candidate], rows: dict[int, dict[str, Any]], snippets: Sequence[str], offset: int
+    ranked: Sequence[_Candidate], rows: dict[int, dict[str, Any]], snippets: Sequence[tuple[str, str]], offset: int
 ) -> list[Hit]:
     return [
-        _hit(rank, candidate, rows[candidate.row], snippet)
-        for rank, (candidate, snippet) in enumerate(zip(ranked, snippets, strict=True), offset + 1)
+        _hit(rank, candidate, rows[candidate.row], *shown)
+        for rank, (candidate, shown) in enumerate(zip(ranked, snippets, strict=True), offset + 1)
     ]
 
 
-def _hit(rank: int, candidate: _Candidate, row: dict[str, Any], snippet: str) -> Hit:
+def _hit(rank: int, candidate: _Candidate, row: dict[str, Any], snippet: str, best_sentence: str) -> Hit:
     metadata = json.loads(row["metadata"]) if row["metadata"] else {}
     extra = {k: row[k] for k in ("mime", "row") if row[k] is not None}
     if row["mtime"]:
@@ -388,4 +393,5 @@ def _hit(rank: int, candidate: _Candidate, row: dict[str, Any], snippet: str) ->
         page=row["page"],
         metadata={**extra, **metadata},
         signals=candidate.signals,
+        best_sentence=best_sentence,
     )
