@@ -18,6 +18,7 @@ LAYERS = [
     {"search"},
     {"in_context", "integrations"},
     {"upkeep"},
+    {"inquiry"},
     {"cli", "__main__", "__init__"},
 ]
 

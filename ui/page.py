@@ -7,10 +7,16 @@ from typing import Any
 import gradio as gr
 
 from instructor_search.store.schema import FILTER_FIELDS
+from ui.api import add_endpoints
 from ui.handling import as_panel, as_toast
+from ui.mapping import CLUSTERS, colour_fields
 from ui.render import jobs as jobs_html
+from ui.results import read_runs
 from ui.session import MODES, Session
+from ui.tabs import collections as collections_tab
 from ui.tabs import compare as compare_tab
+from ui.tabs import evaluation as evaluation_tab
+from ui.tabs import map as map_tab
 from ui.tabs import search as search_tab
 from ui.theme import TOGGLE, script
 
@@ -36,13 +42,18 @@ def build_app(session: Session) -> gr.Blocks:
                     tabs[name] = build(session, collection, shown)
                 tab.select(None, None, None, js=_SHOW_TAB.format(name=name), api_visibility="private")
         toggle.click(None, None, None, js=TOGGLE, api_visibility="private")
+        add_endpoints(session)
         _tie(session, blocks, collection, starting, clock, bar, tabs)
     return blocks
 
 
+NUM_VIEW_PICKERS = 5  # on all tabs
 _TABS: list[tuple[str, str, Any]] = [
     ("search", "Search", search_tab.build),
     ("compare", "Compare", compare_tab.build),
+    ("map", "Map", map_tab.build),
+    ("collections", "Collections", collections_tab.build),
+    ("evaluation", "Evaluation", evaluation_tab.build),
 ]
 
 
@@ -57,37 +68,55 @@ def _head() -> tuple[gr.Dropdown, gr.Button]:
 
 def _tie(session: Session, blocks: gr.Blocks, collection: gr.Dropdown, starting: gr.HTML, clock: gr.Timer,
          bar: gr.Tabs, tabs: dict[str, dict[str, Any]]) -> None:  # fmt: skip
-    own, other = tabs["search"], tabs["compare"]
-    chosen = [own["view"], own["instruction"], own["field"], other["view"], other["other_view"]]
+    own, other, work, drawn, scored = (tabs[name] for name in ("search", "compare", "collections", "map", "evaluation"))
+    views = [own["view"], other["view"], other["other_view"], drawn["view"], drawn["other"]]
+    chosen = [*views, own["instruction"], own["field"], drawn["colour"]]
+    parts_of = gr.State("")  # the collection that the views and fields on the page belong to
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
-    def choose(name: str | None) -> tuple[Any, ...]:
-        return collection_parts(session, name)
+    def choose(name: str | None, shown: str) -> tuple[Any, ...]:
+        if name == shown:  # the page has it already, with what its address asked for
+            return (gr.skip(),) * (len(chosen) + 1)
+        return (name or "", *collection_parts(session, name))
 
     def opened(request: gr.Request) -> dict[Any, Any]:
         given = dict(request.query_params)
-        values = first_state(session, given)
-        parts = (collection, starting, clock, bar)
-        state = dict(zip(parts, values, strict=True))
-        name = values[0]["value"] if isinstance(values[0], dict) else given.get("c")
-        return state | dict(zip(chosen, collection_parts(session, name, given), strict=True)) | _asked(given, name)
+        name = first_collection(session, given)
+        state = dict(
+            zip([collection, starting, clock, bar, work["clock"]], first_state(session, given, name), strict=True)
+        )
+        state |= dict(zip(chosen, collection_parts(session, name, given), strict=True))
+        runs = gr.Dropdown(choices=[run.title for run in read_runs(session.config.runs)])
+        state |= {parts_of: name or "", work["jobs"]: collections_tab.work(session), scored["runs"]: runs}
+        state |= {scored["table"]: evaluation_tab.show(session, None)}
+        return state | asked(given, name)
 
-    def _asked(given: dict[str, str], name: str | None) -> dict[Any, Any]:
+    def asked(given: dict[str, str], name: str | None) -> dict[Any, Any]:
         if not given.get("q"):
             return {}
         if given.get("tab") == "compare":
-            named = compare_state(session, name, given)
-            return {other[key]: value for key, value in named.items()}
-        named = search_state(session, name, given)
-        return {own[key]: value for key, value in named.items()}
+            return {other[key]: value for key, value in compare_state(session, name, given).items()}
+        return {own[key]: value for key, value in search_state(session, name, given).items()}
 
-    def ticked(current: str | None) -> tuple[Any, ...]:
-        return tick(session, current)
+    def again(name: str | None) -> tuple[Any, ...]:
+        return (gr.Dropdown(choices=view_choices(session, name)),) * len(views)
 
-    outputs = list(dict.fromkeys([bar, collection, starting, clock, *chosen, *own.values(), *other.values()]))
-    blocks.load(as_toast(opened), None, outputs, **quiet)
-    collection.input(as_toast(choose), collection, chosen, **quiet)
-    clock.tick(as_toast(ticked), collection, [collection, starting, clock, *chosen], **quiet)
+    opens = [
+        bar,
+        collection,
+        starting,
+        clock,
+        parts_of,
+        *work.values(),
+        *chosen,
+        *own.values(),
+        *other.values(),
+        *scored.values(),
+    ]
+    blocks.load(as_toast(opened), None, list(dict.fromkeys(opens)), **quiet)
+    collection.change(as_toast(choose), [collection, parts_of], [parts_of, *chosen], **quiet)
+    clock.tick(as_toast(lambda current: tick(session, current)), collection, [collection, starting, clock], **quiet)
+    work["ended"].change(as_toast(again), collection, views, **quiet)
 
 
 def fields_of(session: Session, collection: str | None) -> list[str]:
@@ -116,19 +145,25 @@ def collection_parts(session: Session, collection: str | None, given: dict[str, 
     if "i" in given and given.get("tab", "search") == "search":
         instruction = "" if given["i"] == "-" else given["i"]
     view = gr.Dropdown(choices=views, value=chosen)
-    return view, instruction, gr.Dropdown(choices=fields_of(session, collection), value=None), view, view
+    fields = gr.Dropdown(choices=fields_of(session, collection), value=None)
+    colours = gr.Dropdown(choices=colour_fields(session, collection), value=CLUSTERS)
+    return (*[view] * NUM_VIEW_PICKERS, instruction, fields, colours)
 
 
-def first_state(session: Session, given: dict[str, str]) -> tuple[Any, ...]:
-    """Return what a page shows when it is opened: the collections, the first ingest, its clock, and the tab."""
-    names = session.collections()
-    name = given.get("c") if given.get("c") in names else session.default_collection()
+def first_collection(session: Session, given: dict[str, str]) -> str | None:
+    """Return the collection that an address names, else the one to show first."""
+    return given["c"] if given.get("c") in session.collections() else session.default_collection()
+
+
+def first_state(session: Session, given: dict[str, str], name: str | None) -> tuple[Any, ...]:
+    """Return what a page shows when it is opened: the collections, the first ingest, the clocks, and the tab."""
     job, tab = session.first_job, given.get("tab", "search")
     return (
-        {"choices": names, "value": name, "__type__": "update"},
+        gr.Dropdown(choices=session.collections(), value=name),
         jobs_html.starting(job),
         gr.Timer(active=job is not None and job.is_running),
         gr.Tabs(selected=tab if tab in {t[0] for t in _TABS} else "search"),
+        gr.Timer(active=bool(session.jobs.running())),
     )
 
 
@@ -159,9 +194,8 @@ def compare_state(session: Session, collection: str | None, given: dict[str, str
 def tick(session: Session, current: str | None) -> tuple[Any, ...]:
     """Return how the making of the first collection stands; once it is there, the page takes it up."""
     job = session.first_job
-    names = session.collections()
     if job is not None and job.is_running:
-        return gr.skip(), jobs_html.starting(job), gr.Timer(active=True), *[gr.skip()] * 5
+        return gr.skip(), jobs_html.starting(job), gr.Timer(active=True)
+    names = session.collections()
     name = current if current in names else session.default_collection()
-    panel = jobs_html.starting(job) if job is not None else ""
-    return gr.Dropdown(choices=names, value=name), panel, gr.Timer(active=False), *collection_parts(session, name)
+    return gr.Dropdown(choices=names, value=name), jobs_html.starting(job), gr.Timer(active=False)

@@ -97,8 +97,8 @@ def _bound(config: AppConfig) -> socket.socket:
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:
-            raise OSError(error.errno, f"port {config.port} of {config.host} is taken; choose another: --port N (0: any "
-                          "that is free)") from None  # fmt: skip
+            taken = f"port {config.port} of {config.host} is taken; choose another: --port N (0: any that is free)"
+            raise OSError(error.errno, taken) from None
         raise OSError(error.errno, f"cannot listen on {config.host}, port {config.port}: {error.strerror}") from None
     return listening
 

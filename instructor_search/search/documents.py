@@ -46,7 +46,7 @@ def read_document(collection: Collection, chunk_id: str) -> StoredDocument:
     """
     found = collection.rows_by_id([chunk_id], ["document_id"]).to_pylist()
     if not found:
-        raise StoreError(f"{collection.name!r} has no chunk {chunk_id!r}; it may have been changed by an ingest meanwhile")
+        raise StoreError(f"{collection.name!r} has no chunk {chunk_id!r}; an ingest may have changed it")
     columns = ["id", "source", "title", "text", "start", "end", "page", "mime", "metadata"]
     rows = collection.rows_of_document(found[0]["document_id"], columns)
     text, passages = _joined(rows)

@@ -17,13 +17,16 @@ from ui.theme import script
 
 FIRST = "Represent the astronomy question for retrieving supporting documents: "
 SECOND = "Represent the Roman mythology question for retrieving supporting documents: "
-EMPTY = panel("empty", "Two instructions, one query", "Type a query and two instructions: the hits that enter, leave and "
-              "move are marked on both sides, and each says why.")  # fmt: skip
+EMPTY = panel(
+    "empty",
+    "Two instructions, one query",
+    "Type a query and two instructions: what enters, leaves and moves is marked on both sides, and each hit says why.",
+)
 
 
 def compare(
-    session: Session, collection: str | None, query: str, first: str, second: str, view: str | None, other_view: str | None,
-    where: str, top_k: float,
+    session: Session, collection: str | None, query: str, first: str, second: str, view: str | None,
+    other_view: str | None, where: str, top_k: float,
 ) -> str:  # fmt: skip
     """Return both sides as HTML."""
     if not (query or "").strip():

@@ -100,7 +100,7 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
             mode = gr.Radio(MODES, value="dense", label="Search by", elem_id="mode")
             top_k = gr.Slider(1, session.limits.top_k, value=10, step=1, label="Hits", elem_id="top-k")
             with gr.Accordion("Filter", open=False):
-                where = gr.Textbox(label="Only chunks with", placeholder='year >= 2020 and mime contains "pdf"', lines=2,
+                where = gr.Textbox(label="Only chunks with", placeholder='stars <= 2 and mime contains "csv"', lines=2,
                                    elem_id="where")  # fmt: skip
                 field = gr.Dropdown([], label="Field", elem_id="field")
                 with gr.Row():
