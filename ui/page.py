@@ -22,10 +22,6 @@ from ui.theme import TOGGLE, script
 
 BRAND = """<div class="brand"><h1>instructor-search</h1>
 <p>The same documents under another instruction are a different space.</p></div>"""
-_SHOW_TAB = """() => {{
-  const kept = new URLSearchParams(location.search);
-  if (kept.get('tab') !== '{name}') history.replaceState(null, '', '?tab={name}');
-}}"""
 
 
 def build_app(session: Session) -> gr.Blocks:
@@ -38,9 +34,8 @@ def build_app(session: Session) -> gr.Blocks:
         tabs: dict[str, dict[str, Any]] = {}
         with gr.Tabs(elem_id="tabs") as bar:
             for name, title, build in _TABS:
-                with gr.Tab(title, id=name, elem_id=f"tab-{name}") as tab:
+                with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
                     tabs[name] = build(session, collection, shown)
-                tab.select(None, None, None, js=_SHOW_TAB.format(name=name), api_visibility="private")
         toggle.click(None, None, None, js=TOGGLE, api_visibility="private")
         add_endpoints(session)
         _tie(session, blocks, collection, starting, clock, bar, tabs)

@@ -26,6 +26,10 @@ HEAD = """<script>(() => {
   const wanted = new URL(location).searchParams.get('__theme') || (dark ? 'dark' : 'light');
   document.documentElement.classList.toggle('dark', wanted === 'dark');
   addEventListener('DOMContentLoaded', () => document.body.classList.toggle('dark', wanted === 'dark'));
+  addEventListener('click', (event) => {  // the address names the tab that is shown
+    const tab = event.target.closest && event.target.closest('[role="tab"][data-tab-id]');
+    if (tab) history.replaceState(null, '', '?tab=' + tab.dataset.tabId);
+  });
 })();</script>"""
 TOGGLE = """() => {
   const dark = !document.body.classList.contains('dark');
