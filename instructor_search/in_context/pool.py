@@ -29,7 +29,7 @@ BOTH = "input+output"  # what is embedded, if it is not the input alone
 MAX_COSINE = 0.99  # from which an example counts as a copy of the input
 MAX_LABELS = 50  # outputs that are searched one by one for a balanced choice; more are balanced among the candidates
 _SPARE = 8  # candidates beyond those asked for, as some may not be shown
-_MODES = {Selector.HYBRID: Mode.HYBRID, Selector.TEXT: Mode.TEXT}
+_MODES: dict[str, Mode] = {Selector.HYBRID: Mode.HYBRID, Selector.TEXT: Mode.TEXT}
 
 
 class ExamplePool:
@@ -70,17 +70,21 @@ class ExamplePool:
         max_cosine: float | None = MAX_COSINE,
         exclude: Container[str] = (),
     ) -> list[Demonstration]:
-        """Return up to ``k`` examples for ``text`` in the order chosen; scores are cosines to it under ``instruction``.
+        """Return up to ``k`` examples for ``text`` in the order chosen, with their cosines to it under ``instruction``.
 
-        Never returns the input itself: neither an example that is equal to it after normalisation, nor one whose
-        cosine with it, both under the pool's own instruction, reaches ``max_cosine`` (None: only equal ones).
+        (Of ``hybrid`` the score is the fused rank's, of ``text`` BM25; ``random`` and ``fixed`` have none.) It never
+        returns the input itself: neither an example that is equal to it after normalisation, nor one whose cosine
+        with it, both under the pool's own instruction, reaches ``max_cosine``.
 
         Args:
+            text: the input asked about.
+            k: number of examples; fewer are returned where the pool has no more.
             instruction: of the input; None: the pool's own, as an input is compared with inputs.
             selector: of ``Selector``.
             where: a filter, as for search; the example's output and task are the fields ``output`` and ``task``.
             diversity: of mmr and dpp, 0 to 1.
             seed: of random, fixed and kmeans.
+            max_cosine: from which an example is a copy of the input; None: only an equal one is.
             exclude: ids of examples that must not be returned.
 
         Raises:
@@ -179,13 +183,12 @@ class ExamplePool:
         own = {k: v for k, v in hit.metadata.items() if k in self.collection.manifest.fields}
         return self._example(hit.text, own, hit.chunk_id, hit.document_id, hit.score)
 
-    def _example(
-        self, text: str, metadata: dict[str, Any], example_id: str, source: str, score: float
-    ) -> Demonstration:
-        shown = str(metadata.get(INPUT, text)) if self.collection.manifest.examples.get("embed") == BOTH else text
-        rest = {k: v for k, v in metadata.items() if k not in (INPUT, OUTPUT, TASK)}
-        return Demonstration(shown, str(metadata.get(OUTPUT, "")), score, str(metadata.get(TASK, "")), example_id, source,
-                             rest)  # fmt: skip
+    def _example(self, text: str, facts: dict[str, Any], example_id: str, source: str, score: float) -> Demonstration:
+        both = self.collection.manifest.examples.get("embed") == BOTH
+        shown = str(facts.get(INPUT, text)) if both else text
+        rest = {k: v for k, v in facts.items() if k not in (INPUT, OUTPUT, TASK)}
+        output, task = str(facts.get(OUTPUT, "")), str(facts.get(TASK, ""))
+        return Demonstration(shown, output, score, task, example_id, source, rest)
 
     def _vectors(self, examples: Sequence[Demonstration]) -> np.ndarray:
         """Return the examples' unit vectors, (n, dim)."""

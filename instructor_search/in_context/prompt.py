@@ -62,10 +62,13 @@ def build_prompt(
     better example for a worse one. The budget holds for the whole prompt as it is written, by ``count_tokens``.
 
     Args:
+        demonstrations: best first, as ``ExamplePool.select`` gives them.
+        text: the input asked about.
         budget: tokens of the prompt at most; None: no limit.
         template: plain text (the default), chat messages or Jinja.
         count_tokens: of ``tokens.load_counter``, a language model's ``count_tokens``, or any function.
-        order: of ``Order``; ``random`` is drawn from ``seed`` and the input.
+        order: of ``Order``.
+        seed: of the random order, with the input.
 
     Raises:
         ValueError: the input alone is over the budget, the order is unknown, or the template cannot be filled.

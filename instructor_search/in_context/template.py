@@ -62,7 +62,8 @@ class PromptTemplate:
     @cached_property
     def escape(self) -> Escape:
         """The delimiters: the template's own words, by where they stand."""
-        starts, inside = [], []
+        starts: list[str] = []
+        inside: list[str] = []
         for form in (self.demonstration, self.question):
             for number, literal in enumerate(_literals(form)):
                 first, *others = literal.split("\n")
@@ -154,7 +155,8 @@ class JinjaTemplate:
         """The delimiters: every piece of fixed text of the template."""
         from jinja2 import nodes
 
-        starts, inside = [], []
+        starts: list[str] = []
+        inside: list[str] = []
         for data in self._environment.parse(self.source).find_all(nodes.TemplateData):
             first, *others = data.data.split("\n")
             starts += [first, *others]
