@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from instructor_search.in_context.guard import Dropped, sift
 from instructor_search.in_context.template import Message, PromptTemplate, Rendered, Template
-from instructor_search.in_context.tokens import approximate_tokens, count_rendered
+from instructor_search.in_context.tokens import approximate_tokens, count_rendered, notes_of
 from instructor_search.records import Demonstration
 
 __all__ = ["Order", "Prompt", "PromptTemplate", "approximate_tokens", "build_prompt"]
@@ -90,7 +90,7 @@ def build_prompt(
     left_out = [*dropped, *(Dropped(d, "over the budget") for d in kept[taken:])]
     return Prompt(
         rendered.text, tuple(_arranged(kept, taken, places)), size, tuple(left_out), rendered.messages,
-        tuple(getattr(count_tokens, "notes", ())),
+        notes_of(rendered, count_tokens),
     )  # fmt: skip
 
 

@@ -139,13 +139,12 @@ class JinjaTemplate:
             ValueError: it is no Jinja template.
             MissingExtraError: Jinja2 is not installed.
         """
-        jinja2 = _jinja()
-        environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-            undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
-        )
+        environment = sandbox(keep_trailing_newline=True)
+        from jinja2 import TemplateSyntaxError
+
         try:
             compiled = environment.from_string(self.source)
-        except jinja2.TemplateSyntaxError as error:
+        except TemplateSyntaxError as error:
             raise ValueError(f"{self.name}, line {error.lineno}: {error.message}") from error
         object.__setattr__(self, "_environment", environment)
         object.__setattr__(self, "_template", compiled)
@@ -179,13 +178,19 @@ class JinjaTemplate:
             ) from error
 
 
-def _jinja() -> Any:
+def sandbox(**options: Any) -> Any:
+    """Return a Jinja environment in which a template can change nothing, and an unknown name is an error.
+
+    Raises:
+        MissingExtraError: Jinja2 is not installed.
+    """
     try:
-        import jinja2
-        import jinja2.sandbox
+        from jinja2 import StrictUndefined
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
     except ImportError as error:
         raise MissingExtraError("Jinja2", "prompts", "a Jinja template") from error
-    return jinja2
+    undefined = options.pop("undefined", StrictUndefined)
+    return ImmutableSandboxedEnvironment(undefined=undefined, autoescape=False, **options)
 
 
 def _literals(form: str) -> list[str]:
