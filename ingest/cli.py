@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ingest.readers import EMBED
 from instructor_search.command_line import PRECISIONS, RUNTIMES, Parser, failing_with_one_line, positive
 from instructor_search.instruction_library import resolve_instruction
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION
@@ -24,6 +25,7 @@ _EXAMPLES = """examples:
   python -m ingest corpus/ --instruction "Represent the review for classifying its sentiment: " --view sentiment
   python -m ingest papers.jsonl --text-field abstract --collection papers --instruction @papers
   python -m ingest corpus/ --prune
+  python -m ingest train.jsonl --examples --input-field question --output-field answer --collection questions
 
 exit code: 0 all read, 1 the run failed, 2 wrong arguments, 3 some files could not be read, 130 interrupted"""
 
@@ -63,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--exclude", action="append", default=[], metavar="GLOB", help="leave files out that match; may be repeated")
     add("--text-field", action="append", default=[], metavar="COLUMN",
         help="column that holds the text of a row; may be repeated (default: found by name)")  # fmt: skip
+    _example_flags(parser)
     add(
         "--chunk-tokens", type=positive, metavar="N", help="tokens of a chunk at most (default: what the window leaves)"
     )
@@ -73,6 +76,17 @@ def build_parser() -> argparse.ArgumentParser:
     add("--quiet", action="store_true", help="no progress bar")
     add("--progress-json", action="store_true", help="progress as JSON lines on stderr, for programs")
     return parser
+
+
+def _example_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that make a collection a pool of examples for prompts."""
+    add = parser.add_argument
+    add("--examples", action="store_true", help="each row is an example for prompts (python -m instructor_search "
+        "prompt): never cut, its output kept beside it")  # fmt: skip
+    add("--input-field", metavar="COLUMN", help="with --examples: column of the inputs")
+    add("--output-field", metavar="COLUMN", help="with --examples: column of the outputs")
+    add("--task-field", metavar="COLUMN", help="with --examples: column that names the task")
+    add("--embed", choices=EMBED, help="with --examples: what is embedded (default: input)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -137,6 +151,11 @@ def _config(args: argparse.Namespace, instruction: str | None) -> IngestConfig:
         include=tuple(args.include),
         exclude=tuple(args.exclude),
         text_fields=tuple(args.text_field),
+        examples=args.examples,
+        input_field=args.input_field,
+        output_field=args.output_field,
+        task_field=args.task_field,
+        embed=args.embed,
         chunk_tokens=args.chunk_tokens,
         chunk_overlap=args.chunk_overlap,
         prune=args.prune,

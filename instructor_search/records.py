@@ -76,8 +76,15 @@ class Hit:
 
 
 class Demonstration(NamedTuple):
-    """An (input, output) example retrieved for a prompt; ``score``: higher is nearer to the input asked about."""
+    """An (input, output) example retrieved for a prompt; ``score``: higher is nearer to the input asked about.
+
+    ``example_id`` and ``source`` say where in its pool it is from; ``metadata``: its other columns.
+    """
 
     input: str
     output: str
     score: float = 0.0
+    task: str = ""
+    example_id: str = ""
+    source: str = ""
+    metadata: Mapping[str, Any] = {}
