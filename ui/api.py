@@ -10,6 +10,7 @@ import gradio as gr
 
 from ui.handling import as_toast
 from ui.keeping import facts
+from ui.prompting import AskedPrompt, prompt_for
 from ui.session import Asked, Session
 
 
@@ -94,5 +95,23 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
         asked = Asked(named(collection), query, under(instruction, collection, view), view)
         return asdict(session.judge(asked, chunk_id, relevant))
 
-    found: list[Callable[..., Any]] = [search, compare, explain, collections]
+    def prompt(text: str, pool: str, instruction: str = "", task: str = "", num_examples: int = 8,
+               selector: str = "nearest", budget: int = 0) -> dict:  # fmt: skip
+        """Build a few-shot prompt: the examples of a pool that are nearest to an input under an instruction.
+
+        Args:
+            text: The input that the prompt asks about.
+            pool: Name of a collection that is a pool of examples.
+            instruction: A sentence that says in what sense examples should be near; "" for the pool's own.
+            task: What to do, in a sentence; stands first in the prompt.
+            num_examples: How many examples, at most.
+            selector: "nearest", "mmr", "label-balanced", "kmeans", "dpp", "hybrid", "text", "random" or "fixed".
+            budget: Tokens of the prompt at most; 0 for no limit.
+        """
+        asked = AskedPrompt(pool, text, instruction, task, num_examples, selector, budget=budget)
+        made = prompt_for(session, asked)
+        return {"prompt": made.text, "num_tokens": made.num_tokens, "notes": list(made.notes),
+                "examples": [d._asdict() for d in made.demonstrations]}  # fmt: skip
+
+    found: list[Callable[..., Any]] = [search, compare, explain, collections, prompt]
     return found if session.config.read_only else [*found, judge]

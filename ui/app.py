@@ -47,6 +47,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--allow-folder", action="append", default=[], type=Path, dest="allow_folders", metavar="DIR",
         help="folder of this machine that may be ingested from the page; may be repeated")  # fmt: skip
     add("--runs", default=Path("runs"), type=Path, metavar="DIR", help="results of python -m eval (default: runs)")
+    add("--llm", metavar="FOLDER", help="local causal language model that prompts may be sent to")
+    add("--llm-endpoint", metavar="URL", help="OpenAI-compatible endpoint that prompts may be sent to; its key "
+        "comes from OPENAI_API_KEY")  # fmt: skip
+    add("--llm-model", metavar="NAME", help="model of the endpoint")
+    add("--llm-tokenizer", type=Path, metavar="FILE", help="tokenizer.json of that model: prompts are counted with it")
     add("--mcp", action="store_true", help="also serve the tools for language models (MCP) at /gradio_api/mcp/")
     return parser
 

@@ -46,6 +46,8 @@ class AppConfig:
     runs: Path = Path("runs")
     llm: str | None = None
     llm_endpoint: str | None = None
+    llm_model: str | None = None
+    llm_tokenizer: Path | None = None
     mcp: bool = False
     limits: Limits = field(default_factory=Limits)
 
@@ -59,6 +61,8 @@ class AppConfig:
             raise ValueError(f"--port is {self.port}; expected 0 to 65535 (0: any that is free)")
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
             raise ValueError(f"--root-path is {self.root_path!r}; expected a path such as /search")
+        if bool(self.llm_endpoint) != bool(self.llm_model):
+            raise ValueError("--llm-endpoint and --llm-model belong together; give both, or neither")
         for folder in self.allow_folders:
             if not folder.is_dir():
                 raise ValueError(f"--allow-folder {folder}: there is no such folder")

@@ -83,16 +83,16 @@ def create(session: Session, name: str, instruction: str, files: Sequence[str]) 
         raise AppError(f"the name is {name!r}; expected letters, digits, '.', '_' or '-', 64 at most")
     if name in session.collections():
         raise AppError(f"there is a collection {name!r} already; choose another name, or add files to that one")
-    folder = _keep(session, name, files)
-    return _ingest(session, f"{name}: {len(files)} file{'s' * (len(files) != 1)}", name, [folder], instruction)
+    folder = keep_uploads(session, name, files)
+    return start_ingest(session, f"{name}: {len(files)} file{'s' * (len(files) != 1)}", name, [folder], instruction)
 
 
 def add_files(session: Session, name: str, files: Sequence[str]) -> Job:
     """Start adding uploaded files to a collection, in all its views, and return the job."""
     session.check_writable()
     session.library.manifest(name)
-    folder = _keep(session, name, files)
-    return _ingest(session, f"{name}: {len(files)} more file{'s' * (len(files) != 1)}", name, [folder], None)
+    folder = keep_uploads(session, name, files)
+    return start_ingest(session, f"{name}: {len(files)} more file{'s' * (len(files) != 1)}", name, [folder], None)
 
 
 def add_folder(session: Session, name: str, allowed: str, below: str, instruction: str) -> Job:
@@ -103,7 +103,7 @@ def add_folder(session: Session, name: str, allowed: str, below: str, instructio
     is_new = name not in session.collections()
     if is_new and not COLLECTION_NAME.fullmatch(name):
         raise AppError(f"the name is {name!r}; expected letters, digits, '.', '_' or '-', 64 at most")
-    return _ingest(session, f"{name}: folder {folder.name}", name, [folder], instruction if is_new else None)
+    return start_ingest(session, f"{name}: folder {folder.name}", name, [folder], instruction if is_new else None)
 
 
 def allowed_folder(session: Session, allowed: str, below: str) -> Path:
@@ -155,7 +155,7 @@ def add_view(session: Session, name: str, view: str, instruction: str) -> Job:
     folders = [Path(folder) for folder in manifest.roots.values() if Path(folder).is_dir()]
     if not folders:
         raise AppError("the files of this collection are no longer where they were; upload them again first")
-    return _ingest(session, f"{name}: view {view}", name, folders, instruction, view=view)
+    return start_ingest(session, f"{name}: view {view}", name, folders, instruction, view=view)
 
 
 def verify(session: Session, name: str) -> Job:
@@ -179,7 +179,7 @@ def delete(session: Session, name: str, typed: str) -> None:
     shutil.rmtree(uploads_of(session, name), ignore_errors=True)
 
 
-def _keep(session: Session, name: str, files: Sequence[str]) -> Path:
+def keep_uploads(session: Session, name: str, files: Sequence[str]) -> Path:
     """Move uploaded files to where they stay, and return that folder."""
     if not files:
         raise AppError("no file was chosen; upload at least one")
@@ -196,10 +196,11 @@ def _keep(session: Session, name: str, files: Sequence[str]) -> Path:
     return folder
 
 
-def _ingest(session: Session, title: str, name: str, folders: Sequence[Path], instruction: str | None,
-            view: str | None = None) -> Job:  # fmt: skip
+def start_ingest(session: Session, title: str, name: str, folders: Sequence[Path], instruction: str | None,
+                 *, view: str | None = None, more: Sequence[str] = ()) -> Job:  # fmt: skip
+    """Start an ingest of folders or files and return its job; ``more``: flags of it."""
     is_new = name not in session.collections()
-    arguments = [*map(str, folders), "--collection", name, "--json", "--progress-json", *_store(session)]
+    arguments = [*map(str, folders), "--collection", name, "--json", "--progress-json", *more, *_store(session)]
     if instruction is not None:
         resolved = resolve_instruction(instruction, "document")
         arguments += ["--instruction", resolved] if resolved.strip() or not is_new else []

@@ -17,6 +17,7 @@ from ui.tabs import collections as collections_tab
 from ui.tabs import compare as compare_tab
 from ui.tabs import evaluation as evaluation_tab
 from ui.tabs import map as map_tab
+from ui.tabs import prompts as prompts_tab
 from ui.tabs import search as search_tab
 from ui.theme import TOGGLE, script
 
@@ -47,6 +48,7 @@ _TABS: list[tuple[str, str, Any]] = [
     ("search", "Search", search_tab.build),
     ("compare", "Compare", compare_tab.build),
     ("map", "Map", map_tab.build),
+    ("prompts", "Prompts", prompts_tab.build),
     ("collections", "Collections", collections_tab.build),
     ("evaluation", "Evaluation", evaluation_tab.build),
 ]
@@ -63,7 +65,9 @@ def _head() -> tuple[gr.Dropdown, gr.Button]:
 
 def _tie(session: Session, blocks: gr.Blocks, collection: gr.Dropdown, starting: gr.HTML, clock: gr.Timer,
          bar: gr.Tabs, tabs: dict[str, dict[str, Any]]) -> None:  # fmt: skip
-    own, other, work, drawn, scored = (tabs[name] for name in ("search", "compare", "collections", "map", "evaluation"))
+    own, other, work, drawn, scored, prompted = (
+        tabs[name] for name in ("search", "compare", "collections", "map", "evaluation", "prompts")
+    )
     views = [own["view"], other["view"], other["other_view"], drawn["view"], drawn["other"]]
     chosen = [*views, own["instruction"], own["field"], drawn["colour"]]
     parts_of = gr.State("")  # the collection that the views and fields on the page belong to
@@ -83,6 +87,7 @@ def _tie(session: Session, blocks: gr.Blocks, collection: gr.Dropdown, starting:
         state |= dict(zip(chosen, collection_parts(session, name, given), strict=True))
         runs = gr.Dropdown(choices=[run.title for run in read_runs(session.config.runs)])
         state |= {parts_of: name or "", work["jobs"]: collections_tab.work(session), scored["runs"]: runs}
+        state |= {prompted["pool"]: prompts_tab.pool_choices(session)}
         state |= {scored["table"]: evaluation_tab.show(session, None)}
         return state | asked(given, name)
 
@@ -107,11 +112,13 @@ def _tie(session: Session, blocks: gr.Blocks, collection: gr.Dropdown, starting:
         *own.values(),
         *other.values(),
         *scored.values(),
+        *prompted.values(),
     ]
     blocks.load(as_toast(opened), None, list(dict.fromkeys(opens)), **quiet)
     collection.change(as_toast(choose), [collection, parts_of], [parts_of, *chosen], **quiet)
     clock.tick(as_toast(lambda current: tick(session, current)), collection, [collection, starting, clock], **quiet)
     work["ended"].change(as_toast(again), collection, views, **quiet)
+    work["ended"].change(lambda: prompts_tab.pool_choices(session), None, prompted["pool"], **quiet)
 
 
 def fields_of(session: Session, collection: str | None) -> list[str]:

@@ -18,6 +18,7 @@ from ui.jobs import Job, Jobs
 from ui.library import Library
 
 if TYPE_CHECKING:
+    from instructor_search.in_context.llm import LanguageModel
     from instructor_search.search.compare import Comparison
     from instructor_search.search.documents import StoredDocument
     from instructor_search.search.explain import Explanation
@@ -66,6 +67,7 @@ class Session:
         self.limits = config.limits
         self.library = Library(config.store, config.model)
         self.jobs = Jobs(at_once=self.limits.jobs, megabytes=self.limits.job_megabytes, hours=self.limits.job_hours)
+        self.language_model: LanguageModel | None = None  # opened with the first prompt that is sent
         self.first_job: Job | None = None  # makes the demo collection, on the first start
 
     # -- what there is -----------------------------------------------------------------------------------------------
