@@ -1,4 +1,4 @@
-"""Prompts of retrieved examples: pools, the examples for an input, the exact prompt, and the configured language model."""
+"""Prompts of retrieved examples: pools, the exact prompt for an input, and the configured language model."""
 
 from __future__ import annotations
 

@@ -231,7 +231,7 @@ def test_endpoints_are_typed_and_work(session):
     named = {function.__name__: function for function in endpoints(session)}
     assert set(named) == {"search", "compare", "explain", "collections", "prompt", "judge"}
     hits = named["search"]("mercury", ASTRONOMY, top_k=2)
-    assert [hit["title"] for hit in hits][0] == "Mercury (planet)"
+    assert hits[0]["title"] == "Mercury (planet)"
     assert json.dumps(hits)
     why = named["explain"]("mercury", hits[0]["chunk_id"], ASTRONOMY)
     assert sum(t[3] for t in why["tokens"]) == pytest.approx(why["score"], abs=1e-4)
