@@ -24,7 +24,7 @@ class Limits:
     jobs: int = 1  # children (ingest, eval) that run at once
     login_failures: int = 5  # of one address, within
     login_seconds: int = 60
-    job_megabytes: int = 8_192  # of memory of a child
+    job_megabytes: int = 16_384  # of address space of a child
     job_hours: float = 12.0
 
 

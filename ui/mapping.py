@@ -47,7 +47,7 @@ def lay_out(
         return project(opened, views=views, instructions=instructions, method=method, encoder=session.library.encoder)
     if instructions and count > MAX_EMBEDDED:
         raise AppError(f"{count:,} chunks are too many to embed for a map; make a view of this instruction first")
-    arguments = ["project", "--collection", collection, "--method", method, "--json"]
+    arguments = ["project", "--collection", collection, "--method", method]
     arguments += ["--store", session.config.store] if session.config.store else []
     for name, values in (("--view", views), ("--instruction", instructions)):
         for value in values:

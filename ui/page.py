@@ -11,7 +11,6 @@ from ui.api import add_endpoints
 from ui.handling import as_panel, as_toast
 from ui.mapping import CLUSTERS, colour_fields
 from ui.render import jobs as jobs_html
-from ui.results import read_runs
 from ui.session import MODES, Session
 from ui.tabs import collections as collections_tab
 from ui.tabs import compare as compare_tab
@@ -27,7 +26,9 @@ BRAND = """<div class="brand"><h1>instructor-search</h1>
 
 def build_app(session: Session) -> gr.Blocks:
     """Return the application; nothing of a model or a collection is loaded yet."""
-    with gr.Blocks(title="instructor-search", analytics_enabled=False, fill_width=True) as blocks:
+    with gr.Blocks(
+        title="instructor-search", analytics_enabled=False, fill_width=True, delete_cache=(3600, 21_600)
+    ) as blocks:
         collection, toggle = _head()
         starting = gr.HTML("", elem_id="starting")
         clock = gr.Timer(0.7, active=False)
@@ -85,10 +86,9 @@ def _tie(session: Session, blocks: gr.Blocks, collection: gr.Dropdown, starting:
             zip([collection, starting, clock, bar, work["clock"]], first_state(session, given, name), strict=True)
         )
         state |= dict(zip(chosen, collection_parts(session, name, given), strict=True))
-        runs = gr.Dropdown(choices=[run.title for run in read_runs(session.config.runs)])
-        state |= {parts_of: name or "", work["jobs"]: collections_tab.work(session), scored["runs"]: runs}
+        state |= {parts_of: name or "", work["jobs"]: collections_tab.work(session)}
         state |= {prompted["pool"]: prompts_tab.pool_choices(session)}
-        state |= {scored["table"]: evaluation_tab.show(session, None)}
+        state |= {scored[key]: value for key, value in evaluation_tab.looked(session, None).items()}
         return state | asked(given, name)
 
     def asked(given: dict[str, str], name: str | None) -> dict[Any, Any]:

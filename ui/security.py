@@ -127,6 +127,8 @@ class BodyLimit:
         async def watched(message: Message) -> None:
             nonlocal started
             started = True
+            if seen > limit and message["type"] == "http.response.start":
+                message = {**message, "status": 413}  # what the application makes of our error
             await send(message)
 
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import time
 from collections.abc import Callable
 from threading import Thread
 from typing import Any
@@ -118,8 +119,10 @@ def _run(app: Any, listening: socket.socket) -> None:
 
 
 def _warm(session: Session) -> None:
-    """Load the model, so that the first search need not."""
+    """Load the model, so that the first search need not: at once, or when the first collection is there."""
     try:
+        while session.first_job is not None and session.first_job.is_running:
+            time.sleep(0.2)
         session.warm()
     except Exception as error:  # the page says it when somebody searches; here it must not end the start
         log.debug("warming up failed: %s", type(error).__name__)

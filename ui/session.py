@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.errors import InstructorSearchError
+from instructor_search.errors import InstructorSearchError, StoreError
 from instructor_search.instruction_library import query_instruction_for, resolve_instruction
 from instructor_search.records import Hit
 from ui.config import AppConfig
@@ -159,7 +159,10 @@ class Session:
         from instructor_search.store.judgments import read_judgments
 
         wanted = (asked.query, asked.instruction, view)
-        found = read_judgments(self.library.collection(asked.collection))
+        try:
+            found = read_judgments(self.library.collection(asked.collection))
+        except StoreError:  # a damaged line must not keep anybody from searching; the command judgments names it
+            return {}
         return {j.chunk_id: bool(j.relevant) for j in found if (j.query, j.instruction, j.view) == wanted}
 
     # -- checks ------------------------------------------------------------------------------------------------------

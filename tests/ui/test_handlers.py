@@ -173,6 +173,7 @@ def test_a_view_is_estimated_and_made(session, made):
     assert "everything is as it was written" in collections.work(session)
 
 
+@pytest.mark.slow
 def test_a_job_is_cancelled_and_goes_on(session, tmp_path):
     files = []
     for number in range(150):

@@ -94,4 +94,6 @@ def _report(job: Job) -> list[str]:
     if "sound" in report:
         found = "everything is as it was written" if report["sound"] else "damaged: " + "; ".join(report["problems"])
         return [f"{report['chunks']:,} chunks of {report['sources']:,} files looked at: {found}", *report["notes"]]
-    return [*([job.error] if job.error else []), *list(job.lines)[-3:]]
+    if job.state in (State.FAILED, State.CANCELLED):  # its lines may be a traceback: they are for the log
+        return [job.error] if job.error else []
+    return list(job.lines)[-3:]
