@@ -133,7 +133,8 @@ def _working_folder(output: Path) -> Any:
 
 def language_model(config: EvalConfig) -> LanguageModel | None:
     """Return the language model that the configuration names, if it names one."""
-    from instructor_search.in_context.llm import EndpointModel, LocalModel
+    from instructor_search.in_context.endpoint import EndpointModel
+    from instructor_search.in_context.llm import LocalModel
 
     if config.llm_endpoint and config.llm_model:
         return EndpointModel(config.llm_endpoint, config.llm_model)

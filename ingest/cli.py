@@ -6,11 +6,11 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ingest.readers import EMBED
 from instructor_search.command_line import PRECISIONS, RUNTIMES, Parser, failing_with_one_line, positive
 from instructor_search.instruction_library import resolve_instruction
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION
@@ -25,6 +25,7 @@ _EXAMPLES = """examples:
   python -m ingest corpus/ --instruction "Represent the review for classifying its sentiment: " --view sentiment
   python -m ingest papers.jsonl --text-field abstract --collection papers --instruction @papers
   python -m ingest corpus/ --prune
+  python -m ingest train.jsonl --examples --input-field question --output-field answer --collection questions
 
 exit code: 0 all read, 1 the run failed, 2 wrong arguments, 3 some files could not be read, 130 interrupted"""
 
@@ -64,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--exclude", action="append", default=[], metavar="GLOB", help="leave files out that match; may be repeated")
     add("--text-field", action="append", default=[], metavar="COLUMN",
         help="column that holds the text of a row; may be repeated (default: found by name)")  # fmt: skip
+    _example_flags(parser)
     add(
         "--chunk-tokens", type=positive, metavar="N", help="tokens of a chunk at most (default: what the window leaves)"
     )
@@ -72,7 +74,19 @@ def build_parser() -> argparse.ArgumentParser:
     add("--strict", action="store_true", help="stop at the first file that cannot be read")
     add("--json", action="store_true", help="print the report as JSON")
     add("--quiet", action="store_true", help="no progress bar")
+    add("--progress-json", action="store_true", help="progress as JSON lines on stderr, for programs")
     return parser
+
+
+def _example_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that make a collection a pool of examples for prompts."""
+    add = parser.add_argument
+    add("--examples", action="store_true", help="each row is an example for prompts (python -m instructor_search "
+        "prompt): never cut, its output kept beside it")  # fmt: skip
+    add("--input-field", metavar="COLUMN", help="with --examples: column of the inputs")
+    add("--output-field", metavar="COLUMN", help="with --examples: column of the outputs")
+    add("--task-field", metavar="COLUMN", help="with --examples: column that names the task")
+    add("--embed", choices=EMBED, help="with --examples: what is embedded (default: input)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if instruction is not None:
             print(f"document instruction: {instruction!r}", file=sys.stderr if args.json else sys.stdout)
-        report = ingest(_config(args, instruction), progress=_bar(args.quiet))
+        report = ingest(_config(args, instruction), progress=_progress(args))
         print(json.dumps(report.as_json(), ensure_ascii=False) if args.json else report.as_text())
         if report.interrupted:
             return 130
@@ -137,6 +151,11 @@ def _config(args: argparse.Namespace, instruction: str | None) -> IngestConfig:
         include=tuple(args.include),
         exclude=tuple(args.exclude),
         text_fields=tuple(args.text_field),
+        examples=args.examples,
+        input_field=args.input_field,
+        output_field=args.output_field,
+        task_field=args.task_field,
+        embed=args.embed,
         chunk_tokens=args.chunk_tokens,
         chunk_overlap=args.chunk_overlap,
         prune=args.prune,
@@ -144,57 +163,7 @@ def _config(args: argparse.Namespace, instruction: str | None) -> IngestConfig:
     )
 
 
-def _bar(quiet: bool) -> Progress:
-    from threading import Lock
+def _progress(args: argparse.Namespace) -> Progress:
+    from ingest.progress import Bar, JsonLines
 
-    from tqdm import tqdm
-
-    from ingest.pipeline import Progress
-
-    class Bar(Progress):
-        """A bar on stderr over the bytes whose texts are embedded, with counts of documents and chunks."""
-
-        bar: tqdm | None = None
-        bytes_read = documents = chunks = done = 0
-        drawing = Lock()
-
-        def start(self, num_files: int, num_bytes: int) -> None:
-            self.started = time.perf_counter()
-            if num_files and not quiet:
-                form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-                self.bar = tqdm(total=num_bytes, desc="ingest", file=sys.stderr, bar_format=form, leave=False)
-
-        def read(self, num_bytes: int, num_documents: int, num_chunks: int) -> None:
-            self.bytes_read += num_bytes
-            self.documents += num_documents
-            self.chunks += num_chunks
-            self._draw()
-
-        def embedded(self, num_texts: int) -> None:
-            self.done += num_texts
-            self._draw()
-
-        def _draw(self) -> None:
-            with self.drawing:
-                self._draw_alone()
-
-        def _draw_alone(self) -> None:
-            if self.bar is None:
-                return
-            share = min(self.done / self.chunks, 1.0) if self.chunks else 0.0
-            rate = self.done / max(time.perf_counter() - self.started, 1e-9)
-            self.bar.set_postfix_str(
-                f"{self.documents:,} documents, {self.done:,}/{self.chunks:,} chunks, {rate:.0f} texts/s", refresh=False
-            )
-            self.bar.update(max(0, int(self.bytes_read * share) - self.bar.n))
-
-        def say(self, line: str) -> None:
-            if not quiet:
-                tqdm.write(line, file=sys.stderr)
-
-        def close(self) -> None:
-            if self.bar is not None:
-                self.bar.close()
-                self.bar = None
-
-    return Bar()
+    return JsonLines() if args.progress_json else Bar(quiet=args.quiet)

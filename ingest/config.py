@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingest.readers import EMBED, ExampleFields
 from instructor_search.errors import ReaderError
 
 
@@ -28,6 +30,11 @@ class IngestConfig:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     text_fields: tuple[str, ...] = ()
+    examples: bool = False  # rows are examples for prompts; None of their fields: those of the pool that there is
+    input_field: str | None = None
+    output_field: str | None = None
+    task_field: str | None = None
+    embed: str | None = None
     chunk_tokens: int | None = None
     chunk_overlap: int | None = None
     prune: bool = False
@@ -39,6 +46,42 @@ class IngestConfig:
         if not self.paths or (missing and not self.prune):  # what is gone may be named to prune it
             what = f"no such file or folder: {', '.join(missing)}" if missing else "no file or folder was given"
             raise ReaderError(f"{what}; expected: python -m ingest FOLDER --instruction")
+        self._check_examples()
+
+    def _check_examples(self) -> None:
+        given = [n for n in ("input_field", "output_field", "task_field", "embed") if getattr(self, n) is not None]
+        if given and not self.examples:
+            raise ReaderError(f"--{given[0].replace('_', '-')} is for a pool of examples; add --examples")
+        if self.embed is not None and self.embed not in EMBED:
+            raise ReaderError(f"--embed is {self.embed!r}; expected {' or '.join(EMBED)}")
+        for flag, value in (("--text-field", self.text_fields), ("--chunk-tokens", self.chunk_tokens),
+                            ("--chunk-overlap", self.chunk_overlap)):  # fmt: skip
+            if self.examples and value:
+                raise ReaderError(f"{flag} does not go with --examples: an example is one row and is never cut")
+
+    def example_fields(self, known: Mapping[str, str]) -> ExampleFields | None:
+        """Return the columns of a pool: those given, else those it ``known`` was read from; None for no pool.
+
+        Raises:
+            ReaderError: the input's or the output's is not known.
+        """
+        if not self.examples and not known:
+            return None
+        found = dict(known) | {
+            name: value
+            for name in ("input_field", "output_field", "task_field", "embed")
+            if (value := getattr(self, name)) is not None
+        }
+        if self.text_fields:
+            raise ReaderError("--text-field is for documents, and this collection is a pool of examples: --input-field")
+        missing = [f"--{name.replace('_', '-')}" for name in ("input_field", "output_field") if name not in found]
+        if missing:
+            raise ReaderError(f"--examples needs {' and '.join(missing)}: the column that holds it")
+        if found["input_field"] == found["output_field"]:
+            raise ReaderError(
+                f"--input-field and --output-field are both {found['input_field']!r}; expected two columns"
+            )
+        return ExampleFields(**found)
 
     @property
     def collection_name(self) -> str:

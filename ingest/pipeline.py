@@ -9,19 +9,21 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ingest.chunking import Chunker, default_chunk_tokens
 from ingest.config import IngestConfig
 from ingest.discovery import SkippedPath, discover
-from ingest.readers import READER_VERSION, ReadOptions, is_table, read_file
+from ingest.readers import READER_VERSION, ExampleFields, ReadOptions, is_table, read_file
 from ingest.report import IngestReport
 from ingest.roots import Roots
 from ingest.views import Encoders, choose_instruction, ensure_view
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import CollectionNotFoundError, MissingExtraError, ReaderError, StoreError
 from instructor_search.files import file_hash
+from instructor_search.records import Chunk, Document
 from instructor_search.store.collection import Collection
 from instructor_search.store.folders import store_folder
 from instructor_search.store.schema import SourceRecord
@@ -39,6 +41,7 @@ class _Job:
     is_known: bool
     state: tuple[int, ...]
     num_documents: int = 0
+    num_left_out: int = 0  # rows without an input or an output
 
 
 class Progress:
@@ -87,10 +90,13 @@ def ingest(
     encoders = Encoders(config, encoder, existing)
     instruction = choose_instruction(config, existing)
     chunker = _chunker(config, existing, encoders.target, instruction)  # refuses bad sizes before anything is made
+    examples = _example_fields(config, existing)
     collection = existing or Collection.create(
         config.collection_name, config.store, chunk_tokens=chunker.max_tokens, chunk_overlap=chunker.overlap
     )
     with collection.writing():
+        if examples is not None:
+            collection.update_manifest(examples={k: v for k, v in asdict(examples).items() if v is not None})
         roots = Roots(collection.manifest.roots, config.paths, collection.name)
         _check_missing(config, collection, roots)
         view = ensure_view(collection, encoders, instruction)
@@ -101,7 +107,8 @@ def ingest(
         )
         report = IngestReport(collection.name, view.name, view.model, view.document_instruction)
         told = progress or Progress()
-        _Run(config, collection, encoders, chunker, roots, report, told, on_commit, started).run(found)
+        options = ReadOptions(config.text_fields or tuple(collection.manifest.text_fields), examples)
+        _Run(config, options, collection, encoders, chunker, roots, report, told, on_commit, started).run(found)
     return report
 
 
@@ -110,6 +117,18 @@ def _open(config: IngestConfig) -> Collection | None:
         return Collection.open(config.collection_name, config.store)
     except CollectionNotFoundError:
         return None
+
+
+def _example_fields(config: IngestConfig, existing: Collection | None) -> ExampleFields | None:
+    """Return the columns of an example pool, given or remembered by it; None where it is none.
+
+    Raises:
+        StoreError: a collection of documents was to become one.
+    """
+    known = existing.manifest.examples if existing else {}
+    if config.examples and existing and not known and existing.num_chunks():
+        raise StoreError(f"collection {existing.name!r} holds documents and no examples; give another --collection")
+    return config.example_fields(known)
 
 
 def _check_missing(config: IngestConfig, collection: Collection, roots: Roots) -> None:
@@ -145,6 +164,7 @@ class _Run:
     def __init__(
         self,
         config: IngestConfig,
+        options: ReadOptions,
         collection: Collection,
         encoders: Encoders,
         chunker: Chunker,
@@ -158,7 +178,7 @@ class _Run:
         self.roots, self.report, self.progress, self.on_commit = roots, report, progress, on_commit
         self.seconds = dict.fromkeys(("loading the model", "reading", "chunking", "embedding", "writing"), 0.0)
         self.started = started
-        self.fields = config.text_fields or tuple(collection.manifest.text_fields)
+        self.options = options
         self.known = collection.sources()
         self.under_way: dict[str, _Job] = {}
         self.writer = CollectionWriter(
@@ -212,6 +232,7 @@ class _Run:
         for record in records:
             job = self.under_way.pop(record.source)
             self.report.documents += job.num_documents
+            self.report.rows_left_out += job.num_left_out
             self.report.added += not job.is_known
             self.report.changed += job.is_known
         if self.on_commit:
@@ -222,8 +243,11 @@ class _Run:
         jobs, touched = [], []
         for path in files:
             source = self.roots.source_of(path)
+            if self.options.examples and not is_table(path):
+                self.report.skipped.append((source, "not a table, whose rows could be examples"))
+                continue
             old = self.known.get(source)
-            options = self._options(path)
+            options = self._options_hash(path)
             try:
                 with self._timed("reading"):
                     state = _state(path)
@@ -250,15 +274,17 @@ class _Run:
             self.collection.touch_sources(touched)
         return jobs
 
-    def _options(self, path: Path) -> str:
+    def _options_hash(self, path: Path) -> str:
         """Return a hash of how a file is read and cut: another way makes it a changed file."""
-        fields = self.fields if is_table(path) else ()
-        settings = [READER_VERSION, fields, self.chunker.max_tokens, self.chunker.overlap]
+        fields = self.options.text_fields if is_table(path) else ()
+        settings: list[Any] = [READER_VERSION, fields, self.chunker.max_tokens, self.chunker.overlap]
+        if self.options.examples:
+            settings = [READER_VERSION, asdict(self.options.examples)]  # examples are not cut
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
 
     def _one_file(self, job: _Job) -> None:
         source, writer = job.record.source, self.writer
-        options = ReadOptions(self.fields)
+        options = self.options
         chunks = 0
         try:
             if writer.knows(source):  # make sure that it can be read before any of its stored chunks is replaced
@@ -282,7 +308,7 @@ class _Run:
                 writer.abandon()
                 return
         if is_table(job.path) and self.config.text_fields:  # they were found: remember them
-            self.collection.update_manifest(text_fields=list(self.fields))
+            self.collection.update_manifest(text_fields=list(self.options.text_fields))
         self.under_way[source] = job
         writer.finish(job.num_documents)
         self.progress.read(job.record.size, job.num_documents, chunks)
@@ -295,14 +321,22 @@ class _Run:
                 document = next(documents, None)
             if document is None:
                 return
+            chunks = self._whole(document, job) if options.examples else iter(self.chunker.chunks(document))
             job.num_documents += 1
-            chunks = iter(self.chunker.chunks(document))
             while True:
                 with self._timed("chunking"):
                     chunk = next(chunks, None)
                 if chunk is None:
                     break
                 yield document, chunk
+
+    def _whole(self, document: Document, job: _Job) -> Iterator[Chunk]:
+        """Yield an example as one chunk; what is longer than the window is counted when it is embedded."""
+        text = "".join(block.text for block in document.blocks)
+        if not text:
+            job.num_left_out += 1
+            return
+        yield Chunk(document.document_id, text, 0, len(text), self.chunker.tokenizer.count_tokens(text), (), None)
 
     def _fail(self, path: Path, source: str, reason: str) -> None:
         if self.config.strict:

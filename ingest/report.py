@@ -25,6 +25,7 @@ class IngestReport:
     chunks_deleted: int = 0
     texts_cut: int = 0
     chunks_total: int = 0
+    rows_left_out: int = 0  # of an example pool: without an input or an output
     skipped: list[tuple[str, str]] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)  # sources whose file is gone, kept because --prune was not given
@@ -59,6 +60,8 @@ class IngestReport:
         if self.texts_cut:
             lines.append(f"cut: {self.texts_cut:,} chunks are longer than the window beside this instruction; their "
                          "ends are not in the vectors (a smaller --chunk-tokens helps)")  # fmt: skip
+        if self.rows_left_out:
+            lines.append(f"left out: {self.rows_left_out:,} rows without an input or an output")
         lines += _grouped("skipped", self.skipped) + _grouped("could not read", self.failed)
         if self.missing:
             lines.append(f"gone: {len(self.missing)} files are no longer there ({_some(self.missing)}); "

@@ -53,7 +53,10 @@ class Query:
 
 @dataclass(frozen=True)
 class Hit:
-    """A chunk that was found. ``score``: higher is better; ``signals``: where the score came from."""
+    """A chunk that was found. ``score``: higher is better; ``signals``: where the score came from.
+
+    ``best_sentence``: the sentence of its text that is nearest to the query, which ``snippet`` is made around.
+    """
 
     rank: int
     score: float
@@ -69,11 +72,19 @@ class Hit:
     page: int | None
     metadata: Mapping[str, Any]
     signals: Mapping[str, float]
+    best_sentence: str = ""
 
 
 class Demonstration(NamedTuple):
-    """An (input, output) example retrieved for a prompt; ``score``: higher is nearer to the input asked about."""
+    """An (input, output) example retrieved for a prompt; ``score``: higher is nearer to the input asked about.
+
+    ``example_id`` and ``source`` say where in its pool it is from; ``metadata``: its other columns.
+    """
 
     input: str
     output: str
     score: float = 0.0
+    task: str = ""
+    example_id: str = ""
+    source: str = ""
+    metadata: Mapping[str, Any] = {}

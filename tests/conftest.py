@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -81,11 +82,25 @@ def endpoint():
             server.requests.append((self.path, self.headers.get("Authorization"),
                                     json.loads(self.rfile.read(int(self.headers["Content-Length"])))))  # fmt: skip
             status = server.failures.pop(0) if server.failures else 200
-            prompt = server.requests[-1][2]["messages"][0]["content"]
-            said = prompt.split("Output: ")[-1].split("\n")[0]
-            body = {"choices": [{"message": {"content": said}}], "usage": {"prompt_tokens": 7, "completion_tokens": 2}}
+            asked = server.requests[-1][2]
+            if "prompt" in asked:  # completions: likelihoods, where this server gives them
+                body = server.score(asked["prompt"]) if server.score else {"error": {"message": "no completions here"}}
+                status = status if server.score else 404
+            else:
+                said = asked["messages"][-1]["content"].split("Output: ")[-1].split("\n")[0]
+                body = {"choices": [{"message": {"content": said}}],
+                        "usage": {"prompt_tokens": 7, "completion_tokens": 2}}  # fmt: skip
+            with server.busy:
+                server.at_once += 1
+                server.most_at_once = max(server.most_at_once, server.at_once)
+            time.sleep(server.seconds)
+            with server.busy:
+                server.at_once -= 1
             answer = json.dumps(server.body if server.body is not None else body).encode()
+            answer = answer if server.raw is None else server.raw
             self.send_response(status)
+            for name, value in server.headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
@@ -94,7 +109,9 @@ def endpoint():
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.requests, server.failures, server.body = [], [], None
+    server.requests, server.failures, server.body, server.raw, server.headers = [], [], None, None, {}
+    server.seconds, server.at_once, server.most_at_once, server.busy = 0.0, 0, 0, threading.Lock()
+    server.score = None  # text -> the body of an answer to completions
     threading.Thread(target=server.serve_forever, daemon=True).start()
     server.url = f"http://127.0.0.1:{server.server_port}/v1"
     yield server

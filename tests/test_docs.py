@@ -84,9 +84,11 @@ def parsers():
     from instructor_search.cli import build_parser
     from train.cli import build_parser as train_parser
     from train.medi.cli import build_parser as medi_parser
+    from ui.app import build_parser as app_parser
 
     yield "ingest", ingest_parser()
     yield "train", train_parser()
+    yield "ui.app", app_parser()
     yield (
         "train.medi",
         next(a for a in medi_parser()._actions if isinstance(a, argparse._SubParsersAction)).choices["build"],

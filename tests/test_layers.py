@@ -18,6 +18,7 @@ LAYERS = [
     {"search"},
     {"in_context", "integrations"},
     {"upkeep"},
+    {"inquiry"},
     {"cli", "__main__", "__init__"},
 ]
 
@@ -63,6 +64,7 @@ def test_the_library_imports_no_room_and_only_lower_layers():
         "import instructor_search.cli",
         "import eval.cli",
         "import train.cli",
+        "import ui.app",
     ],
 )
 def test_imports_are_light(statement):
@@ -85,7 +87,7 @@ def test_public_names_resolve():
 
 @pytest.mark.parametrize(
     "command",
-    [["ingest"], ["instructor_search"], ["eval"], ["eval", "compare"], ["eval", "report"], ["eval", "runs"]]
+    [["ingest"], ["instructor_search"], ["ui.app"], ["eval"], ["eval", "compare"], ["eval", "report"], ["eval", "runs"]]
     + [["instructor_search", c] for c in ("search", "collections", "views", "instructions", "delete", "verify")],
     ids=" ".join,
 )

@@ -1,7 +1,77 @@
-"""python -m ui.app."""
+"""python -m ui.app: the application in the browser. Parse, build, run, close."""
 
+from __future__ import annotations
+
+import argparse
+import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from instructor_search.command_line import Parser, failing_with_one_line
+from ui.config import AppConfig
+
+_EXAMPLES = """examples:
+  python -m ui.app
+  python -m ui.app --port 8080 --collection papers --read-only
+  python -m ui.app --host 0.0.0.0 --auth users.txt --allow-host search.example.org
+  python -m ui.app --mcp
+
+INSTRUCTOR_SEARCH_STORE names the folder of all collections, as for the other commands."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``python -m ui.app``."""
+    parser = Parser(
+        prog="python -m ui.app",
+        description="Search, compare and manage collections in the browser. On the first start a collection is made "
+        "from corpus/.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1: this machine)"
+    )
+    add("--port", type=int, default=7860, metavar="N", help="port; 0: any that is free (default: 7860)")
+    add("--collection", metavar="NAME", help="collection to show first")
+    add("--store", metavar="DIR",
+        help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)")  # fmt: skip
+    add("--model", metavar="MODEL", help="model folder or hub id, of new collections and for the views that it made")
+    add("--auth", type=Path, metavar="FILE", help="ask for a name and password: a file of lines NAME:PASSWORD")
+    add("--no-auth", action="store_true", help="let everybody in who can reach a --host that is not this machine's own")
+    add("--read-only", action="store_true", help="search and look only: no ingest, no judgment, no deletion")
+    add("--root-path", default="", metavar="PATH", help="path under which a proxy shows the application, e.g. /search")
+    add("--allow-host", action="append", default=[], dest="allow_hosts", metavar="NAME",
+        help="host name under which it is reached, beside localhost and addresses; may be repeated")  # fmt: skip
+    add("--allow-folder", action="append", default=[], type=Path, dest="allow_folders", metavar="DIR",
+        help="folder of this machine that may be ingested from the page; may be repeated")  # fmt: skip
+    add("--runs", default=Path("runs"), type=Path, metavar="DIR", help="results of python -m eval (default: runs)")
+    add("--llm", metavar="FOLDER", help="local causal language model that prompts may be sent to")
+    add("--llm-endpoint", metavar="URL", help="OpenAI-compatible endpoint that prompts may be sent to; its key "
+        "comes from OPENAI_API_KEY")  # fmt: skip
+    add("--llm-model", metavar="NAME", help="model of the endpoint")
+    add("--llm-tokenizer", type=Path, metavar="FILE", help="tokenizer.json of that model: prompts are counted with it")
+    add("--mcp", action="store_true", help="also serve the tools for language models (MCP) at /gradio_api/mcp/")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the application until Ctrl-C and return the exit code."""
+    args = build_parser().parse_args(argv)
+    with failing_with_one_line() as outcome:
+        try:
+            config = AppConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in vars(args).items()})
+        except ValueError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        # Before anything of these packages is imported: nothing is sent anywhere.
+        os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        from ui.server import serve
+
+        serve(config, say=lambda line: print(line, flush=True))
+    return outcome.code
+
 
 if __name__ == "__main__":
-    print("error: the browser application is not part of this version yet; see README.md, Limits", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(main())

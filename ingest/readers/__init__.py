@@ -20,11 +20,25 @@ from instructor_search.records import Block, Document
 READER_VERSION = 1  # part of what decides whether a file is read again
 
 
+EMBED = ("input", "input+output")
+
+
+@dataclass(frozen=True)
+class ExampleFields:
+    """The columns that a pool of examples is read from, and which of them are embedded (of ``EMBED``)."""
+
+    input_field: str
+    output_field: str
+    task_field: str | None = None
+    embed: str = "input"
+
+
 @dataclass(frozen=True)
 class ReadOptions:
-    """How rows of tables become documents: the columns that make the text (none: chosen by name)."""
+    """How rows of tables become documents: the columns that make the text (none: chosen by name), or an example."""
 
     text_fields: tuple[str, ...] = ()
+    examples: ExampleFields | None = None
 
 
 Reader = Callable[[Path, str, ReadOptions], Iterator[Document]]

@@ -12,6 +12,8 @@ from typing import Any
 
 from ingest.readers import ReadOptions, mime_type
 from ingest.readers.decoding import open_text, read_all
+from ingest.readers.examples import example_documents
+from ingest.readers.rows import flatten
 from instructor_search.errors import ReaderError
 from instructor_search.records import Block, Document
 
@@ -123,6 +125,10 @@ def row_documents(
     Raises:
         ReaderError: a text column that was asked for is not there.
     """
+    if options.examples is not None:
+        yield from example_documents(records, path, source, options.examples, numbered=numbered, place=place,
+                                     convert=convert)  # fmt: skip
+        return
     found = not options.text_fields
     seen: dict[str, None] = {}
     for number, record in enumerate(records, 1):
@@ -161,23 +167,6 @@ def _text(row: Mapping[str, Any], columns: list[str]) -> str:
     if columns:
         return "\n\n".join(str(row[name]) for name in columns if row.get(name) not in (None, ""))
     return "\n".join(f"{name}: {value}" for name, value in row.items() if value not in (None, ""))
-
-
-def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a flat row: nested objects become dotted names, lists are joined, dates are ISO texts."""
-    flat: dict[str, Any] = {}
-    for name, value in record.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        elif isinstance(value, list | tuple):
-            flat[f"{prefix}{name}"] = ", ".join(str(v) for v in value)
-        elif hasattr(value, "isoformat"):
-            flat[f"{prefix}{name}"] = value.isoformat()
-        elif isinstance(value, str | int | float | bool | None):
-            flat[f"{prefix}{name}"] = None if isinstance(value, float) and value != value else value
-        else:
-            flat[f"{prefix}{name}"] = str(value)
-    return flat
 
 
 def typed(cell: str) -> Any:

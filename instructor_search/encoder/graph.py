@@ -63,8 +63,12 @@ class GraphBuilder:
         self.follows: dict[str, list[str]] = {}  # group -> layers whose activated outputs are its input
         self._made: dict[str, Any] = {}
 
-    def build(self, *, with_inputs: bool = False) -> ov.Model:
-        """Return the graph: embeddings (batch, dim), and the ``inputs`` of all groups of linear layers if asked for."""
+    def build(self, *, with_inputs: bool = False, with_tokens: bool = False) -> ov.Model:
+        """Return the graph: embeddings (batch, dim), and what is asked for after them.
+
+        ``with_tokens``: last hidden states, (batch, length, hidden). ``with_inputs``: those of all groups of linear
+        layers.
+        """
         ids = op.parameter([-1, -1], np.int32, name="ids")
         attention, pooling = (op.parameter([-1, -1], np.float32, name=n) for n in ("attention", "pooling"))
         self.shape = op.shape_of(ids, "i64")
@@ -74,7 +78,7 @@ class GraphBuilder:
         total = op.squeeze(op.matmul(op.unsqueeze(pooling, _ints(1)), hidden, False, False), _ints(1))
         y = op.divide(total, op.maximum(op.reduce_sum(pooling, _ints(1), True), _floats(1e-9)))
         y = self._dense(y)
-        results = [y, *self.inputs.values()] if with_inputs else [y]
+        results = [y, *([hidden] if with_tokens else []), *(self.inputs.values() if with_inputs else [])]
         return ov.Model(results, [ids, attention, pooling], self.checkpoint.name)
 
     # -- backbones -------------------------------------------------------------------------------------------------

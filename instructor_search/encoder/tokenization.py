@@ -139,6 +139,17 @@ class InstructedTokenizer:
         encodings = self.tokenizer.encode_batch(joined, add_special_tokens=False)
         return [self._assemble(pair[0], e) for pair, e in zip(texts, encodings, strict=True)]
 
+    def text_spans(self, item: InstructedText) -> list[tuple[int, int] | None]:
+        """Return which characters of the text each id of ``encode_batch`` stands for; None: special, or instruction."""
+        joined, body = self.join(*item), self._clean(item.text.strip())
+        border, lead = len(joined) - len(body), len(item.text) - len(item.text.lstrip())
+        offsets = self.tokenizer.encode(joined, add_special_tokens=False).offsets
+        inner = [
+            (max(start - border, 0) + lead, end - border + lead) if end > border else None
+            for start, end in offsets[: self.max_tokens - self.num_special]
+        ]
+        return [*[None] * len(self.prefix), *inner, *[None] * len(self.suffix)]
+
     def _assemble(self, instruction: str, encoding: object) -> TokenizedText:
         inner: list[int] = encoding.ids  # type: ignore[attr-defined]
         room = self.max_tokens - self.num_special

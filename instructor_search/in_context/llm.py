@@ -1,32 +1,59 @@
-"""Language models that answer prompts: an OpenAI-compatible endpoint, or a local transformers model.
+"""Language models that answer prompts: what they have in common, and a local transformers model.
 
-Nothing is sent anywhere unless an endpoint was named. Its key comes from the environment and is never shown.
+One behind an endpoint is in ``endpoint``. Nothing is sent anywhere unless an endpoint was named.
 """
 
 from __future__ import annotations
 
 import hashlib
-import http.client
-import json
-import os
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
 
 from instructor_search.errors import InstructorSearchError, MissingExtraError, ModelError
-from instructor_search.in_context.prompt import approximate_tokens
+from instructor_search.in_context.template import Message
 
-KEY_VARIABLE = "OPENAI_API_KEY"
-_RETRIED = (408, 409, 429, 500, 502, 503, 504)
+Asked = str | Sequence[Message]  # a prompt: a text to continue, or a chat to answer
 
 
 class LanguageModelError(InstructorSearchError):
     """A language model did not answer."""
+
+
+@dataclass
+class Usage:
+    """What was asked of a model: requests, tries that failed, tokens as the model counts them, and their price.
+
+    ``price_prompt`` and ``price_answer``: of a million tokens, in any currency; 0: not known.
+    """
+
+    price_prompt: float = 0.0
+    price_answer: float = 0.0
+    num_requests: int = 0
+    num_failed_tries: int = 0
+    num_prompt_tokens: int = 0
+    num_answer_tokens: int = 0
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    def add(self, **counts: int) -> None:
+        """Add to counts, from any thread."""
+        with self._lock:
+            for name, count in counts.items():
+                setattr(self, name, getattr(self, name) + count)
+
+    @property
+    def cost(self) -> float:
+        """What the tokens cost so far."""
+        return (self.num_prompt_tokens * self.price_prompt + self.num_answer_tokens * self.price_answer) / 1e6
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the counts and the cost."""
+        names = ("num_requests", "num_failed_tries", "num_prompt_tokens", "num_answer_tokens", "cost")
+        return {name: getattr(self, name) for name in names}
 
 
 class LanguageModel(Protocol):
@@ -35,9 +62,13 @@ class LanguageModel(Protocol):
     name: str
     identity: str
     window: int | None
+    usage: Usage
 
-    def generate(self, prompt: str, *, max_tokens: int = 64, stop: Sequence[str] = ("\n\n",)) -> str:
+    def generate(self, prompt: Asked, *, max_tokens: int = 64, stop: Sequence[str] = ("\n\n",)) -> str:
         """Return the continuation of a prompt, greedily, up to a stop string."""
+
+    def likelihoods(self, prompt: str, options: Sequence[str]) -> list[float] | None:
+        """Return the mean log-likelihood a token of each option after the prompt; None where the model gives none."""
 
     def choose(self, prompt: str, options: Sequence[str]) -> int | None:
         """Return which option continues the prompt best by likelihood; None where the model gives none."""
@@ -46,86 +77,9 @@ class LanguageModel(Protocol):
         """Return the number of tokens of a text, or a guess."""
 
 
-class EndpointModel:
-    """An OpenAI-compatible chat endpoint. ``num_prompt_tokens`` and ``num_answer_tokens`` count what it reports."""
-
-    def __init__(
-        self,
-        endpoint: str,
-        model: str,
-        *,
-        timeout_seconds: float = 60.0,
-        num_retries: int = 4,
-        wait_seconds: float = 1.0,
-    ) -> None:
-        """``endpoint``: base address such as http://localhost:8000/v1. Retries wait 1, 2, 4, ... ``wait_seconds``.
-
-        Raises:
-            ValueError: the address is no http(s) address.
-        """
-        if not endpoint.startswith(("http://", "https://")):
-            raise ValueError(f"endpoint is {endpoint!r}; expected an address such as http://localhost:8000/v1")
-        self.name = model
-        self.identity = f"{model} at {endpoint}"
-        self.window: int | None = None
-        self.url = endpoint.rstrip("/") + "/chat/completions"
-        self.timeout_seconds = timeout_seconds
-        self.num_retries = num_retries
-        self.wait_seconds = wait_seconds
-        self.num_prompt_tokens = self.num_answer_tokens = 0
-
-    def generate(self, prompt: str, *, max_tokens: int = 64, stop: Sequence[str] = ("\n\n",)) -> str:
-        """Return the answer.
-
-        Raises:
-            LanguageModelError: there was none after all retries.
-        """
-        body: dict[str, Any] = {
-            "model": self.name, "messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens,
-            "temperature": 0, "stop": list(stop),
-        }  # fmt: skip
-        answer = self._post(body)
-        try:
-            usage = answer.get("usage") or {}
-            self.num_prompt_tokens += int(usage.get("prompt_tokens") or 0)
-            self.num_answer_tokens += int(usage.get("completion_tokens") or 0)
-            return str(answer["choices"][0]["message"]["content"] or "")
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise LanguageModelError(f"{self.url} answered without choices[0].message.content") from error
-
-    def choose(self, prompt: str, options: Sequence[str]) -> int | None:
-        """Return None: chat endpoints give no likelihood of a text that they did not write."""
-        return None
-
-    def count_tokens(self, text: str) -> int:
-        """Return characters / 4."""
-        return approximate_tokens(text)
-
-    def _post(self, body: dict[str, Any]) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(KEY_VARIABLE):
-            headers["Authorization"] = f"Bearer {key}"
-        request = urllib.request.Request(self.url, json.dumps(body).encode(), headers, method="POST")
-        problem = ""
-        for attempt in range(self.num_retries + 1):
-            if attempt:
-                time.sleep(self.wait_seconds * 2 ** (attempt - 1))
-            try:
-                with urllib.request.urlopen(request, timeout=self.timeout_seconds) as response:
-                    answer = json.load(response)
-                if isinstance(answer, dict):
-                    return answer
-                problem = "it answered something that is no JSON object"
-            except urllib.error.HTTPError as error:
-                problem = f"HTTP {error.code}"
-                if error.code not in _RETRIED:
-                    break
-            except (OSError, ValueError, http.client.HTTPException) as error:
-                reason = getattr(error, "reason", error)
-                problem = str(reason)[:120]
-                if isinstance(reason, ConnectionRefusedError):
-                    break  # nobody listens there; waiting does not change that
-        raise LanguageModelError(f"{self.url} did not answer ({problem}); is {self.name!r} served there?")
+def likeliest(likelihoods: list[float] | None) -> int | None:
+    """Return the position of the highest likelihood, of equal ones the first; None of none."""
+    return None if likelihoods is None else int(np.argmax(likelihoods))
 
 
 class LocalModel:
@@ -157,22 +111,48 @@ class LocalModel:
         self._torch = torch
         self.name = path.resolve().name
         self.identity = f"{self.name}, files {_digest(path)}"
+        self.usage = Usage()
         self.window: int | None = getattr(self._model.config, "max_position_embeddings", None)
 
-    def generate(self, prompt: str, *, max_tokens: int = 64, stop: Sequence[str] = ("\n\n",)) -> str:
-        """Return the greedy continuation."""
-        encoded = self._tokenizer(prompt, return_tensors="pt").to(self._model.device)
+    def generate(self, prompt: Asked, *, max_tokens: int = 64, stop: Sequence[str] = ("\n\n",)) -> str:
+        """Return the greedy continuation; of a chat by the model's own template, if it has one.
+
+        Raises:
+            LanguageModelError: prompt and answer do not fit into the model's window.
+        """
+        has_form = bool(getattr(self._tokenizer, "chat_template", None))
+        text = prompt if isinstance(prompt, str) else self._as_text(prompt, has_form=has_form)
+        added = isinstance(prompt, str) or not has_form  # a template writes its special tokens itself
+        encoded = self._tokenizer(text, return_tensors="pt", add_special_tokens=added).to(self._model.device)
+        size = encoded["input_ids"].shape[1]
+        if self.window is not None and size + max_tokens > self.window:
+            raise LanguageModelError(
+                f"the prompt has {size} tokens and the answer may have {max_tokens}; the window of {self.name} holds "
+                f"{self.window}: a smaller budget or fewer answer tokens"
+            )
         with self._torch.inference_mode():
             ids = self._model.generate(
                 **encoded, max_new_tokens=max_tokens, do_sample=False, pad_token_id=self._tokenizer.eos_token_id or 0
             )
-        text = str(self._tokenizer.decode(ids[0, encoded["input_ids"].shape[1] :], skip_special_tokens=True))
-        ends = [place for s in stop if (place := text.find(s)) >= 0]
-        return text[: min(ends)] if ends else text
+        self.usage.add(num_requests=1, num_prompt_tokens=size, num_answer_tokens=ids.shape[1] - size)
+        answer = str(self._tokenizer.decode(ids[0, size:], skip_special_tokens=True))
+        ends = [place for s in stop if (place := answer.find(s)) >= 0]
+        return answer[: min(ends)] if ends else answer
 
-    def choose(self, prompt: str, options: Sequence[str]) -> int:
+    def _as_text(self, messages: Sequence[Message], *, has_form: bool) -> str:
+        if not has_form:
+            return "\n\n".join(m.content for m in messages)
+        shown = [m._asdict() for m in messages]
+        return str(self._tokenizer.apply_chat_template(shown, tokenize=False, add_generation_prompt=True))
+
+    def likelihoods(self, prompt: str, options: Sequence[str]) -> list[float]:
+        """Return the mean log-likelihood a token of each option after the prompt."""
+        self.usage.add(num_requests=1)
+        return [self._mean_log_likelihood(prompt, f" {option}") for option in options]
+
+    def choose(self, prompt: str, options: Sequence[str]) -> int | None:
         """Return the option with the highest mean log-likelihood a token after the prompt."""
-        return int(np.argmax([self._mean_log_likelihood(prompt, f" {option}") for option in options]))
+        return likeliest(self.likelihoods(prompt, options))
 
     def _mean_log_likelihood(self, prompt: str, continuation: str) -> float:
         start = self._tokenizer(prompt)["input_ids"]

@@ -110,8 +110,8 @@ class Searcher:
                 rows = self.finder.rows([c.row for c in ranked], _COLUMNS)
         with self._timed("snippets"):
             texts = [rows[c.row]["text"] for c in ranked]
-            texts = self._snippets(asked, vector if shown == Snippets.MEANING else None, texts, shown)
-        return _hits(ranked, rows, texts, offset)
+            parts = self._snippets(asked, vector if shown == Snippets.MEANING else None, texts, shown)
+        return _hits(ranked, rows, parts, offset)
 
     def search_many(
         self,
@@ -146,7 +146,7 @@ class Searcher:
                     rankings["text"] = self.finder.matching(query.text, depth, self._compile(query.where))
                 results.append(self._ranked(query.text, rankings, how, top_k))
             rows = self.finder.rows([c.row for ranked in results for c in ranked], _COLUMNS)
-        return [_hits(ranked, rows, [""] * len(ranked), 0) for ranked in results]
+        return [_hits(ranked, rows, [("", "")] * len(ranked), 0) for ranked in results]
 
     def _nearest_of_each(self, asked: Sequence[Query], vectors: np.ndarray, depth: int) -> list[list[Found]]:
         """Return the nearest chunks of each query; those with the same filter are searched together."""
@@ -179,7 +179,7 @@ class Searcher:
             ranked = self._ranked("", {"dense": [f for f in near if f.id != chunk_id]}, how, top_k)
             rows = self.finder.rows([c.row for c in ranked], _COLUMNS)
         texts = [rows[c.row]["text"] for c in ranked]
-        return _hits(ranked, rows, [snippet_around(split_sentences(t) or [t], 0) for t in texts], 0)
+        return _hits(ranked, rows, [_shown(split_sentences(t) or [t], 0) for t in texts], 0)
 
     def _compile(self, where: str | None) -> str | None:
         return compile_filter(where, self.collection.manifest.fields) if where else None
@@ -237,14 +237,16 @@ class Searcher:
         order = maximal_marginal_relevance(scores.tolist(), vectors, 1 - how.diversity, count)
         return [ranked[i] for i in order]
 
-    def _snippets(self, query: Query, vector: np.ndarray | None, texts: Sequence[str], kind: Snippets) -> list[str]:
-        """Return a snippet a text, around the sentence that suits the query best."""
+    def _snippets(
+        self, query: Query, vector: np.ndarray | None, texts: Sequence[str], kind: Snippets
+    ) -> list[tuple[str, str]]:
+        """Return a snippet a text, and the sentence in it that suits the query best."""
         if kind == Snippets.NONE:
-            return [""] * len(texts)
+            return [("", "")] * len(texts)
         parts = [split_sentences(text) or [text] for text in texts]
         best = self._nearest_sentences(query, vector, parts[:MAX_EMBEDDED_HITS]) if vector is not None else []
         best += [int(np.argmax(lexical_scores(query.text, s, query.instruction))) for s in parts[len(best) :]]
-        return [snippet_around(s, i) for s, i in zip(parts, best, strict=True)]
+        return [_shown(s, i) for s, i in zip(parts, best, strict=True)]
 
     def _nearest_sentences(self, query: Query, vector: np.ndarray, parts: Sequence[list[str]]) -> list[int]:
         """Return for each text the position of the sentence whose vector is nearest to the query's, ``vector``."""
@@ -260,6 +262,11 @@ def _snippets_kind(name: str) -> Snippets:
     if name not in list(Snippets):
         raise ValueError(f"snippets is {name!r}; expected one of {', '.join(Snippets)}")
     return Snippets(name)
+
+
+def _shown(sentences: list[str], best: int) -> tuple[str, str]:
+    """Return a snippet and the sentence that it is made around."""
+    return snippet_around(sentences, best), sentences[best]
 
 
 def _check(query: Query, top_k: int, offset: int) -> None:
@@ -287,15 +294,15 @@ def _check_vectors(vectors: np.ndarray, queries: Sequence[Query]) -> None:
 
 
 def _hits(
-    ranked: Sequence[Candidate], rows: dict[int, dict[str, Any]], snippets: Sequence[str], offset: int
+    ranked: Sequence[Candidate], rows: dict[int, dict[str, Any]], snippets: Sequence[tuple[str, str]], offset: int
 ) -> list[Hit]:
     return [
-        _hit(rank, candidate, rows[candidate.row], snippet)
-        for rank, (candidate, snippet) in enumerate(zip(ranked, snippets, strict=True), offset + 1)
+        _hit(rank, candidate, rows[candidate.row], *shown)
+        for rank, (candidate, shown) in enumerate(zip(ranked, snippets, strict=True), offset + 1)
     ]
 
 
-def _hit(rank: int, candidate: Candidate, row: dict[str, Any], snippet: str) -> Hit:
+def _hit(rank: int, candidate: Candidate, row: dict[str, Any], snippet: str, best_sentence: str) -> Hit:
     metadata = json.loads(row["metadata"]) if row["metadata"] else {}
     extra = {k: row[k] for k in ("mime", "row") if row[k] is not None}
     if row["mtime"]:
@@ -315,4 +322,5 @@ def _hit(rank: int, candidate: Candidate, row: dict[str, Any], snippet: str) -> 
         page=row["page"],
         metadata={**extra, **metadata},
         signals=candidate.signals,
+        best_sentence=best_sentence,
     )

@@ -31,6 +31,12 @@ def split_sentences(text: str) -> list[str]:
     return [part for part in parts if _WORD.search(part)][:MAX_SENTENCES]
 
 
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Return where the sentences (or lines) of a text lie, one after the other, so that all of it is in one of them."""
+    starts = [0, *(found.end() for found in _SPLIT.finditer(text) if found.end() < len(text))]
+    return list(zip(starts, [*starts[1:], len(text)], strict=True)) if text else []
+
+
 def lexical_scores(query: str, sentences: list[str], hint: str = "") -> list[float]:
     """Return for each sentence the share of the query's words in it (by first five letters); shorter ones win ties.
 

@@ -54,6 +54,7 @@ class Manifest:
     text_fields: list[str] = field(default_factory=list)  # columns that make the text of a table's row
     indexes: dict[str, dict[str, Any]] = field(default_factory=dict)  # view -> the index that was asked for
     fields: dict[str, str] = field(default_factory=dict)  # metadata field -> "string", "number", "bool" or "mixed"
+    examples: dict[str, str] = field(default_factory=dict)  # of an example pool: columns that it is read from
     format_version: int = FORMAT_VERSION
 
     def view(self, name: str | None = None) -> View:

@@ -1,0 +1,97 @@
+r"""Keeps a text inside its slot: what would read as a template's own words gets a backslash.
+
+A template's words are its delimiters. Those that begin a line ("Input:") are escaped where they begin a line of a text,
+those that follow a slot on its line (" => ") anywhere. A control token of a model ("<|im_end|>", "</s>") is broken up
+wherever it stands. Every escape adds one backslash to those that stand there, so ``Escape.undo`` gives the text back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_BREAKS = r"\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # what str.splitlines takes for the end of a line
+_INVISIBLE = r"\u00ad\u200b-\u200f\u2060\ufeff"
+_BLANK = rf"[^\S{_BREAKS}]*"
+_GAP = rf"[\s{_INVISIBLE}]*"  # what may stand between the start of a line and a delimiter, and still read as one
+# Control tokens of widespread models: first character, rest. A tokenizer that is at hand lists its own.
+_CONTROL = [("<", r"[|｜][^<>\s]{1,60}[|｜]>"), ("<", r"/?s>"), ("<", r"(?:start|end)_of_turn>"),
+            ("<", r"(?:bos|eos|pad|unk)>"), ("<", r"</?SYS>>"), (r"\[", r"/?INST\]")]  # fmt: skip
+
+
+class _Rule:
+    """Puts a backslash between ``lead`` and ``body`` wherever they meet, behind those that stand there."""
+
+    def __init__(self, lead: str, body: str) -> None:
+        self._found = re.compile(rf"({lead})(\\*)({body})", re.IGNORECASE)
+        self._escaped = re.compile(rf"({lead})(\\*)\\({body})", re.IGNORECASE)
+
+    def escape(self, text: str) -> str:
+        return self._found.sub(r"\1\2\\\3", text)
+
+    def undo(self, text: str) -> str:
+        return self._escaped.sub(r"\1\2\3", text)
+
+
+class Escape:
+    """Escapes texts for the slots of one template, and gives them back."""
+
+    def __init__(
+        self, line_starts: Iterable[str] = (), anywhere: Iterable[str] = (), *, blank_lines: bool = False,
+        one_line: bool = False, control_tokens: Iterable[str] = (),
+    ) -> None:  # fmt: skip
+        r"""Name what separates.
+
+        Args:
+            line_starts: delimiters that begin a line of the template.
+            anywhere: delimiters that stand behind a slot on its line.
+            blank_lines: an empty line ends a demonstration, so those of a text get a backslash.
+            one_line: a line is a demonstration, so the line breaks of a text are written "\n".
+            control_tokens: of the target model, beside the widespread ones.
+        """
+        self.one_line = one_line
+        self._rules: list[_Rule] = []
+        if starts := _any_of(line_starts):
+            self._rules.append(_Rule(rf"(?:\A|[{_BREAKS}]){_GAP}", starts))
+        if inside := _any_of(anywhere):
+            self._rules.append(_Rule("", inside))
+        if blank_lines:
+            self._rules.append(_Rule(rf"[{_BREAKS}]{_BLANK}", rf"(?={_BLANK}[{_BREAKS}])"))
+        own = [(re.escape(token[0]), re.escape(token[1:])) for token in sorted(control_tokens) if len(token) > 1]
+        self._rules += [_Rule(first, rest) for first, rest in _grouped([*_CONTROL, *own])]
+
+    def __call__(self, text: str) -> str:
+        """Return ``text`` with its delimiters escaped."""
+        for rule in self._rules:
+            text = rule.escape(text)
+        return re.sub(f"[{_BREAKS}]", _written, text.replace("\\", r"\\")) if self.one_line else text
+
+    def undo(self, text: str) -> str:
+        """Return the text that was escaped."""
+        if self.one_line:
+            text = re.sub(r"\\(u[0-9a-f]{4}|n|\\)", _meant, text)
+        for rule in reversed(self._rules):
+            text = rule.undo(text)
+        return text
+
+
+def _any_of(words: Iterable[str]) -> str:
+    """Return a pattern of the delimiters, longest first; white space in them may be of any length."""
+    kept = sorted({w.strip() for w in words if w.strip()}, key=lambda w: (-len(w), w))
+    return "|".join(r"\s+".join(map(re.escape, w.split())) for w in kept)
+
+
+def _grouped(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return one (first character, rests) for each first character."""
+    rests: dict[str, list[str]] = {}
+    for first, rest in pairs:
+        rests.setdefault(first, []).append(rest)
+    return [(first, "|".join(own)) for first, own in rests.items()]
+
+
+def _written(found: re.Match[str]) -> str:
+    return r"\n" if found[0] == "\n" else f"\\u{ord(found[0]):04x}"
+
+
+def _meant(found: re.Match[str]) -> str:
+    return {"n": "\n", "\\": "\\"}.get(found[1]) or chr(int(found[1][1:], 16))

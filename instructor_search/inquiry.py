@@ -1,0 +1,215 @@
+"""The commands that look into a search: compare, explain, judge, judgments, project."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from instructor_search.command_line import positive
+from instructor_search.instruction_library import query_instruction_for, resolve_instruction
+from instructor_search.upkeep import common_flags, open_collection
+
+if TYPE_CHECKING:
+    from instructor_search.search.compare import Comparison
+    from instructor_search.search.explain import Explanation
+    from instructor_search.search.searcher import Searcher
+
+_COMPARE_EXAMPLES = """examples:
+  python -m instructor_search compare mercury --instruction "Represent the astronomy question: " --instruction ""
+  python -m instructor_search compare "battery" --view default --view reviews"""
+
+
+def add_inquiry(commands: Any) -> None:
+    """Add the commands to the parser's."""
+    _add_compare(commands)
+    _add_explain(commands)
+    _add_judge(commands)
+    _add_project(commands)
+
+
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare", help="ask one query under several instructions or views: what enters, leaves and moves",
+        epilog=_COMPARE_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    compare.add_argument("query", help="what to look for")
+    common_flags(compare)
+    compare.add_argument("--instruction", action="append", default=[], metavar="TEXT", help="query instruction, or "
+                         "@NAME of the library; give two or more, or one with several views")  # fmt: skip
+    compare.add_argument("--view", action="append", default=[], metavar="NAME", help="view; give one, or one a side")
+    compare.add_argument("--top-k", type=positive, default=10, metavar="N", help="hits of each side (default: 10)")
+    compare.add_argument("--where", metavar="FILTER", help="only chunks that match")
+    compare.add_argument("--mode", choices=("dense", "text", "hybrid"), default="dense", help="default: dense")
+    compare.add_argument("--json", action="store_true", help="print JSON")
+    compare.set_defaults(run=_compare)
+
+
+def _add_explain(commands: Any) -> None:
+    explain = commands.add_parser("explain", help="take a hit's score apart: what each sentence and token adds to it")
+    explain.add_argument("chunk", help="id of the hit, as search --json and --explain show it")
+    explain.add_argument("--query", required=True, metavar="TEXT", help="what was searched for")
+    explain.add_argument("--instruction", action="append", default=[], metavar="TEXT", help="query instruction, or "
+                         "@NAME; may be repeated to see another beside it (default: the view's, and none)")  # fmt: skip
+    common_flags(explain)
+    explain.add_argument("--view", metavar="NAME", help="view (default: the one called default, or the only one)")
+    explain.add_argument("--tokens", action="store_true", help="show every token, not only the sentences")
+    explain.add_argument("--json", action="store_true", help="print JSON")
+    explain.set_defaults(run=_explain)
+
+
+def _add_judge(commands: Any) -> None:
+    judge = commands.add_parser("judge", help="say whether a hit is relevant to a query under an instruction")
+    judge.add_argument("chunk", help="id of the hit, as search --json and --explain show it")
+    judge.add_argument("--query", required=True, metavar="TEXT", help="what was searched for")
+    judge.add_argument("--instruction", metavar="TEXT", help="query instruction, or @NAME (default: the view's)")
+    what = judge.add_mutually_exclusive_group(required=True)
+    what.add_argument("--relevant", dest="relevant", action="store_const", const=True, help="it is")
+    what.add_argument("--not-relevant", dest="relevant", action="store_const", const=False, help="it is not")
+    what.add_argument("--take-back", dest="relevant", action="store_const", const=None, help="forget what was said")
+    common_flags(judge)
+    judge.add_argument("--view", metavar="NAME", help="view (default: the one called default, or the only one)")
+    judge.add_argument("--json", action="store_true", help="print JSON")
+    judge.set_defaults(run=_judge)
+    judgments = commands.add_parser("judgments", help="list the judgments of a collection, or export them")
+    common_flags(judgments)
+    judgments.add_argument("--medi", type=Path, metavar="FILE", help="write training rows (MEDI's form, JSON lines)")
+    judgments.add_argument("--qrels", type=Path, metavar="DIR", help="write an evaluation set: corpus.jsonl, "
+                           "queries.jsonl, qrels/test.tsv")  # fmt: skip
+    judgments.add_argument("--json", action="store_true", help="print JSON")
+    judgments.set_defaults(run=_judgments)
+
+
+def _add_project(commands: Any) -> None:
+    project = commands.add_parser("project", help="place the chunks of a collection on a plane, under one or two views")
+    common_flags(project)
+    project.add_argument("--view", action="append", default=[], metavar="NAME", help="view to draw; may be given twice")
+    project.add_argument("--instruction", action="append", default=[], metavar="TEXT", help="document instruction to "
+                         "draw under without making a view (small collections); after the views")  # fmt: skip
+    project.add_argument("--method", choices=("tsne", "pca"), default="tsne", help="default: tsne")
+    project.add_argument("--output", type=Path, metavar="FILE", help="write the points as JSON lines")
+    project.add_argument("--json", action="store_true", help="print JSON")
+    project.set_defaults(run=_project)
+
+
+def _searcher(args: argparse.Namespace, view: str | None) -> Searcher:
+    from instructor_search.search.searcher import Searcher
+
+    return Searcher(open_collection(args), view=view)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from instructor_search.search.compare import Side, compare
+
+    instructions, views = list(args.instruction), list(args.view)
+    count = max(len(instructions), len(views))
+    for name, given in (("--instruction", instructions), ("--view", views)):
+        if len(given) not in (0, 1, count):
+            raise ValueError(f"{len(given)} times {name} for {count} sides; expected none, one, or one a side")
+    searchers = [_searcher(args, view) for view in views or [None]]
+    sides = []
+    for at in range(count):
+        searcher = searchers[at if len(searchers) > 1 else 0]
+        given = instructions[at if len(instructions) > 1 else 0] if instructions else None
+        sides.append(Side(searcher, _instruction(given, searcher)))
+    found = compare(args.query, sides, top_k=args.top_k, where=args.where, mode=args.mode)
+    print(json.dumps(asdict(found), ensure_ascii=False) if args.json else _format_comparison(found))
+    return 0
+
+
+def _instruction(given: str | None, searcher: Searcher) -> str:
+    """Return the query instruction that was given, else the one that goes with the view."""
+    if given is None:
+        return query_instruction_for(searcher.view.document_instruction)
+    return resolve_instruction(given, "query")
+
+
+def _format_comparison(found: Comparison) -> str:
+    lines = []
+    for at, (instruction, view, hits) in enumerate(zip(found.instructions, found.views, found.hits, strict=True)):
+        lines.append(f"{chr(65 + at)}: under {instruction!r}, view {view}")
+        lines += [f"  {hit.rank:>3}. {hit.score:.4f}  {hit.title}  [{hit.document_id}]" for hit in hits]
+    for change in found.differences:
+        lines.append(f"{chr(65 + change.first)} -> {chr(65 + change.second)}: rank-biased overlap {change.overlap:.3f}")
+        for kind in ("entered", "left", "moved", "stayed"):
+            for move in getattr(change, kind):
+                before, after = (rank or "beyond" for rank in (move.before, move.after))
+                lines.append(f"  {kind:<8} {before} -> {after}  {move.title}  [{move.chunk_id}]")
+    return "\n".join(lines)
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from instructor_search.search.explain import explain_hit
+
+    searcher = _searcher(args, args.view)
+    own = query_instruction_for(searcher.view.document_instruction)
+    given = [resolve_instruction(i, "query") for i in args.instruction] or list(dict.fromkeys([own, ""]))
+    found = explain_hit(searcher, args.chunk, args.query, given)
+    if args.json:
+        print(json.dumps([asdict(explanation) for explanation in found], ensure_ascii=False))
+    else:
+        print("\n\n".join(_format_explanation(explanation, tokens=args.tokens) for explanation in found))
+    return 0
+
+
+def _format_explanation(found: Explanation, *, tokens: bool) -> str:
+    stored = f" ({found.stored_score:.4f} with the stored vector)" if found.stored_score is not None else ""
+    lines = [f"under {found.instruction!r}: {found.score:.4f}{stored}"]
+    for part in found.tokens if tokens else found.sentences:
+        name = " ".join(part.text.split()) or "(ends and marks)"
+        lines.append(f"  {part.contribution:+.4f}  {name}")
+    return "\n".join(lines)
+
+
+def _judge(args: argparse.Namespace) -> int:
+    from instructor_search.store.judgments import judge
+
+    collection = open_collection(args)
+    view = collection.view(args.view)
+    given = args.instruction
+    own = query_instruction_for(view.document_instruction)
+    instruction = own if given is None else resolve_instruction(given, "query")
+    made = judge(collection, view, args.chunk, query=args.query, instruction=instruction, relevant=args.relevant)
+    said = {True: "relevant", False: "not relevant", None: "taken back"}[made.relevant]
+    print(json.dumps(asdict(made), ensure_ascii=False) if args.json else f"{made.chunk_id}: {said}")
+    return 0
+
+
+def _judgments(args: argparse.Namespace) -> int:
+    from instructor_search.store.judgments import export_medi, export_qrels, read_judgments
+
+    found = read_judgments(open_collection(args))
+    if args.medi:
+        print(f"{export_medi(found, args.medi)} training rows: {args.medi}")
+    if args.qrels:
+        print(f"{export_qrels(found, args.qrels)} judgments: {args.qrels}")
+    if args.json:
+        print(json.dumps([asdict(judgment) for judgment in found], ensure_ascii=False))
+    elif not (args.medi or args.qrels):
+        for one in found:
+            kind = "relevant    " if one.relevant else "not relevant"
+            print(f"{kind}  {one.query!r} under {one.instruction!r} in {one.view}: {one.document_id} [{one.chunk_id}]")
+        print(f"{len(found)} judgments")
+    return 0
+
+
+def _project(args: argparse.Namespace) -> int:
+    from instructor_search.search.projection import project
+
+    found = project(open_collection(args), views=args.view, instructions=args.instruction, method=args.method)
+    rows = [
+        {"chunk_id": name, "points": [layout.points[at].round(4).tolist() for layout in found.layouts]}
+        for at, name in enumerate(found.chunk_ids)
+    ]
+    if args.output:
+        args.output.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    facts = {"labels": [layout.label for layout in found.layouts], "method": found.method, "chunks": len(rows),
+             "seconds": round(found.seconds, 3), "from_cache": found.from_cache}  # fmt: skip
+    if args.json:
+        print(json.dumps(facts if args.output else {**facts, "rows": rows}))
+    else:
+        kept = "from the cache" if found.from_cache else f"in {found.seconds:.1f} s"
+        print(f"{len(rows):,} chunks by {found.method} under {' and '.join(facts['labels'])}, {kept}")
+    return 0

@@ -1,0 +1,71 @@
+"""Turns what goes wrong in a handler into something a person can read; no traceback reaches the page."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import traceback
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from instructor_search.errors import InstructorSearchError
+from ui.render.parts import error as error_panel
+
+log = logging.getLogger("ui")
+
+
+def message_of(problem: Exception) -> str:
+    """Return what to say of an error: its own sentence if it is one of ours, else where to look."""
+    if isinstance(problem, InstructorSearchError | ValueError):
+        return str(problem)
+    number = uuid.uuid4().hex[:8]
+    where = "".join(traceback.format_tb(problem.__traceback__)[-4:])
+    # The message may hold what somebody typed: its kind and place are enough to find the slip.
+    log.error("error %s: %s\n%s", number, type(problem).__name__, where)
+    return f"something unexpected went wrong (number {number} in the server's log); please try again"
+
+
+def as_panel(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a handler that returns HTML return a panel where it fails."""
+
+    @functools.wraps(handler)
+    def run(*values: Any, **named: Any) -> Any:
+        try:
+            return handler(*values, **named)
+        except gr.Error:
+            raise
+        except Exception as problem:  # the last line of defence of the page
+            return error_panel(message_of(problem))
+
+    return run
+
+
+def as_toast(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a handler say in the page's corner that it failed; nothing on the page changes."""
+
+    @functools.wraps(handler)
+    def run(*values: Any, **named: Any) -> Any:
+        try:
+            return handler(*values, **named)
+        except gr.Error:
+            raise
+        except Exception as problem:  # the last line of defence of the page
+            raise gr.Error(message_of(problem), print_exception=False, title="That did not work") from None
+
+    return run
+
+
+def as_values(handler: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Let a function that the page's own scripts call answer {"error": ...} where it fails."""
+
+    @functools.wraps(handler)
+    def run(values: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return handler(values)
+        except Exception as problem:  # the last line of defence of the page
+            return {"error": message_of(problem)}
+
+    return run

@@ -1,0 +1,1 @@
+"""Plain values in, HTML out. Every text of a document or a user is escaped here, and nowhere else."""

@@ -1,0 +1,128 @@
+"""Runs the application: the port first, then what takes time, then the page; closes all of it at the end."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import time
+from collections.abc import Callable
+from threading import Thread
+from typing import Any
+
+from instructor_search.errors import MissingExtraError
+from instructor_search.store.folders import find_collection
+from ui.config import AppConfig
+from ui.demo import start_first_ingest
+from ui.security import BodyLimit, HostCheck, LoginThrottle, SecurityHeaders, checks_password, read_users
+from ui.session import Session
+
+log = logging.getLogger("ui")
+
+
+def serve(config: AppConfig, say: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C.
+
+    Raises:
+        OSError: the port is taken, or the host is no address of this machine.
+        ValueError: the file of passwords cannot be used.
+        StoreError: there is no collection of the name asked for.
+        MissingExtraError: Gradio is not installed.
+    """
+    if config.collection is not None:
+        find_collection(config.collection, config.store)
+    users = read_users(config.auth) if config.auth else None
+    with _bound(config) as listening:
+        address = _address(config, listening)
+        session = Session(config)
+        job = start_first_ingest(session)
+        if job:
+            say("first start: making a collection from corpus/ (its progress is on the page)")
+        try:
+            app = build_server(session, users)
+            Thread(target=_warm, args=(session,), daemon=True).start()
+            say(f"instructor-search is at {address}   (Ctrl-C ends it)")
+            if config.mcp:
+                say(f"its tools for language models (MCP) are at {address}gradio_api/mcp/")
+            _run(app, listening)
+        finally:
+            session.close()
+
+
+def build_server(session: Session, users: dict[str, str] | None = None) -> Any:
+    """Return the ASGI application: the page behind what protects it.
+
+    Raises:
+        MissingExtraError: Gradio is not installed.
+    """
+    try:
+        import gradio as gr
+        from fastapi import FastAPI
+    except ImportError as error:
+        raise MissingExtraError("gradio", "ui", "the application in the browser") from error
+    from ui.page import build_app
+    from ui.theme import HEAD, make_theme, style
+
+    config, limits = session.config, session.config.limits
+    if config.mcp:
+        _check_mcp()
+    blocks = build_app(session)
+    blocks.queue(max_size=limits.queue_size, default_concurrency_limit=limits.concurrency)
+    app: Any = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = gr.mount_gradio_app(
+        app, blocks, path="/", auth=checks_password(users) if users else None, root_path=config.root_path or None,
+        show_error=False, max_file_size=limits.upload_bytes, ssr_mode=False, footer_links=["api"], run_history=False,
+        enable_monitoring=False, pwa=False, mcp_server=config.mcp, theme=make_theme(), css=style(), head=HEAD,
+    )  # fmt: skip
+    app = LoginThrottle(app, failures=limits.login_failures, seconds=limits.login_seconds)
+    app = BodyLimit(app, body_bytes=limits.body_bytes, upload_bytes=limits.upload_bytes * 2)
+    app = SecurityHeaders(app)
+    return HostCheck(app, config.allow_hosts)
+
+
+def _check_mcp() -> None:
+    try:
+        import mcp  # noqa: F401 - Gradio needs it
+    except ImportError as error:
+        raise MissingExtraError("mcp", "mcp", "--mcp") from error
+
+
+def _bound(config: AppConfig) -> socket.socket:
+    """Return a socket that listens, so that a port that is taken is known before anything is loaded."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((config.host.strip("[]"), config.port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            taken = f"port {config.port} of {config.host} is taken; choose another: --port N (0: any that is free)"
+            raise OSError(error.errno, taken) from None
+        raise OSError(error.errno, f"cannot listen on {config.host}, port {config.port}: {error.strerror}") from None
+    return listening
+
+
+def _address(config: AppConfig, listening: socket.socket) -> str:
+    host = f"[{config.host}]" if ":" in config.host and "[" not in config.host else config.host
+    return f"http://{host}:{listening.getsockname()[1]}{config.root_path}/"
+
+
+def _run(app: Any, listening: socket.socket) -> None:
+    import uvicorn
+
+    # Addresses hold queries (they can be shared), so that requests are not logged.
+    config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=3)
+    server = uvicorn.Server(config)
+    server.run(sockets=[listening])
+
+
+def _warm(session: Session) -> None:
+    """Load the model, so that the first search need not: at once, or when the first collection is there."""
+    try:
+        while session.first_job is not None and session.first_job.is_running:
+            time.sleep(0.2)
+        session.warm()
+    except Exception as error:  # the page says it when somebody searches; here it must not end the start
+        log.debug("warming up failed: %s", type(error).__name__)

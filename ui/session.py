@@ -1,0 +1,214 @@
+"""What the handlers of all tabs call: searches, comparisons, explanations, judgments. Plain values in and out.
+
+One session serves all users; what belongs to one of them (the query on the screen) comes in with each call.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from instructor_search.errors import InstructorSearchError, StoreError
+from instructor_search.instruction_library import query_instruction_for, resolve_instruction
+from instructor_search.records import Hit
+from ui.config import AppConfig
+from ui.jobs import Job, Jobs
+from ui.library import Library
+
+if TYPE_CHECKING:
+    from instructor_search.in_context.llm import LanguageModel
+    from instructor_search.search.compare import Comparison
+    from instructor_search.search.documents import StoredDocument
+    from instructor_search.search.explain import Explanation
+    from instructor_search.store.judgments import Judgment
+    from instructor_search.store.manifest import View
+
+MODES = ("dense", "text", "hybrid")
+
+
+class AppError(InstructorSearchError):
+    """Something that a user asked for cannot be done; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One search as a user asks for it. ``view`` "": the collection's default one."""
+
+    collection: str
+    query: str
+    instruction: str
+    view: str = ""
+    mode: str = "dense"
+    where: str = ""
+    top_k: int = 10
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The hits of a search, and what is known of them."""
+
+    asked: Asked
+    view: View
+    hits: tuple[Hit, ...]
+    milliseconds: float
+    tokens_cut: int
+    judged: dict[str, bool]  # chunk id -> relevant
+    num_chunks: int
+
+
+class Session:
+    """The application's work; every method may be called from several threads at once."""
+
+    def __init__(self, config: AppConfig) -> None:
+        """Nothing is opened yet."""
+        self.config = config
+        self.limits = config.limits
+        self.library = Library(config.store, config.model)
+        self.jobs = Jobs(at_once=self.limits.jobs, megabytes=self.limits.job_megabytes, hours=self.limits.job_hours)
+        self.language_model: LanguageModel | None = None  # opened with the first prompt that is sent
+        self.first_job: Job | None = None  # makes the demo collection, on the first start
+
+    # -- what there is -----------------------------------------------------------------------------------------------
+
+    def collections(self) -> list[str]:
+        """Return the names of the collections."""
+        return self.library.names()
+
+    def default_collection(self) -> str | None:
+        """Return the collection to show first: the one asked for at the start, else the first."""
+        names = self.collections()
+        wanted = self.config.collection
+        return wanted if wanted in names else next(iter(names), None)
+
+    def views(self, collection: str) -> list[View]:
+        """Return the views of a collection, the default one first."""
+        views = self.library.manifest(self._named(collection)).views
+        return sorted(views.values(), key=lambda view: (view.name != "default", view.created))
+
+    def default_instruction(self, collection: str | None, view: str = "") -> str:
+        """Return the query instruction that goes with a view's document instruction."""
+        if not collection:
+            return query_instruction_for("")
+        return query_instruction_for(self.library.manifest(collection).view(view or None).document_instruction)
+
+    # -- searching ---------------------------------------------------------------------------------------------------
+
+    def search(self, asked: Asked) -> Answer:
+        """Return the best hits.
+
+        Raises:
+            InstructorSearchError, ValueError: it cannot be searched so; the message says why.
+        """
+        asked = self._checked(asked)
+        searcher = self.library.searcher(asked.collection, asked.view or None)
+        started = time.perf_counter()
+        hits = searcher.search(
+            asked.query, instruction=asked.instruction, where=asked.where.strip() or None, top_k=asked.top_k,
+            mode=asked.mode,
+        )  # fmt: skip
+        took = 1000 * (time.perf_counter() - started)
+        judged = self.judgments_of(asked, searcher.view.name)
+        cut = searcher.num_query_tokens_cut if asked.mode != "text" else 0
+        return Answer(asked, searcher.view, tuple(hits), took, cut, judged, searcher.collection.num_chunks())
+
+    def compare(self, asked: Asked, instructions: Sequence[str], views: Sequence[str] = ()) -> Comparison:
+        """Return the hits of a query under several instructions, and what differs; ``views``: one a side, or none."""
+        from instructor_search.search.compare import Side, compare
+
+        self._checked(asked)
+        names = list(views) or [asked.view] * len(instructions)
+        sides = []
+        for instruction, view in zip(instructions, names, strict=True):
+            one = self._checked(replace(asked, instruction=instruction, view=view))
+            sides.append(Side(self.library.searcher(one.collection, view or None), one.instruction))
+        where = asked.where.strip() or None
+        return compare(asked.query, sides, top_k=asked.top_k, where=where, mode=asked.mode)
+
+    def explain(self, asked: Asked, chunk_id: str, instructions: Sequence[str]) -> list[Explanation]:
+        """Return why a chunk has its score, once under each of the query instructions."""
+        from instructor_search.search.explain import explain_hit
+
+        asked = self._checked(asked)
+        resolved = [self._checked(replace(asked, instruction=i)).instruction for i in instructions]
+        searcher = self.library.searcher(asked.collection, asked.view or None)
+        explainer = self.library.explainer(asked.collection, asked.view or None)
+        return explain_hit(searcher, chunk_id, asked.query, resolved, explainer=explainer)
+
+    def document(self, collection: str, chunk_id: str) -> StoredDocument:
+        """Return the whole document that a chunk is a part of."""
+        from instructor_search.search.documents import read_document
+
+        return read_document(self.library.collection(self._named(collection)), chunk_id)
+
+    # -- judging -----------------------------------------------------------------------------------------------------
+
+    def judge(self, asked: Asked, chunk_id: str, relevant: bool | None) -> Judgment:
+        """Store whether a hit is relevant; None takes it back."""
+        from instructor_search.store.judgments import judge
+
+        self.check_writable()
+        asked = self._checked(asked)
+        collection = self.library.collection(asked.collection)
+        view = collection.view(asked.view or None)
+        return judge(collection, view, chunk_id, query=asked.query, instruction=asked.instruction, relevant=relevant)
+
+    def judgments_of(self, asked: Asked, view: str) -> dict[str, bool]:
+        """Return what was judged of this query, instruction and view, by chunk."""
+        from instructor_search.store.judgments import read_judgments
+
+        wanted = (asked.query, asked.instruction, view)
+        try:
+            found = read_judgments(self.library.collection(asked.collection))
+        except StoreError:  # a damaged line must not keep anybody from searching; the command judgments names it
+            return {}
+        return {j.chunk_id: bool(j.relevant) for j in found if (j.query, j.instruction, j.view) == wanted}
+
+    # -- checks ------------------------------------------------------------------------------------------------------
+
+    def check_writable(self) -> None:
+        """Refuse what changes anything, where the application was started for reading only.
+
+        Raises:
+            AppError: it was.
+        """
+        if self.config.read_only:
+            raise AppError("this application was started with --read-only: nothing can be changed here")
+
+    def _named(self, collection: str) -> str:
+        if not collection:
+            raise AppError("there is no collection yet; make one in the tab Collections")
+        return collection
+
+    def _checked(self, asked: Asked) -> Asked:
+        """Return what was asked within the limits, with a name of the library resolved."""
+        limits = self.limits
+        self._named(asked.collection)
+        if not asked.query.strip():
+            raise AppError("the query is empty: type what you look for")
+        instruction = resolve_instruction(asked.instruction, "query")
+        for name, text, most in (
+            ("query", asked.query, limits.query_characters),
+            ("instruction", instruction, limits.instruction_characters),
+        ):
+            if len(text) > most:
+                raise AppError(f"the {name} has {len(text):,} characters; at most {most:,} are taken here")
+        if not 1 <= int(asked.top_k) <= limits.top_k:
+            raise AppError(f"{asked.top_k} hits were asked for; expected 1 to {limits.top_k}")
+        if asked.mode not in MODES:
+            raise AppError(f"mode is {asked.mode!r}; expected one of {', '.join(MODES)}")
+        return replace(asked, instruction=instruction, top_k=int(asked.top_k))
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def warm(self) -> None:
+        """Load the model of the first collection, so that the first search need not."""
+        name = self.default_collection()
+        if name:
+            asked: Any = Asked(name, "warm up", self.default_instruction(name), top_k=1)
+            self.search(asked)
+
+    def close(self) -> None:
+        """End the jobs."""
+        self.jobs.close()

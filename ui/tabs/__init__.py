@@ -1,0 +1,1 @@
+"""One tab a file: ``build(...)`` lays it out and ties its handlers to it."""

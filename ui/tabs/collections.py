@@ -1,0 +1,181 @@
+"""The tab Collections: make, fill, look at, check and delete them; work under way with its progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from instructor_search.instruction_library import LIBRARY
+from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION
+from ui import keeping
+from ui.handling import as_panel, as_toast
+from ui.render import jobs as jobs_html
+from ui.render import keeping as html
+from ui.render.parts import panel
+from ui.session import Session
+from ui.theme import script
+
+PICKS = [(f"{pair.name} · {pair.use}", pair.document) for pair in LIBRARY]
+EMPTY = panel("empty", "No collection yet", "Give it a name, say what its documents are for, and upload files.")
+
+
+def about(session: Session, name: str | None) -> str:
+    """Return the numbers and views of a collection as HTML."""
+    return html.collection(keeping.facts(session, name)) if name else EMPTY
+
+
+def documents(session: Session, name: str | None, words: str) -> str:
+    """Return the files of a collection as HTML."""
+    return html.documents(keeping.facts(session, name), words or "") if name else ""
+
+
+def work(session: Session) -> str:
+    """Return all jobs as HTML."""
+    return jobs_html.jobs(session.jobs.all(), read_only=session.config.read_only)
+
+
+def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str, Any]:
+    """Lay the tab out; return the components that the page refreshes."""
+    clock = gr.Timer(0.7, active=False)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=320):
+            numbers = gr.HTML(EMPTY, elem_id="collection-facts")
+            with gr.Accordion("Files", open=False):
+                words = gr.Textbox(label="Only files with", max_lines=1, elem_id="file-words")
+                files = gr.HTML("", elem_id="collection-files")
+            gr.Markdown("### Work", elem_classes="hint")
+            jobs = gr.HTML(work(session), elem_id="jobs", js_on_load=script("jobs"))
+        with gr.Column(scale=2, min_width=300, visible=not session.config.read_only):
+            forms = _forms(session, collection)
+    if session.config.read_only:
+        gr.HTML(panel("note", "For reading only", "This application was started with --read-only."))
+    ended = gr.State(0)  # counts how often all jobs have ended: the page then looks for new views
+    _tie(session, collection, clock, ended, numbers, words, files, jobs, forms)
+    return {"jobs": jobs, "clock": clock, "ended": ended}
+
+
+def _forms(session: Session, collection: gr.Dropdown) -> dict[str, Any]:
+    """Lay out what changes something; return its components by name."""
+    made: dict[str, Any] = {}
+    with gr.Accordion("New collection", open=True):
+        made["name"] = gr.Textbox(label="Name", placeholder="papers", max_lines=1, elem_id="new-name")
+        made["instruction"] = gr.Textbox(DEFAULT_DOCUMENT_INSTRUCTION, label="Document instruction (what they are for)",
+                                         lines=2, elem_id="new-instruction")  # fmt: skip
+        made["pick"] = gr.Dropdown(PICKS, value=None, label="From the library")
+        made["files"] = _uploads("new-files", session)
+        made["create"] = gr.Button("Make the collection", variant="primary", elem_id="create")
+    with gr.Accordion("Add files to the chosen collection", open=False):
+        made["more"] = _uploads("more-files", session)
+        made["add"] = gr.Button("Add the files", elem_id="add-files")
+    if session.config.allow_folders:
+        with gr.Accordion("Ingest a folder of the server", open=False):
+            made["folder"] = gr.Dropdown([str(f) for f in session.config.allow_folders], label="Allowed folder",
+                                         elem_id="folder")  # fmt: skip
+            made["below"] = gr.Textbox(label="Folder below it (empty: all of it)", max_lines=1, elem_id="below")
+            made["into"] = gr.Textbox(label="Collection (new or existing)", max_lines=1, elem_id="into")
+            made["ingest"] = gr.Button("Ingest the folder", elem_id="ingest-folder")
+    with gr.Accordion("Add a view: the same documents under another instruction", open=False):
+        made["view"] = gr.Textbox(label="Name of the view", placeholder="by-topic", max_lines=1, elem_id="view-name")
+        made["view_instruction"] = gr.Textbox(label="Document instruction", lines=2, elem_id="view-instruction")
+        made["view_pick"] = gr.Dropdown(PICKS, value=None, label="From the library")
+        made["cost"] = gr.HTML("", elem_id="view-cost")
+        with gr.Row():
+            made["estimate"] = gr.Button("What does it cost?", size="sm", elem_id="estimate")
+            made["make_view"] = gr.Button("Make the view", size="sm", variant="primary", elem_id="make-view")
+    with gr.Accordion("Check or delete the chosen collection", open=False):
+        made["verify"] = gr.Button("Verify against checksums", size="sm", elem_id="verify")
+        made["typed"] = gr.Textbox(label="Type its name to delete it, with its uploaded files", max_lines=1,
+                                   elem_id="delete-name")  # fmt: skip
+        made["delete"] = gr.Button("Delete", variant="stop", size="sm", elem_id="delete")
+    return made
+
+
+def _uploads(elem_id: str, session: Session) -> gr.File:
+    return gr.File(label=f"Files (up to {session.limits.upload_bytes >> 20} MiB each)", file_count="multiple",
+                   type="filepath", elem_id=elem_id, height=150)  # fmt: skip
+
+
+def _tie(session: Session, collection: gr.Dropdown, clock: gr.Timer, ended: gr.State, numbers: gr.HTML,
+         words: gr.Textbox, files: gr.HTML, jobs: gr.HTML, forms: dict[str, Any]) -> None:  # fmt: skip
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+    def starting(start: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*values: Any) -> tuple[Any, str]:
+            start(session, *values)
+            return gr.Timer(active=True), work(session)
+
+        return as_toast(run)
+
+    def started(button: str, start: Callable[..., Any], inputs: list[Any]) -> None:
+        forms[button].click(starting(start), inputs, [clock, jobs], **quiet)
+
+    started("create", keeping.create, [forms["name"], forms["instruction"], forms["files"]])
+    started("add", _chosen(keeping.add_files), [collection, forms["more"]])
+    started("make_view", _chosen(keeping.add_view), [collection, forms["view"], forms["view_instruction"]])
+    started("verify", _chosen(keeping.verify), [collection])
+    if "ingest" in forms:
+        started("ingest", keeping.add_folder,
+                [forms["into"], forms["folder"], forms["below"], forms["instruction"]])  # fmt: skip
+    for pick, box in (("pick", "instruction"), ("view_pick", "view_instruction")):
+        forms[pick].input(lambda chosen: chosen or "", forms[pick], forms[box], **quiet)
+
+    def estimated(name: str | None, instruction: str) -> str:
+        return html.cost(_chosen(keeping.view_cost)(session, name, instruction))
+
+    forms["estimate"].click(as_panel(estimated), [collection, forms["view_instruction"]], forms["cost"], **quiet)
+    forms["delete"].click(as_toast(_deleted(session)), [collection, forms["typed"]],
+                          [collection, forms["typed"], numbers], **quiet)  # fmt: skip
+
+    def clicked(event: gr.EventData) -> tuple[Any, str]:
+        (session.jobs.cancel if event.action == "cancel" else session.jobs.again)(event.value)
+        return gr.Timer(active=True), work(session)
+
+    if not session.config.read_only:
+        jobs.click(as_toast(clicked), None, [clock, jobs], **quiet)
+    clock.tick(as_toast(_ticked(session)), [collection, ended], [clock, jobs, collection, numbers, ended], **quiet)
+    words.submit(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **quiet)
+    collection.change(as_panel(lambda name: about(session, name)), collection, numbers, **quiet)
+    collection.change(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **quiet)
+
+
+def _chosen(start: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse to work on a collection where none is chosen."""
+
+    def run(session: Session, name: str | None, *values: Any) -> Any:
+        if not name:
+            raise ValueError("no collection is chosen; choose one at the top of the page, or make one")
+        return start(session, name, *(value if value is not None else [] for value in values))
+
+    return run
+
+
+def _deleted(session: Session) -> Callable[..., Any]:
+    def run(name: str | None, typed: str) -> tuple[Any, str, str]:
+        _chosen(keeping.delete)(session, name, typed)
+        names = session.collections()
+        following = next(iter(names), None)
+        return gr.Dropdown(choices=names, value=following), "", about(session, following)
+
+    return run
+
+
+def _ticked(session: Session) -> Callable[..., Any]:
+    """Return what shows how jobs stand; once none runs, the collections are shown anew and the clock stops."""
+
+    def run(current: str | None, ended: int) -> tuple[Any, ...]:
+        if session.jobs.running():
+            return gr.skip(), work(session), gr.skip(), gr.skip(), gr.skip()
+        names = session.collections()
+        made = [job.collection for job in session.jobs.all() if job.collection in names]
+        name = made[-1] if made else current if current in names else next(iter(names), None)
+        return (
+            gr.Timer(active=False),
+            work(session),
+            gr.Dropdown(choices=names, value=name),
+            about(session, name),
+            ended + 1,
+        )
+
+    return run

@@ -1,0 +1,113 @@
+"""The tab Prompts: a pool, an input; the retrieved examples and the exact prompt, to copy or to send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from instructor_search.instruction_library import LIBRARY
+from ui import prompting
+from ui.handling import as_panel, as_toast
+from ui.render import jobs as jobs_html
+from ui.render import prompts as html
+from ui.session import Session
+from ui.theme import script
+
+PICKS = [(f"{pair.name} · {pair.use}", pair.query) for pair in LIBRARY]
+
+
+def pool_choices(session: Session) -> Any:
+    """Return the pools, for their dropdown."""
+    found = prompting.pools(session)
+    return gr.Dropdown(choices=found, value=next(iter(found), None))
+
+
+def asked_of(pool: str | None, text: str, instruction: str, task: str, k: float, selector: str, order: str,
+             budget: float | None, chat: bool) -> prompting.AskedPrompt:  # fmt: skip
+    """Return what the components ask for."""
+    return prompting.AskedPrompt(pool or "", text or "", instruction or "", task or "", int(k), selector, order,
+                                 int(budget or 0), bool(chat))  # fmt: skip
+
+
+def show(session: Session, *values: Any) -> str:
+    """Return the prompt as HTML."""
+    asked = asked_of(*values)
+    if not asked.text.strip():
+        return html.EMPTY if asked.pool else html.NO_POOL
+    return html.prompt(prompting.prompt_for(session, asked))
+
+
+def send(session: Session, *values: Any) -> str:
+    """Return what the language model says to the prompt."""
+    return html.answer(prompting.answer(session, prompting.prompt_for(session, asked_of(*values))))
+
+
+def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str, Any]:
+    """Lay the tab out; return the components that the page refreshes."""
+    clock = gr.Timer(0.8, active=False)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=310):
+            pool = gr.Dropdown([], label="Pool of examples", elem_id="pool")
+            text = gr.Textbox(label="Input", lines=3, max_lines=8, elem_id="prompt-input",
+                              placeholder="The export hangs at 99 percent and never ends.")  # fmt: skip
+            instruction = gr.Textbox(label="Instruction (in what sense examples are near)", lines=2,
+                                     elem_id="prompt-instruction")  # fmt: skip
+            pick = gr.Dropdown(PICKS, value=None, label="From the library")
+            task = gr.Textbox(label="Task (stands first in the prompt)", max_lines=3, elem_id="prompt-task",
+                              placeholder="Name the component of the bug.")  # fmt: skip
+            with gr.Accordion("How examples are chosen", open=False):
+                k = gr.Slider(1, prompting.MAX_EXAMPLES, value=8, step=1, label="Examples at most", elem_id="prompt-k")
+                selector = gr.Dropdown(prompting.SELECTORS, value="nearest", label="Selector")
+                order = gr.Dropdown(prompting.ORDERS, value="nearest-last", label="Order in the prompt")
+                budget = gr.Number(0, label="Tokens at most (0: no limit)", precision=0, minimum=0)
+                chat = gr.Checkbox(False, label="As chat messages")
+            go = gr.Button("Build the prompt", variant="primary", elem_id="prompt-go")
+            sending = gr.Button("Send to the language model", elem_id="prompt-send",
+                                visible=prompting.has_language_model(session))  # fmt: skip
+        with gr.Column(scale=3, min_width=320):
+            out = gr.HTML(html.EMPTY, elem_id="prompt", js_on_load=script("prompt"))
+            said = gr.HTML("", elem_id="prompt-answer")
+            work = gr.HTML("", elem_id="pool-work")
+            form = _pool_form(session)
+    inputs = [pool, text, instruction, task, k, selector, order, budget, chat]
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    asking: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 4}
+    go.click(as_panel(lambda *values: show(session, *values)), inputs, out, **asking)
+    sending.click(as_panel(lambda *values: send(session, *values)), inputs, said, **asking)
+    pick.input(lambda chosen: chosen or "", pick, instruction, **quiet)
+
+    def started(start: Any) -> Any:
+        def run(*values: Any) -> tuple[Any, str]:
+            start(session, *values)
+            return gr.Timer(active=True), _work(session)
+
+        return as_toast(run)
+
+    def tick() -> tuple[Any, str, Any]:
+        if session.jobs.running():
+            return gr.skip(), _work(session), gr.skip()
+        return gr.Timer(active=False), _work(session), pool_choices(session)
+
+    form["demo"].click(started(prompting.make_demo_pool), None, [clock, work], **quiet)
+    form["make"].click(started(prompting.make_pool), form["inputs"], [clock, work], **quiet)
+    clock.tick(as_toast(tick), None, [clock, work, pool], **quiet)
+    return {"pool": pool}
+
+
+def _work(session: Session) -> str:
+    found = [job for job in session.jobs.all() if job.title.endswith("pool of examples")]
+    return jobs_html.jobs(found[-1:], read_only=True) if found else ""
+
+
+def _pool_form(session: Session) -> dict[str, Any]:
+    with gr.Accordion("Make a pool of examples", open=False, visible=not session.config.read_only, elem_id="pool-form"):
+        demo = gr.Button("Of the shipped bug reports (description → component)", size="sm", elem_id="demo-pool")
+        name = gr.Textbox(label="Name", max_lines=1, elem_id="pool-name")
+        file = gr.File(label="A table: csv, jsonl, parquet, xlsx", type="filepath", height=120, elem_id="pool-file")
+        with gr.Row():
+            left = gr.Textbox(label="Column of the inputs", max_lines=1)
+            right = gr.Textbox(label="Column of the outputs", max_lines=1)
+        instruction = gr.Textbox(label="Instruction of the inputs (empty: none)", max_lines=2)
+        make = gr.Button("Make the pool", size="sm", variant="primary", elem_id="make-pool")
+    return {"demo": demo, "make": make, "inputs": [name, file, left, right, instruction]}

@@ -1,0 +1,170 @@
+"""The tab Search: a query, its instruction, filters; hits as cards that open, explain themselves and are judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from instructor_search.instruction_library import LIBRARY
+from instructor_search.instructions import Instruction
+from ui.demo import EXAMPLES
+from ui.handling import as_panel, as_toast, as_values
+from ui.render import cards, drawer
+from ui.session import Asked, Session
+from ui.theme import script
+
+PICKS = [(f"{pair.name} · {pair.use}", pair.query) for pair in LIBRARY]
+MODES = [("Meaning", "dense"), ("Words", "text"), ("Both", "hybrid")]
+OPERATORS = ["=", "!=", "<", "<=", ">", ">=", "contains", "exists"]
+
+
+def asked_of(text: str) -> Asked:
+    """Return the search that a page says its hits come from.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return Asked(**json.loads(text))
+    except (TypeError, ValueError):
+        raise ValueError("this page is out of date; search again") from None
+
+
+def search(
+    session: Session, collection: str | None, query: str, instruction: str, view: str | None, mode: str, where: str,
+    top_k: float,
+) -> str:  # fmt: skip
+    """Return the hits as HTML."""
+    asked = Asked(collection or "", query or "", instruction or "", view or "", mode, where or "", int(top_k))
+    if not asked.query.strip():
+        return cards.examples(EXAMPLES)
+    return cards.answer(session.search(asked), read_only=session.config.read_only)
+
+
+def open_hit(session: Session, action: str, chunk: str, asked_text: str) -> str:
+    """Return the drawer for a click on a hit: its document, or why it has its score."""
+    asked = asked_of(asked_text)
+    found = session.document(asked.collection, chunk)
+    if action != "why":
+        return drawer.document(found, chunk)
+    plain = [asked.instruction, ""] if asked.instruction.strip() else [""]
+    return drawer.explanation(found.title, session.explain(asked, chunk, plain))
+
+
+def judge_hit(session: Session, values: dict[str, Any]) -> dict[str, Any]:
+    """Store a judgment that a page sends and return what to say."""
+    session.judge(asked_of(values["asked"]), str(values["chunk"]), values["relevant"])
+    said = {True: "stored as relevant", False: "stored as not relevant", None: "judgment taken back"}
+    return {"text": said[values["relevant"]]}
+
+
+def from_template(text_type: str, domain: str, objective: str) -> str:
+    """Return the instruction of the paper's template."""
+    if not text_type.strip():
+        raise ValueError("the text type is empty; expected a word such as question, review or title")
+    return Instruction.from_slots(
+        text_type, domain=domain.strip() or None, task_objective=objective.strip() or None
+    ).text
+
+
+def add_condition(where: str, field: str | None, operator: str, value: str) -> str:
+    """Return a filter with one more condition."""
+    if not field:
+        raise ValueError("choose a field first")
+    if operator == "exists":
+        condition = f"{field} exists"
+    elif not value.strip():
+        raise ValueError(f"the value is empty; expected what {field} is compared with")
+    else:
+        quoted = value.strip().replace("\\", "\\\\").replace('"', '\\"')
+        condition = f'{field} {operator} "{quoted}"'
+    return f"{where.strip()} and {condition}" if where.strip() else condition
+
+
+def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str, Any]:
+    """Lay the tab out; return the components that the page fills from its address. ``shown``: the drawer."""
+    with gr.Row(elem_classes="query-row", equal_height=True):
+        query = gr.Textbox(label="Query", placeholder="What do you look for?", lines=1, max_lines=3, scale=8,
+                           elem_id="query", autofocus=True, max_length=session.limits.query_characters)  # fmt: skip
+        go = gr.Button("Search", variant="primary", scale=1, min_width=110, elem_id="go")
+    with gr.Row(equal_height=True):
+        instruction = gr.Textbox(label="Instruction (free text; empty: none)", lines=1, max_lines=4, scale=5,
+                                 elem_id="instruction", max_length=session.limits.instruction_characters)  # fmt: skip
+        pick = gr.Dropdown(PICKS, value=None, label="From the library", scale=3, elem_id="pick", filterable=True)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=0, min_width=300):
+            view = gr.Dropdown([], label="View (what documents were embedded for)", elem_id="view")
+            mode = gr.Radio(MODES, value="dense", label="Search by", elem_id="mode")
+            top_k = gr.Slider(1, session.limits.top_k, value=10, step=1, label="Hits", elem_id="top-k")
+            with gr.Accordion("Filter", open=False):
+                where = gr.Textbox(label="Only chunks with", placeholder='stars <= 2 and mime contains "csv"', lines=2,
+                                   elem_id="where")  # fmt: skip
+                field = gr.Dropdown([], label="Field", elem_id="field")
+                with gr.Row():
+                    operator = gr.Dropdown(OPERATORS, value="=", label="Is", min_width=80)
+                    value = gr.Textbox(label="Value", min_width=100, max_lines=1)
+                add = gr.Button("Add to the filter", size="sm")
+            with gr.Accordion("Build an instruction", open=False):
+                gr.Markdown("Represent the (domain) (text type) for (objective):", elem_classes="hint")
+                domain = gr.Textbox(label="Domain", placeholder="astronomy", max_lines=1, elem_id="slot-domain")
+                text_type = gr.Textbox(label="Text type", value="question", max_lines=1, elem_id="slot-type")
+                objective = gr.Textbox(label="Objective", placeholder="retrieving supporting documents", max_lines=1,
+                                       elem_id="slot-objective")  # fmt: skip
+                use = gr.Button("Use this instruction", size="sm", elem_id="use-template")
+        with gr.Column(scale=4, min_width=320):
+            results = gr.HTML(cards.examples(EXAMPLES), elem_id="results", js_on_load=script("results"),
+                              server_functions=[_server(session)])  # fmt: skip
+
+    inputs = [collection, query, instruction, view, mode, where, top_k]
+
+    def run(*values: Any) -> str:
+        return search(session, *values)
+
+    asking: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 8}
+    for event in (query.submit, go.click, instruction.submit, where.submit):
+        event(as_panel(run), inputs, results, **asking)
+    for changed in (view, mode, top_k):
+        trigger = changed.release if isinstance(changed, gr.Slider) else changed.input
+        trigger(as_panel(run), inputs, results, **asking)
+    pick.input(lambda chosen: chosen or "", pick, instruction, **_quiet()).then(
+        as_panel(run), inputs, results, **asking
+    )
+    use.click(as_toast(from_template), [text_type, domain, objective], instruction, **_quiet()).success(
+        as_panel(run), inputs, results, **asking
+    )
+    add.click(as_toast(add_condition), [where, field, operator, value], where, **_quiet()).success(
+        as_panel(run), inputs, results, **asking
+    )
+    results.click(_clicked(session), None, shown, **_quiet())
+    results.select(as_toast(_tried), None, [query, instruction], **_quiet()).then(
+        as_panel(run), inputs, results, **asking
+    )
+    return {"query": query, "instruction": instruction, "view": view, "mode": mode, "where": where, "top_k": top_k,
+            "field": field, "results": results}  # fmt: skip
+
+
+def _quiet() -> dict[str, Any]:
+    return {"api_visibility": "private", "show_progress": "hidden"}
+
+
+def _server(session: Session) -> Callable[..., Any]:
+    def judge_hit_here(values: dict[str, Any]) -> dict[str, Any]:
+        return judge_hit(session, values)
+
+    judge_hit_here.__name__ = "judge_hit"
+    return as_values(judge_hit_here)
+
+
+def _clicked(session: Session) -> Callable[..., Any]:
+    @as_toast
+    def clicked(event: gr.EventData) -> str:
+        return open_hit(session, event.action, event.chunk, event.asked)
+
+    return clicked
+
+
+def _tried(event: gr.EventData) -> tuple[str, str]:
+    return EXAMPLES[int(event.value)]

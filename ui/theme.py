@@ -1,0 +1,95 @@
+"""How it looks: one theme, light and dark, of system fonts; nothing is loaded from another host."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import gradio as gr
+
+ASSETS = Path(__file__).parent / "assets"
+_SANS = (
+    "system-ui",
+    "-apple-system",
+    "Segoe UI",
+    "Roboto",
+    "Noto Sans",
+    "Liberation Sans",
+    "DejaVu Sans",
+    "sans-serif",
+)
+_MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono", "DejaVu Sans Mono", "monospace")
+# Before the page is drawn: the theme that was chosen here, else the system's.
+HEAD = """<script>(() => {
+  const chosen = localStorage.getItem('instructor-search-theme');
+  const dark = chosen ? chosen === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+  const wanted = new URL(location).searchParams.get('__theme') || (dark ? 'dark' : 'light');
+  document.documentElement.classList.toggle('dark', wanted === 'dark');
+  addEventListener('DOMContentLoaded', () => document.body.classList.toggle('dark', wanted === 'dark'));
+  addEventListener('click', (event) => {  // the address names the tab that is shown
+    const tab = event.target.closest && event.target.closest('[role="tab"][data-tab-id]');
+    if (tab) history.replaceState(null, '', '?tab=' + tab.dataset.tabId);
+  });
+})();</script>"""
+TOGGLE = """() => {
+  const dark = !document.body.classList.contains('dark');
+  for (const node of [document.body, document.documentElement]) node.classList.toggle('dark', dark);
+  localStorage.setItem('instructor-search-theme', dark ? 'dark' : 'light');
+}"""
+
+
+def make_theme() -> gr.themes.Base:
+    """Return the theme."""
+    theme = gr.themes.Base(
+        primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=_SANS, font_mono=_MONO, radius_size="md",
+        text_size="md", spacing_size="md",
+    )  # fmt: skip
+    return theme.set(
+        body_background_fill="#f6f8f9",
+        body_background_fill_dark="#0f1518",
+        background_fill_primary="#ffffff",
+        background_fill_primary_dark="#161e22",
+        background_fill_secondary="#f0f4f5",
+        background_fill_secondary_dark="#1c262b",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#161e22",
+        block_border_width="1px",
+        block_shadow="none",
+        block_label_text_weight="500",
+        border_color_primary="#dbe3e6",
+        border_color_primary_dark="#2b383e",
+        body_text_color="#17262b",
+        body_text_color_dark="#e4ecee",
+        body_text_color_subdued="#56686f",
+        body_text_color_subdued_dark="#9db0b7",
+        block_label_text_color="#405259",
+        block_label_text_color_dark="#b4c5cb",
+        block_info_text_color="#56686f",
+        block_info_text_color_dark="#9db0b7",
+        button_primary_background_fill="#0f766e",
+        button_primary_background_fill_hover="#0d655e",
+        button_primary_background_fill_dark="#0f766e",
+        button_primary_background_fill_hover_dark="#12897f",
+        button_primary_text_color="#ffffff",
+        button_primary_text_color_dark="#ffffff",
+        input_border_width="1px",
+        input_border_color="#c3d0d5",
+        input_border_color_dark="#3a4a51",
+        block_padding="*spacing_md *spacing_lg",
+        input_background_fill="#ffffff",
+        input_background_fill_dark="#11181b",
+        input_border_color_focus="#0f766e",
+        input_border_color_focus_dark="#2dd4bf",
+    )
+
+
+@cache
+def style() -> str:
+    """Return the page's CSS."""
+    return (ASSETS / "style.css").read_text(encoding="utf-8")
+
+
+@cache
+def script(name: str) -> str:
+    """Return one of the page's scripts, to run when its element is loaded."""
+    return (ASSETS / f"{name}.js").read_text(encoding="utf-8")
