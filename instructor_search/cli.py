@@ -14,6 +14,7 @@ from instructor_search.command_line import RUNTIMES, Parser, failing_with_one_li
 from instructor_search.errors import CollectionNotFoundError, StoreError
 from instructor_search.instruction_library import LIBRARY, query_instruction_for, resolve_instruction
 from instructor_search.instructions import Instruction
+from instructor_search.prompting import add_prompting
 from instructor_search.upkeep import add_upkeep, common_flags, open_collection
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     delete.add_argument("--yes", action="store_true", help="do not ask")
     delete.set_defaults(run=_delete)
 
+    add_prompting(commands)
     add_upkeep(commands)
     return parser
 

@@ -21,13 +21,13 @@ import numpy as np
 from eval.local_data import TEXT, find, read_rows
 from eval.tasks.base import Context, EvalDataError, EvalTask, Outcome, Sides, TaskInfo
 from eval.units import Units, means
+from instructor_search.in_context.answers import answer, normal
 from instructor_search.in_context.prompt import PromptTemplate, build_prompt
 from instructor_search.in_context.selection import nearest
 from instructor_search.records import Demonstration
 
 if TYPE_CHECKING:
     from eval.systems import System
-    from instructor_search.in_context.llm import LanguageModel
 
 
 class Output(StrEnum):
@@ -84,7 +84,8 @@ class PromptRetrievalTask(EvalTask):
             notes += more
         scores |= {"main_score": float(np.mean(values)), "k": context.num_demonstrations}
         notes += [examples.origin] if examples.origin else []
-        content = hashlib.sha256(repr(examples[:3]).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        facts = [[tuple(e[:2]) for e in examples.pool], [tuple(e[:2]) for e in examples.test], examples.task]
+        content = hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return Outcome(scores, Units((means(values),)), notes, metric=metric, facts={"content": content})
 
     def _retrieve(
@@ -148,7 +149,7 @@ class PromptRetrievalTask(EvalTask):
                 answers.append("")
                 continue
             used.append(len(prompt.demonstrations))
-            answers.append(answer(llm, prompt.text, labels, num_answer_tokens))
+            answers.append(answer(llm, prompt.text, labels, max_tokens=num_answer_tokens))
         gold = [e.output for e in examples.test]
         rouge = [rouge_l(a, g) for a, g in zip(answers, gold, strict=True)]
         exact = [
@@ -177,35 +178,12 @@ def _copies(examples: Examples) -> list[set[int]]:
     """Return for each test input the positions of pool examples with the same input: they would give it away."""
     places: dict[str, set[int]] = {}
     for place, example in enumerate(examples.pool):
-        places.setdefault(_normal(example.input), set()).add(place)
-    return [places.get(_normal(e.input), set()) for e in examples.test]
-
-
-def answer(llm: LanguageModel, prompt: str, labels: Sequence[str], max_tokens: int) -> str:
-    """Return a model's answer; of labels the likeliest, or the one that the generated text begins with or names."""
-    if labels and (place := llm.choose(prompt, labels)) is not None:
-        return labels[place]
-    text = llm.generate(prompt, max_tokens=max_tokens, stop=("\n\n", "\nInput:")).strip()
-    return read_label(text, labels) if labels else text
-
-
-def read_label(text: str, labels: Sequence[str]) -> str:
-    """Return the label that ``text`` begins with, else the one that it names first, as whole words; else ``text``."""
-    said = _normal(text)
-    found = []
-    for label in labels:
-        match = re.search(rf"(?<!\w){re.escape(_normal(label))}(?![\w+#])", said)
-        if match:
-            found.append((match.start(), -len(label), label))  # the longest of those that begin at one place
-    return min(found)[2] if found else text
+        places.setdefault(normal(example.input), set()).add(place)
+    return [places.get(normal(e.input), set()) for e in examples.test]
 
 
 def _same(first: str, second: str) -> float:
     return float(first == second)
-
-
-def _normal(text: str) -> str:
-    return " ".join(text.lower().split()).rstrip(" .;")
 
 
 def _normal_program(text: str) -> str:
@@ -213,7 +191,7 @@ def _normal_program(text: str) -> str:
     return " ".join(text.split()).rstrip("; ")
 
 
-_normal_of = {Output.LABEL: _normal, Output.TEXT: _normal, Output.PROGRAM: _normal_program}
+_normal_of = {Output.LABEL: normal, Output.TEXT: normal, Output.PROGRAM: _normal_program}
 
 
 def _vote(labels: Sequence[str]) -> str:
