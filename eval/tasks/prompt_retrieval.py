@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from eval.example_selection import select_examples
 from eval.local_data import TEXT, find, read_rows
 from eval.tasks.base import Context, EvalDataError, EvalTask, Outcome, Sides, TaskInfo
 from eval.units import Units, means
 from instructor_search.in_context.answers import answer, normal
 from instructor_search.in_context.prompt import PromptTemplate, build_prompt
-from instructor_search.in_context.selection import nearest
 from instructor_search.records import Demonstration
 
 if TYPE_CHECKING:
@@ -69,13 +69,17 @@ class PromptRetrievalTask(EvalTask):
         self._read = read
         self.output = output
 
+    def read(self) -> Examples:
+        """Return the pool and the test inputs."""
+        return self._read()
+
     def evaluate(self, system: System, sides: Sides, context: Context) -> Outcome:
         """Return the retrieval-only measure, or the language model's score where there is one."""
-        examples = self._read()
+        examples = self.read()
         if len(examples.pool) < 2:
             raise EvalDataError(f"{self.info.name}: a pool of {len(examples.pool)} examples; expected at least 2")
         retrieved, notes = self._retrieve(examples, system, sides, context)
-        scores, values = self._judge_retrieved(examples, retrieved)
+        scores, values = self.judge_retrieved(examples, retrieved)
         metric = RETRIEVAL_MEASURES[self.output]
         if context.llm is not None:
             metric = LLM_MEASURES[self.output]
@@ -94,13 +98,10 @@ class PromptRetrievalTask(EvalTask):
         """Return for each test input its nearest examples, best first, and what must be said of them."""
         pool = system.embed([e.input for e in examples.pool], sides.document, context)
         asked = system.embed([e.input for e in examples.test], sides.query, context)
-        copies = _copies(examples)
-        k = min(context.num_demonstrations, len(examples.pool))
-        positions, similarities = nearest(asked, pool, k, forbidden=copies)
-        retrieved = [
-            [examples.pool[p]._replace(score=float(s)) for p, s in zip(places, values, strict=True) if p >= 0]
-            for places, values in zip(positions, similarities, strict=True)
-        ]
+        copies = copies_of(examples)
+        positions = select_examples(examples.pool, examples.test, pool, asked, copies, context.selector,
+                                    context.num_demonstrations, context.seed)  # fmt: skip
+        retrieved = [[examples.pool[p] for p in places] for places in positions]
         notes = []
         if left_out := sum(map(bool, copies)):
             notes.append(f"{left_out} test inputs stand in the pool too; their copies are not retrieved")
@@ -108,9 +109,10 @@ class PromptRetrievalTask(EvalTask):
             notes.append(f"the pool has fewer than {context.num_demonstrations} examples for {fewer} inputs")
         return retrieved, notes
 
-    def _judge_retrieved(
+    def judge_retrieved(
         self, examples: Examples, retrieved: list[list[Demonstration]]
     ) -> tuple[dict[str, Any], list[float]]:
+        """Return the retrieval-only scores, and the main one's value for each test input."""
         compare = {Output.LABEL: _same, Output.TEXT: rouge_l, Output.PROGRAM: program_similarity}[self.output]
         values = [_each(compare, group, asked) for asked, group in zip(examples.test, retrieved, strict=True)]
         per_input = [float(np.mean(v)) for v in values]
@@ -174,7 +176,7 @@ def _each(compare: Callable[[str, str], float], group: list[Demonstration], aske
     return [compare(found.output, asked.output) for found in group] or [0.0]
 
 
-def _copies(examples: Examples) -> list[set[int]]:
+def copies_of(examples: Examples) -> list[set[int]]:
     """Return for each test input the positions of pool examples with the same input: they would give it away."""
     places: dict[str, set[int]] = {}
     for place, example in enumerate(examples.pool):
