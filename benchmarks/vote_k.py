@@ -75,7 +75,9 @@ def published(vectors: np.ndarray) -> tuple[float, float, list[int]]:
 
 def run(sizes: Iterable[int], real: np.ndarray) -> None:
     """Print one line a size."""
-    print("| items | graph | recall | graph, s | choice, s | together, s | published, s | ratio | same picks | peak, GB |")
+    print(
+        "| items | graph | recall | graph, s | choice, s | together, s | published, s | ratio | same picks | peak, GB |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for size in sizes:
         vectors = pool(real, size)

@@ -23,7 +23,7 @@ _EXAMPLES = """examples:
   python -m eval --suite all
   python -m eval --suite retrieval,STS12 --data DIR --models default,default@none,bm25
   python -m eval --suite robustness --data DIR
-  python -m eval --suite prompt-retrieval --models default@none,default --selectors nearest,text,random --demonstrations 4,8
+  python -m eval --suite prompt-retrieval --selectors nearest,text,random --demonstrations 4,8
   python -m eval --suite annotation --data DIR
   python -m eval compare all-MiniLM-L6-v2@none all-MiniLM-L6-v2
   python -m eval report
@@ -210,8 +210,8 @@ def _config(args: argparse.Namespace) -> EvalConfig:
         output=args.output, overwrite=args.overwrite, cache=args.cache, use_cache=not args.no_cache, device=args.device,
         runtime=args.runtime, precision=args.precision,
         allow_pickle=args.allow_pickle, reranker=args.reranker, seed=args.seed, num_resamples=args.resamples,
-        num_demonstrations=args.demonstrations, selectors=names(args.selectors), prompt_tokens=args.prompt_tokens, llm=args.llm,
-        llm_endpoint=args.llm_endpoint, llm_model=args.llm_model,
+        num_demonstrations=args.demonstrations, selectors=names(args.selectors), prompt_tokens=args.prompt_tokens,
+        llm=args.llm, llm_endpoint=args.llm_endpoint, llm_model=args.llm_model,
     )  # fmt: skip
 
 

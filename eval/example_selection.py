@@ -37,7 +37,9 @@ def select_examples(
         words = list(_by_words([e.input for e in pool], [e.input for e in test], forbidden, max(k, _FUSED)))
         if selector == Selector.TEXT:
             return [own[:k] for own in words]
-        return [_fused([p for p in near.tolist() if p >= 0], own)[:k] for near, own in zip(dense[0], words, strict=True)]
+        return [
+            _fused([p for p in near.tolist() if p >= 0], own)[:k] for near, own in zip(dense[0], words, strict=True)
+        ]
     unit = to_unit_length(pool_vectors)
     return [_chosen(pool, unit, *both, selector, k, seed) for both in zip(*dense, strict=True)]
 
@@ -60,9 +62,7 @@ def _drawn(count: int, forbidden: set[int], k: int, salt: str) -> list[int]:
     return [int(p) for p in order[: k + len(forbidden)] if p not in forbidden][:k]
 
 
-def _by_words(
-    pool: list[str], test: list[str], forbidden: list[set[int]], depth: int
-) -> Iterator[list[int]]:
+def _by_words(pool: list[str], test: list[str], forbidden: list[set[int]], depth: int) -> Iterator[list[int]]:
     """Yield for each test input the pool's best by BM25 (bm25s, English stemmer); of equal scores the first."""
     try:
         import bm25s

@@ -205,6 +205,9 @@ def _budget(args: argparse.Namespace, llm: LanguageModel | None) -> int:
     room = llm.window - args.answer_tokens if llm is not None and llm.window else None
     if room is None:
         return int(args.budget or _BUDGET)
+    if room < 1:
+        raise ValueError(f"--answer-tokens {args.answer_tokens} leaves no room for a prompt: the window of {args.llm} "
+                         f"holds {room + args.answer_tokens}")  # fmt: skip
     if args.budget is not None and args.budget > room:
         raise ValueError(f"--budget {args.budget} does not fit: the window of {args.llm} leaves {room} tokens beside "
                          f"{args.answer_tokens} of the answer")  # fmt: skip

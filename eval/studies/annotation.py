@@ -1,7 +1,7 @@
 """Selective annotation: what a pool of 100 examples is worth, chosen by vote-k or drawn (Su et al., arXiv 2209.01975).
 
-As there, each seed draws 3,000 examples of a set's pool as the unlabelled ones; 100 of them are chosen by fast vote-k and
-100 at random; for every test input the nearest of those 100 are retrieved and judged.
+As there, each seed draws 3,000 examples of a set's pool as the unlabelled ones; 100 of them are chosen by fast vote-k
+and 100 at random; for every test input the nearest of those 100 are retrieved and judged.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import pytest
 
 from ingest.cli import main as ingest
 from instructor_search.cli import main
+from instructor_search.in_context.llm import LocalModel
 
 ROWS = [
     ("red is a", "colour"),
@@ -95,22 +96,22 @@ def test_failures_of_an_endpoint_are_one_line(made, run, endpoint):
 
 
 def test_a_local_model_answers_and_chooses_within_its_window(made, run, tiny_llm):
-    flags = (
-        "--llm",
-        tiny_llm,
-        "--answer",
-        "--k",
-        "1",
-        "--demonstration",
-        "{input} {output}\n",
-        "--question",
-        "{input}",
+    forms = ("--demonstration", r"{input} {output}\n", "--question", "{input}")
+    flags = ("--llm", tiny_llm, "--answer", "--k", "1", *forms)
+    facts = json.loads(
+        run("red is a", *flags, "--answer-tokens", "4", "--options", "colour,animal,tree,month", "--json").out
     )
-    facts = json.loads(run("red is a", *flags, "--options", "colour,animal,tree,month", "--json").out)
-    assert facts["answer"] == "colour" and facts["budget"] == 0 + 64 - 64 or facts["num_tokens"] <= facts["budget"]
-    assert run("red is a", *flags, "--answer-tokens", "3").out.strip().startswith("colour")
+    local, options = LocalModel(str(tiny_llm)), ["colour", "animal", "tree", "month"]
+    assert facts["answer"] == options[local.choose(facts["prompt"], options)]
+    assert facts["budget"] == 60 and facts["usage"]["num_requests"] == 1
+    assert facts["num_tokens"] == len(facts["prompt"].split())  # the model's own tokenizer: words
+    assert (
+        run("red is a", *flags, "--answer-tokens", "3").out
+        == local.generate(facts["prompt"], max_tokens=3).strip() + "\n"
+    )
     err = run("red is a", *flags, "--budget", "60", "--answer-tokens", "10", code=1).err
     assert "--budget 60 does not fit: the window of" in err and "leaves 54 tokens beside 10 of the answer" in err
+    assert "--answer-tokens 64 leaves no room for a prompt" in run("red is a", *flags, code=1).err
 
 
 @pytest.mark.parametrize(
