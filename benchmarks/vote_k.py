@@ -6,7 +6,8 @@
 The peer is the algorithm as it was published: each item is compared with all others, one at a time, and each choice
 counts the votes of all items anew. Its time grows with the square of the items, so it is run up to 5,000.
 The vectors are those of real texts (the Python standard library's docstrings, under the default model), and for larger
-pools their neighbours: a real vector with noise of a fifth of its length.
+pools their neighbours: a real vector with noise of a fifth of its length. CPU seconds are of all cores together, and do not
+grow when other programs take the cores away, as seconds do.
 """
 
 from __future__ import annotations
@@ -76,24 +77,26 @@ def published(vectors: np.ndarray) -> tuple[float, float, list[int]]:
 def run(sizes: Iterable[int], real: np.ndarray) -> None:
     """Print one line a size."""
     print(
-        "| items | graph | recall | graph, s | choice, s | together, s | published, s | ratio | same picks | peak, GB |"
+        "| items | graph | recall | graph, s | choice, s | CPU, s | published, s | CPU, s | ratio of CPU | same picks | peak, GB |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for size in sizes:
         vectors = pool(real, size)
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         graph = neighbour_graph(vectors, NEIGHBOURS)
         compared = time.perf_counter()
         chosen = fast_vote_k(graph, COUNT)
-        done = time.perf_counter()
-        peer = "- | - | -"
+        done, cpu = time.perf_counter(), time.process_time() - cpu
+        peer = "- | - | - | -"
         if size <= PEER_ITEMS:
+            peer_cpu = time.process_time()
             first, second, others = published(vectors)
+            peer_cpu = time.process_time() - peer_cpu
             same = len(set(chosen) & set(others))
-            peer = f"{first + second:.1f} | {(first + second) / (done - started):.0f} x | {same} of {COUNT}"
+            peer = f"{first + second:.1f} | {peer_cpu:.1f} | {peer_cpu / cpu:.0f} x | {same} of {COUNT}"
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         print(f"| {size:,} | {graph.kind} | {graph.recall:.3f} | {compared - started:.1f} | {done - compared:.2f} | "
-              f"{done - started:.1f} | {peer} | {peak:.1f} |", flush=True)  # fmt: skip
+              f"{cpu:.1f} | {peer} | {peak:.1f} |", flush=True)  # fmt: skip
 
 
 def main() -> None:

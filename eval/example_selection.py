@@ -34,9 +34,10 @@ def select_examples(
     )
     dense = nearest(test_vectors, pool_vectors, min(depth, len(pool)), forbidden=forbidden)
     if selector in (Selector.TEXT, Selector.HYBRID):
-        words = list(_by_words([e.input for e in pool], [e.input for e in test], forbidden, max(k, _FUSED)))
+        inputs = [e.input for e in pool], [e.input for e in test]
         if selector == Selector.TEXT:
-            return [own[:k] for own in words]
+            return list(_by_words(*inputs, forbidden, k))
+        words = _by_words(*inputs, forbidden, _FUSED, only_matching=True)
         return [
             _fused([p for p in near.tolist() if p >= 0], own)[:k] for near, own in zip(dense[0], words, strict=True)
         ]
@@ -62,8 +63,13 @@ def _drawn(count: int, forbidden: set[int], k: int, salt: str) -> list[int]:
     return [int(p) for p in order[: k + len(forbidden)] if p not in forbidden][:k]
 
 
-def _by_words(pool: list[str], test: list[str], forbidden: list[set[int]], depth: int) -> Iterator[list[int]]:
-    """Yield for each test input the pool's best by BM25 (bm25s, English stemmer); of equal scores the first."""
+def _by_words(
+    pool: list[str], test: list[str], forbidden: list[set[int]], depth: int, *, only_matching: bool = False
+) -> Iterator[list[int]]:
+    """Yield for each test input the pool's best by BM25 (bm25s, English stemmer); of equal scores the first.
+
+    ``only_matching`` leaves out what shares no word with it.
+    """
     try:
         import bm25s
         import Stemmer
@@ -77,7 +83,7 @@ def _by_words(pool: list[str], test: list[str], forbidden: list[set[int]], depth
         tokens = bm25s.tokenize([text], return_ids=False, **options)[0]
         scores = index.get_scores(tokens) if tokens else np.zeros(len(pool), np.float32)
         order = np.argsort(-scores, kind="stable")[: depth + len(own)]
-        yield [int(p) for p in order if p not in own][:depth]
+        yield [int(p) for p in order if p not in own and (scores[p] > 0 or not only_matching)][:depth]
 
 
 def _fused(dense: list[int], words: list[int]) -> list[int]:

@@ -37,8 +37,16 @@ def test_words_find_words_and_a_fusion_takes_from_both():
     words = select_examples(pool, test, pool_vectors, test_vectors, free, "text", 3, 0)
     assert [[p % 7 for p in own] for own in words] == [[i] * 3 for i in range(len(test))]
     both = select_examples(pool, test, pool_vectors, test_vectors, free, "hybrid", 10, 0)
-    near = select_examples(pool, test, pool_vectors, test_vectors, free, "nearest", 10, 0)
-    assert all(set(b) & set(w) and set(b) & set(n) for b, w, n in zip(both, words, near, strict=True))
+    near = select_examples(pool, test, pool_vectors, test_vectors, free, "nearest", 40, 0)
+    words = select_examples(pool, test, pool_vectors, test_vectors, free, "text", 40, 0)
+    for own, dense, text in zip(both, near, words, strict=True):
+        match = {
+            p: 1 / (61 + rank)
+            for rank, p in enumerate(text)
+            if pool[p].input.split()[0] == pool[text[0]].input.split()[0]
+        }
+        scores = {p: 1 / (61 + dense.index(p)) + match.get(p, 0) for p in range(40)}
+        assert own == sorted(scores, key=lambda p: (-scores[p], p))[:10]
 
 
 def test_combinations_are_runs_side_by_side(cli, data, tmp_path, capsys):
