@@ -99,6 +99,8 @@ class ExamplePool:
             raise ValueError(f"diversity is {diversity}; expected 0 to 1")
         if not 1 <= k <= MAX_TOP_K // 10:
             raise ValueError(f"k is {k}; expected 1 to {MAX_TOP_K // 10}")
+        if seed < 0:
+            raise ValueError(f"seed is {seed}; expected 0 or more")
         if not text.strip():
             raise ValueError("the input is empty; expected a text to find examples for")
         if not len(self):
@@ -120,7 +122,7 @@ class ExamplePool:
 
     def _candidates(self, asked: _Asked, count: int, guard: _Guard) -> list[Demonstration]:
         """Return the best ``count`` examples that may be shown, best first; more are looked at where some may not."""
-        depth = count + _SPARE
+        depth = min(count + _SPARE, MAX_TOP_K)
         while True:
             hits = self.searcher.search(asked.text, instruction=asked.instruction, where=asked.where, top_k=depth,
                                         snippets=False, mode=_MODES.get(asked.selector, Mode.DENSE))  # fmt: skip

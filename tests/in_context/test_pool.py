@@ -120,9 +120,13 @@ def test_added_examples_are_found_once_and_kept_sound(pool):
         add_examples(pool, [new[0], Demonstration("x", " ")])
 
 
+def test_the_greatest_k_is_within_what_a_search_gives(pool):
+    assert len(pool.select("cat oak bird", k=1000, selector="mmr")) == 12
+
+
 def test_what_cannot_be_meant(pool, store, words):
     for wrong, said in (
-        ({"selector": "best"}, "selector is 'best'; expected one of nearest, mmr"), ({"k": 0}, "k is 0"),
+        ({"selector": "best"}, "selector is 'best'; expected one of nearest, mmr"), ({"k": 0}, "k is 0"), ({"seed": -1}, "seed is -1"),
         ({"diversity": 2}, "diversity is 2; expected 0 to 1"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=said):
