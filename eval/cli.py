@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.config import DEFAULT_OUTPUT, EvalConfig
+from eval.config import DEFAULT_OUTPUT, SELECTORS, EvalConfig
 from instructor_search.command_line import PRECISIONS, RUNTIMES, Parser, failing_with_one_line, positive
 from instructor_search.errors import MissingExtraError
 
@@ -23,6 +23,8 @@ _EXAMPLES = """examples:
   python -m eval --suite all
   python -m eval --suite retrieval,STS12 --data DIR --models default,default@none,bm25
   python -m eval --suite robustness --data DIR
+  python -m eval --suite prompt-retrieval --selectors nearest,text,random --demonstrations 4,8
+  python -m eval --suite annotation --data DIR
   python -m eval compare all-MiniLM-L6-v2@none all-MiniLM-L6-v2
   python -m eval report
 
@@ -71,10 +73,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add(
         "--demonstrations",
-        type=positive,
-        default=8,
-        metavar="K",
-        help="prompt retrieval: examples a prompt (default: 8)",
+        type=_numbers,
+        default=(8,),
+        metavar="K,...",
+        help="prompt retrieval: examples a prompt; several numbers are runs of their own (default: 8)",
+    )
+    add(
+        "--selectors",
+        default="nearest",
+        metavar="NAMES",
+        help=f"prompt retrieval: how examples are selected, each a run of its own: {', '.join(SELECTORS)} "
+        "(default: nearest)",
     )
     add("--prompt-tokens", type=positive, default=1000, metavar="N", help="prompt retrieval: budget (default: 1000)")
     add("--llm", metavar="FOLDER", help="prompt retrieval: a local causal language model answers")
@@ -126,6 +135,11 @@ def _seed(text: str) -> int:
     if not text.isdigit() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"{text!r} is no seed; expected a whole number from 0 to {2**32 - 1}")
     return int(text)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Return whole numbers of at least 1, separated by commas; for ``argparse``."""
+    return tuple(dict.fromkeys(positive(part.strip()) for part in text.split(",") if part.strip()))
 
 
 def _resamples(text: str) -> int:
@@ -196,8 +210,8 @@ def _config(args: argparse.Namespace) -> EvalConfig:
         output=args.output, overwrite=args.overwrite, cache=args.cache, use_cache=not args.no_cache, device=args.device,
         runtime=args.runtime, precision=args.precision,
         allow_pickle=args.allow_pickle, reranker=args.reranker, seed=args.seed, num_resamples=args.resamples,
-        num_demonstrations=args.demonstrations, prompt_tokens=args.prompt_tokens, llm=args.llm,
-        llm_endpoint=args.llm_endpoint, llm_model=args.llm_model,
+        num_demonstrations=args.demonstrations, selectors=names(args.selectors), prompt_tokens=args.prompt_tokens,
+        llm=args.llm, llm_endpoint=args.llm_endpoint, llm_model=args.llm_model,
     )  # fmt: skip
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 DEFAULT_OUTPUT = Path("runs")
 DEFAULT_DEMONSTRATIONS = 8
+DEFAULT_SELECTOR = "nearest"
+SELECTORS = ("nearest", "mmr", "label-balanced", "kmeans", "dpp", "hybrid", "text", "random", "fixed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,8 @@ class EvalConfig:
     reranker: str | None = None
     seed: int = 42
     num_resamples: int = 1000
-    num_demonstrations: int = DEFAULT_DEMONSTRATIONS
+    num_demonstrations: tuple[int, ...] = (DEFAULT_DEMONSTRATIONS,)
+    selectors: tuple[str, ...] = (DEFAULT_SELECTOR,)
     prompt_tokens: int = 1000
     llm: str | None = None  # folder of a causal language model
     llm_endpoint: str | None = None
@@ -46,6 +49,11 @@ class EvalConfig:
             raise ValueError(f"--llm-endpoint and --llm-model go together; {missing} is missing")
         if self.llm and self.llm_endpoint:
             raise ValueError("give --llm FOLDER or --llm-endpoint URL, not both")
+        unknown = [name for name in self.selectors if name not in SELECTORS]
+        if unknown or not self.selectors:
+            raise ValueError(f"--selectors names {', '.join(unknown) or 'nothing'}; expected of {', '.join(SELECTORS)}")
+        if not self.num_demonstrations or min(self.num_demonstrations) < 1:
+            raise ValueError("--demonstrations names no number of at least 1; expected e.g. 8 or 4,8")
         if not self.suites:
             raise ValueError("--suite names nothing; expected suites or tasks, e.g. all")
         if not self.models:

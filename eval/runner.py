@@ -12,12 +12,12 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eval.config import DEFAULT_DEMONSTRATIONS, EvalConfig
+from eval.config import DEFAULT_DEMONSTRATIONS, DEFAULT_SELECTOR, EvalConfig
 from eval.results import (
     Failure,
     Result,
@@ -85,35 +85,61 @@ def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Pr
             the first task where that can be told without loading weights, else kept in the summary.
     """
     llm = language_model(config)
-    options = SystemOptions(
-        device=config.device, runtime=config.runtime, precision=config.precision,
-        allow_pickle=config.allow_pickle, instructions=config.instructions,
-        reranker=config.reranker, cache_folder=config.cache_folder, extras=_extras(config, llm),
-    )  # fmt: skip
     for specification in config.models:
-        check_specification(specification, options)
+        check_specification(specification, system_options(config))
     told, summary = progress or Progress(), Summary()
     with _working_folder(config.output) as folder:
         context = Context(
-            folder=folder, seed=config.seed, num_demonstrations=config.num_demonstrations,
-            prompt_tokens=config.prompt_tokens, llm=llm, on_texts=told.texts,
+            folder=folder, seed=config.seed, prompt_tokens=config.prompt_tokens, llm=llm, on_texts=told.texts,
         )  # fmt: skip
         try:
             for specification in config.models:
-                try:
-                    system = make_system(specification, source, options)
-                    fit = _fitting(system, tasks)
-                except (InstructorSearchError, ValueError) as error:
-                    if len(config.models) == 1:
-                        raise
-                    summary.broken[specification] = _one_line(error)
-                    continue
-                _run_system(system, specification, fit, source, config, context, told, summary)
+                for cell in _cells(config, context):
+                    chosen = tasks if cell.number == 0 else _of_prompt_retrieval(tasks)
+                    try:
+                        options = system_options(config, _extras(cell.context, llm))
+                        system = make_system(specification, source, options)
+                        fit = _fitting(system, chosen)
+                    except (InstructorSearchError, ValueError) as error:
+                        if len(config.models) == 1:
+                            raise
+                        summary.broken[specification] = _one_line(error)
+                        break
+                    _run_system(system, specification, fit, source, config, cell.context, told, summary)
         except KeyboardInterrupt:
             summary.interrupted = True
         finally:
             told.close()
     return summary
+
+
+class _Cell(NamedTuple):
+    """A selector and a number of demonstrations, in the context of their runs."""
+
+    number: int
+    context: Context
+
+
+def _cells(config: EvalConfig, context: Context) -> list[_Cell]:
+    """Return the combinations asked for; those after the first concern prompt retrieval alone."""
+    pairs = [(selector, k) for selector in config.selectors for k in config.num_demonstrations]
+    return [_Cell(i, replace(context, selector=s, num_demonstrations=k)) for i, (s, k) in enumerate(pairs)]
+
+
+def _of_prompt_retrieval(tasks: Sequence[EvalTask]) -> list[EvalTask]:
+    found = [task for task in tasks if task.info.category is Category.PROMPT_RETRIEVAL]
+    if not found:
+        raise EvalDataError("--selectors and --demonstrations are for prompt retrieval; none of its sets was chosen")
+    return found
+
+
+def system_options(config: EvalConfig, extras: Mapping[str, str] | None = None) -> SystemOptions:
+    """Return what the configuration says once for all systems."""
+    return SystemOptions(
+        device=config.device, runtime=config.runtime, precision=config.precision,
+        allow_pickle=config.allow_pickle, instructions=config.instructions,
+        reranker=config.reranker, cache_folder=config.cache_folder, extras=extras or {},
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -141,11 +167,13 @@ def language_model(config: EvalConfig) -> LanguageModel | None:
     return LocalModel(config.llm, device=config.device) if config.llm else None
 
 
-def _extras(config: EvalConfig, llm: LanguageModel | None) -> dict[str, str]:
+def _extras(context: Context, llm: LanguageModel | None) -> dict[str, str]:
     """Return what makes other runs of the same systems: their results stand beside one another."""
     extras = {}
-    if config.num_demonstrations != DEFAULT_DEMONSTRATIONS:
-        extras["demonstrations"] = str(config.num_demonstrations)
+    if context.selector != DEFAULT_SELECTOR:
+        extras["selector"] = context.selector
+    if context.num_demonstrations != DEFAULT_DEMONSTRATIONS:
+        extras["demonstrations"] = str(context.num_demonstrations)
     if llm is not None:
         extras["llm"] = f"{llm.name.rpartition('/')[2]}-{hashlib.sha256(llm.identity.encode()).hexdigest()[:6]}"
     return extras
@@ -234,7 +262,9 @@ def _settings(category: Category, config: EvalConfig, context: Context) -> dict[
     """Return the settings that a score of this category depends on."""
     settings: dict[str, Any] = {"seed": config.seed, "protocol": PROTOCOL}
     if category is Category.PROMPT_RETRIEVAL:
-        settings["num_demonstrations"] = config.num_demonstrations
+        settings["num_demonstrations"] = context.num_demonstrations
+        if context.selector != DEFAULT_SELECTOR:
+            settings["selector"] = context.selector
         if context.llm:
             settings |= {"llm": context.llm.identity, "prompt_tokens": config.prompt_tokens}
     return settings

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from eval.tasks.base import MTEB_CATEGORIES, Category, EvalDataError, EvalTask
 
-STUDIES = ("instructions", "robustness", "complexity", "domain-shift", "projection")
+STUDIES = ("instructions", "robustness", "complexity", "domain-shift", "projection", "annotation")
 SUITES = ("all", "mteb", *map(str, Category), "quick", *STUDIES)
 
 

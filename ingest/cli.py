@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("paths", nargs="*", type=Path, metavar="PATH", help="folders or files")
+    add("paths", nargs="*", type=Path, metavar="PATH", help="folders or files, or hub:OWNER/NAME")
     add("--instruction", nargs="?", const=_BARE, metavar="TEXT",
         help="document instruction; bare: the default one; @NAME: one of the library; left out: bring every view up to "
         "date (a new collection is then embedded without an instruction)")  # fmt: skip
@@ -132,11 +132,20 @@ def _instruction(parser: argparse.ArgumentParser, args: argparse.Namespace) -> s
         parser.error(str(error))
 
 
+def _local_paths(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the paths; data sets of the hub are fetched."""
+    if not any(path.as_posix().startswith("hub:") for path in paths):
+        return tuple(paths)
+    from ingest.hub import local_path
+
+    return tuple(local_path(path) for path in paths)
+
+
 def _config(args: argparse.Namespace, instruction: str | None) -> IngestConfig:
     from ingest.pipeline import IngestConfig
 
     return IngestConfig(
-        paths=tuple(args.paths),
+        paths=_local_paths(args.paths),
         collection=args.collection,
         store=args.store,
         instruction=instruction,

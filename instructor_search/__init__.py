@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from instructor_search.encoder import load_encoder
+    from instructor_search.in_context.pool import ExamplePool
+    from instructor_search.in_context.prompt import build_prompt
     from instructor_search.instructions import InstructedText, Instruction
     from instructor_search.integrations.instructor import INSTRUCTOR
     from instructor_search.records import Hit, Query
@@ -17,16 +19,21 @@ if TYPE_CHECKING:
     from instructor_search.store.collection import Collection
 
 __version__ = "0.1.0"
-__all__ = ["INSTRUCTOR", "Collection", "Hit", "InstructedText", "Instruction", "Query", "Searcher", "load_encoder"]
+__all__ = [
+    "INSTRUCTOR", "Collection", "ExamplePool", "Hit", "InstructedText", "Instruction", "Query", "Searcher",
+    "build_prompt", "load_encoder",
+]  # fmt: skip
 
 _HOMES = {
     "INSTRUCTOR": "integrations.instructor",
     "Collection": "store.collection",
+    "ExamplePool": "in_context.pool",
     "Hit": "records",
     "InstructedText": "instructions",
     "Instruction": "instructions",
     "Query": "records",
     "Searcher": "search.searcher",
+    "build_prompt": "in_context.prompt",
     "load_encoder": "encoder",
 }
 

@@ -15,6 +15,7 @@ from instructor_search.errors import CollectionNotFoundError, StoreError
 from instructor_search.inquiry import add_inquiry
 from instructor_search.instruction_library import LIBRARY, query_instruction_for, resolve_instruction
 from instructor_search.instructions import Instruction
+from instructor_search.prompting import add_prompting
 from instructor_search.upkeep import add_upkeep, common_flags, open_collection
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     delete.set_defaults(run=_delete)
 
     add_inquiry(commands)
+    add_prompting(commands)
     add_upkeep(commands)
     return parser
 

@@ -17,7 +17,7 @@ LAYERS = [
     {"store"},
     {"search"},
     {"in_context", "integrations"},
-    {"upkeep"},
+    {"upkeep", "prompting"},
     {"inquiry"},
     {"cli", "__main__", "__init__"},
 ]
@@ -88,7 +88,10 @@ def test_public_names_resolve():
 @pytest.mark.parametrize(
     "command",
     [["ingest"], ["instructor_search"], ["ui.app"], ["eval"], ["eval", "compare"], ["eval", "report"], ["eval", "runs"]]
-    + [["instructor_search", c] for c in ("search", "collections", "views", "instructions", "delete", "verify")],
+    + [
+        ["instructor_search", c]
+        for c in ("search", "collections", "views", "instructions", "delete", "verify", "prompt", "annotate")
+    ],
     ids=" ".join,
 )
 def test_help_answers_in_half_a_second(command):

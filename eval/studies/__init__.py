@@ -21,7 +21,7 @@ def run_study(
     Raises:
         ValueError: a model of ``config`` takes no instructions.
     """
-    from eval.studies import complexity, domain_shift, instructions, projection, robustness
+    from eval.studies import annotation, complexity, domain_shift, instructions, projection, robustness
 
     studies: dict[str, Callable[[EvalConfig, Sequence[EvalTask], str, Progress | None], Study]] = {
         "instructions": instructions.run_instructions,
@@ -29,5 +29,6 @@ def run_study(
         "complexity": complexity.run_complexity,
         "domain-shift": domain_shift.run_domain_shift,
         "projection": projection.run_projection,
+        "annotation": annotation.run_annotation,
     }
     return studies[name](config, tasks, source, progress)

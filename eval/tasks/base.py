@@ -91,6 +91,7 @@ class Context:
     folder: Path  # for temporary files
     seed: int = 42
     num_demonstrations: int = 8
+    selector: str = "nearest"
     prompt_tokens: int = 1000
     llm: LanguageModel | None = None
     on_texts: Callable[[int], None] | None = None  # told of texts embedded

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from eval.example_selection import select_examples
 from eval.local_data import TEXT, find, read_rows
 from eval.tasks.base import Context, EvalDataError, EvalTask, Outcome, Sides, TaskInfo
 from eval.units import Units, means
+from instructor_search.in_context.answers import answer, normal
 from instructor_search.in_context.prompt import PromptTemplate, build_prompt
-from instructor_search.in_context.selection import nearest
 from instructor_search.records import Demonstration
 
 if TYPE_CHECKING:
     from eval.systems import System
-    from instructor_search.in_context.llm import LanguageModel
 
 
 class Output(StrEnum):
@@ -69,13 +69,17 @@ class PromptRetrievalTask(EvalTask):
         self._read = read
         self.output = output
 
+    def read(self) -> Examples:
+        """Return the pool and the test inputs."""
+        return self._read()
+
     def evaluate(self, system: System, sides: Sides, context: Context) -> Outcome:
         """Return the retrieval-only measure, or the language model's score where there is one."""
-        examples = self._read()
+        examples = self.read()
         if len(examples.pool) < 2:
             raise EvalDataError(f"{self.info.name}: a pool of {len(examples.pool)} examples; expected at least 2")
         retrieved, notes = self._retrieve(examples, system, sides, context)
-        scores, values = self._judge_retrieved(examples, retrieved)
+        scores, values = self.judge_retrieved(examples, retrieved)
         metric = RETRIEVAL_MEASURES[self.output]
         if context.llm is not None:
             metric = LLM_MEASURES[self.output]
@@ -84,7 +88,8 @@ class PromptRetrievalTask(EvalTask):
             notes += more
         scores |= {"main_score": float(np.mean(values)), "k": context.num_demonstrations}
         notes += [examples.origin] if examples.origin else []
-        content = hashlib.sha256(repr(examples[:3]).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        facts = [[tuple(e[:2]) for e in examples.pool], [tuple(e[:2]) for e in examples.test], examples.task]
+        content = hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return Outcome(scores, Units((means(values),)), notes, metric=metric, facts={"content": content})
 
     def _retrieve(
@@ -93,13 +98,10 @@ class PromptRetrievalTask(EvalTask):
         """Return for each test input its nearest examples, best first, and what must be said of them."""
         pool = system.embed([e.input for e in examples.pool], sides.document, context)
         asked = system.embed([e.input for e in examples.test], sides.query, context)
-        copies = _copies(examples)
-        k = min(context.num_demonstrations, len(examples.pool))
-        positions, similarities = nearest(asked, pool, k, forbidden=copies)
-        retrieved = [
-            [examples.pool[p]._replace(score=float(s)) for p, s in zip(places, values, strict=True) if p >= 0]
-            for places, values in zip(positions, similarities, strict=True)
-        ]
+        copies = copies_of(examples)
+        positions = select_examples(examples.pool, examples.test, pool, asked, copies, context.selector,
+                                    context.num_demonstrations, context.seed)  # fmt: skip
+        retrieved = [[examples.pool[p] for p in places] for places in positions]
         notes = []
         if left_out := sum(map(bool, copies)):
             notes.append(f"{left_out} test inputs stand in the pool too; their copies are not retrieved")
@@ -107,9 +109,10 @@ class PromptRetrievalTask(EvalTask):
             notes.append(f"the pool has fewer than {context.num_demonstrations} examples for {fewer} inputs")
         return retrieved, notes
 
-    def _judge_retrieved(
+    def judge_retrieved(
         self, examples: Examples, retrieved: list[list[Demonstration]]
     ) -> tuple[dict[str, Any], list[float]]:
+        """Return the retrieval-only scores, and the main one's value for each test input."""
         compare = {Output.LABEL: _same, Output.TEXT: rouge_l, Output.PROGRAM: program_similarity}[self.output]
         values = [_each(compare, group, asked) for asked, group in zip(examples.test, retrieved, strict=True)]
         per_input = [float(np.mean(v)) for v in values]
@@ -148,7 +151,7 @@ class PromptRetrievalTask(EvalTask):
                 answers.append("")
                 continue
             used.append(len(prompt.demonstrations))
-            answers.append(answer(llm, prompt.text, labels, num_answer_tokens))
+            answers.append(answer(llm, prompt.text, labels, max_tokens=num_answer_tokens))
         gold = [e.output for e in examples.test]
         rouge = [rouge_l(a, g) for a, g in zip(answers, gold, strict=True)]
         exact = [
@@ -173,39 +176,16 @@ def _each(compare: Callable[[str, str], float], group: list[Demonstration], aske
     return [compare(found.output, asked.output) for found in group] or [0.0]
 
 
-def _copies(examples: Examples) -> list[set[int]]:
+def copies_of(examples: Examples) -> list[set[int]]:
     """Return for each test input the positions of pool examples with the same input: they would give it away."""
     places: dict[str, set[int]] = {}
     for place, example in enumerate(examples.pool):
-        places.setdefault(_normal(example.input), set()).add(place)
-    return [places.get(_normal(e.input), set()) for e in examples.test]
-
-
-def answer(llm: LanguageModel, prompt: str, labels: Sequence[str], max_tokens: int) -> str:
-    """Return a model's answer; of labels the likeliest, or the one that the generated text begins with or names."""
-    if labels and (place := llm.choose(prompt, labels)) is not None:
-        return labels[place]
-    text = llm.generate(prompt, max_tokens=max_tokens, stop=("\n\n", "\nInput:")).strip()
-    return read_label(text, labels) if labels else text
-
-
-def read_label(text: str, labels: Sequence[str]) -> str:
-    """Return the label that ``text`` begins with, else the one that it names first, as whole words; else ``text``."""
-    said = _normal(text)
-    found = []
-    for label in labels:
-        match = re.search(rf"(?<!\w){re.escape(_normal(label))}(?![\w+#])", said)
-        if match:
-            found.append((match.start(), -len(label), label))  # the longest of those that begin at one place
-    return min(found)[2] if found else text
+        places.setdefault(normal(example.input), set()).add(place)
+    return [places.get(normal(e.input), set()) for e in examples.test]
 
 
 def _same(first: str, second: str) -> float:
     return float(first == second)
-
-
-def _normal(text: str) -> str:
-    return " ".join(text.lower().split()).rstrip(" .;")
 
 
 def _normal_program(text: str) -> str:
@@ -213,7 +193,7 @@ def _normal_program(text: str) -> str:
     return " ".join(text.split()).rstrip("; ")
 
 
-_normal_of = {Output.LABEL: _normal, Output.TEXT: _normal, Output.PROGRAM: _normal_program}
+_normal_of = {Output.LABEL: normal, Output.TEXT: normal, Output.PROGRAM: _normal_program}
 
 
 def _vote(labels: Sequence[str]) -> str:

@@ -65,8 +65,11 @@ class EndpointModel:
             raise ValueError(f"endpoint is {endpoint!r}; expected an address such as http://localhost:8000/v1")
         if "@" in endpoint.split("/")[2]:
             raise ValueError(f"the endpoint's address holds a name or password; its key comes from {KEY_VARIABLE}")
-        if max_concurrent < 1:
-            raise ValueError(f"max_concurrent is {max_concurrent}; expected at least 1")
+        if max_concurrent < 1 or num_retries < 0 or timeout_seconds <= 0:
+            raise ValueError(
+                f"max_concurrent {max_concurrent}, num_retries {num_retries}, timeout_seconds {timeout_seconds}; "
+                "expected at least 1, at least 0, and above 0"
+            )
         self.name, self.identity = model, f"{model} at {endpoint}"
         self.window: int | None = None
         self.base = endpoint.rstrip("/")

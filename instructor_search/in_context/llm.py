@@ -16,6 +16,7 @@ import numpy as np
 
 from instructor_search.errors import InstructorSearchError, MissingExtraError, ModelError
 from instructor_search.in_context.template import Message
+from instructor_search.in_context.tokens import TokenCounter
 
 Asked = str | Sequence[Message]  # a prompt: a text to continue, or a chat to answer
 
@@ -138,6 +139,16 @@ class LocalModel:
         answer = str(self._tokenizer.decode(ids[0, size:], skip_special_tokens=True))
         ends = [place for s in stop if (place := answer.find(s)) >= 0]
         return answer[: min(ends)] if ends else answer
+
+    def counter(self) -> TokenCounter:
+        """Return what counts tokens as this model does, of texts and of chats."""
+        return TokenCounter(self.name, self.count_tokens, control_tokens=self._tokenizer.all_special_tokens,
+                            count_chat=self._count_chat)  # fmt: skip
+
+    def _count_chat(self, messages: Sequence[Message]) -> int:
+        has_form = bool(getattr(self._tokenizer, "chat_template", None))
+        text = self._as_text(messages, has_form=has_form)
+        return len(self._tokenizer(text, add_special_tokens=not has_form)["input_ids"])
 
     def _as_text(self, messages: Sequence[Message], *, has_form: bool) -> str:
         if not has_form:

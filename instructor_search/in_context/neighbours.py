@@ -135,7 +135,11 @@ def _clustered(
                 on_done(len(own))
 
     with ThreadPoolExecutor(_WORKERS) as workers:
-        list(workers.map(fill, range(len(clusters.near))))
+        try:
+            list(workers.map(fill, range(len(clusters.near))))
+        except BaseException:  # Ctrl-C: what has not begun does not
+            workers.shutdown(wait=False, cancel_futures=True)
+            raise
     return NeighbourGraph(found, "clusters", recall, probes)
 
 

@@ -28,6 +28,7 @@ OUTPUT, TASK, INPUT = "output", "task", "input"  # metadata of an example; the i
 BOTH = "input+output"  # what is embedded, if it is not the input alone
 MAX_COSINE = 0.99  # from which an example counts as a copy of the input
 MAX_LABELS = 50  # outputs that are searched one by one for a balanced choice; more are balanced among the candidates
+_LABEL_CHARACTERS = 500  # of an output that is searched for by a filter, at most
 _SPARE = 8  # candidates beyond those asked for, as some may not be shown
 _MODES: dict[str, Mode] = {Selector.HYBRID: Mode.HYBRID, Selector.TEXT: Mode.TEXT}
 
@@ -52,6 +53,7 @@ class ExamplePool:
             )
         self.searcher = Searcher(self.collection, encoder, view)
         self.view = self.searcher.view
+        self._read: dict[tuple[int, str, str | None], list[str]] = {}  # (version, what, filter) -> what the rows have
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -97,6 +99,8 @@ class ExamplePool:
             raise ValueError(f"diversity is {diversity}; expected 0 to 1")
         if not 1 <= k <= MAX_TOP_K // 10:
             raise ValueError(f"k is {k}; expected 1 to {MAX_TOP_K // 10}")
+        if seed < 0:
+            raise ValueError(f"seed is {seed}; expected 0 or more")
         if not text.strip():
             raise ValueError("the input is empty; expected a text to find examples for")
         if not len(self):
@@ -118,7 +122,7 @@ class ExamplePool:
 
     def _candidates(self, asked: _Asked, count: int, guard: _Guard) -> list[Demonstration]:
         """Return the best ``count`` examples that may be shown, best first; more are looked at where some may not."""
-        depth = count + _SPARE
+        depth = min(count + _SPARE, MAX_TOP_K)
         while True:
             hits = self.searcher.search(asked.text, instruction=asked.instruction, where=asked.where, top_k=depth,
                                         snippets="none", mode=_MODES.get(asked.selector, Mode.DENSE))  # fmt: skip
@@ -137,7 +141,7 @@ class ExamplePool:
         have = Counter(d.output for d in found)
         share = -(-k // len(outputs))
         for output in outputs:
-            if have[output] < share:
+            if have[output] < share and len(output) <= _LABEL_CHARACTERS:
                 quoted = output.replace("\\", "\\\\").replace('"', '\\"')
                 only = f'metadata.{OUTPUT} = "{quoted}"' + (f" and ({asked.where})" if asked.where else "")
                 found = found + self._candidates(asked._replace(where=only), share, guard)
@@ -145,19 +149,24 @@ class ExamplePool:
         return sorted(distinct.values(), key=lambda d: (-d.score, d.example_id))
 
     def outputs(self, where: str | None = None) -> list[str]:
-        """Return the distinct outputs of the pool, sorted; reads all its rows."""
-        rows = self._rows(where, ["metadata"]).column("metadata").to_pylist()
+        """Return the distinct outputs of the pool, sorted; reads all its rows, once a version."""
+        rows = self._column("metadata", where)
         return sorted({str(json.loads(row).get(OUTPUT, "")) for row in rows})
 
     def ids(self, where: str | None = None) -> list[str]:
         """Return the ids of the examples, sorted."""
-        return sorted(self._rows(where, ["id"]).column("id").to_pylist())
+        return sorted(self._column("id", where))
 
-    def _rows(self, where: str | None, columns: list[str]) -> Any:
-        compiled = compile_filter(where, self.collection.manifest.fields) if where else None
+    def _column(self, name: str, where: str | None) -> list[str]:
+        """Return a column's values of all rows, without repetitions."""
         table = self.collection.chunks
-        query = table.search().select(columns).limit(table.count_rows() or 1)
-        return (query.where(compiled) if compiled else query).to_arrow()
+        key = (table.version, name, where)
+        if key not in self._read:
+            compiled = compile_filter(where, self.collection.manifest.fields) if where else None
+            query = table.search().select([name]).limit(table.count_rows() or 1)
+            column = (query.where(compiled) if compiled else query).to_arrow().column(name)
+            self._read = {k: v for k, v in self._read.items() if k[0] == key[0]} | {key: list(set(column.to_pylist()))}
+        return self._read[key]
 
     def _drawn(self, asked: _Asked, k: int, seed: int, guard: _Guard) -> list[Demonstration]:
         """Return examples drawn without looking at the input, or at its text for the seed alone."""

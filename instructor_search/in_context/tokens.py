@@ -14,7 +14,7 @@ from types import FunctionType
 from typing import Any
 
 from instructor_search.errors import MissingExtraError, ModelError
-from instructor_search.in_context.chat import ChatFormat, read_chat_format
+from instructor_search.in_context.chat import read_chat_format
 from instructor_search.in_context.template import Message, Rendered
 
 CHARACTERS_PER_TOKEN = 4  # of English text, where the target model's tokenizer is not known
@@ -35,11 +35,11 @@ class TokenCounter:
 
     def __init__(
         self, name: str, count: Callable[[str], int], *, control_tokens: Sequence[str] = (),
-        chat_format: ChatFormat | None = None, is_exact: bool = True, notes: Sequence[str] = (),
+        count_chat: Callable[[Sequence[Message]], int] | None = None, is_exact: bool = True, notes: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        """``count``: of a text that stands alone, with the tokens that a model puts around it."""
+        """``count``: of a text that stands alone, with what a model puts around it; ``count_chat``: of messages."""
         self.name, self.count, self.control_tokens = name, count, tuple(control_tokens)
-        self.chat_format, self.is_exact, self.notes = chat_format, is_exact, tuple(notes)
+        self.count_chat, self.is_exact, self.notes = count_chat, is_exact, tuple(notes)
 
     def __call__(self, text: str) -> int:
         """Return the tokens of a text."""
@@ -47,13 +47,13 @@ class TokenCounter:
 
     def count_messages(self, messages: Sequence[Message]) -> int:
         """Return the tokens of a chat: by its model's own format, or the messages and a guess for what is between."""
-        if self.chat_format is not None:
-            return self.chat_format.count(messages)
+        if self.count_chat is not None:
+            return self.count_chat(messages)
         return sum(self.count(m.content) + MESSAGE_TOKENS for m in messages) + REPLY_TOKENS
 
     def notes_for(self, rendered: Rendered) -> tuple[str, ...]:
         """Return what must be said of a count: that it is a guess, or a part of it."""
-        guessed = self.is_exact and bool(rendered.messages) and self.chat_format is None
+        guessed = self.is_exact and bool(rendered.messages) and self.count_chat is None
         return (*self.notes, _GUESSED_CHAT) if guessed else self.notes
 
 
@@ -104,7 +104,7 @@ def _of_tokenizers(file: Path) -> TokenCounter:
 
     control = [t.content for t in tokenizer.get_added_tokens_decoder().values() if t.special]
     form = read_chat_format(file.parent, lambda text: count(text, alone=False))
-    return TokenCounter(str(file), count, control_tokens=control, chat_format=form)
+    return TokenCounter(str(file), count, control_tokens=control, count_chat=form.count if form else None)
 
 
 def _of_tiktoken(file: Path) -> TokenCounter:

@@ -9,7 +9,8 @@ from scipy.stats import kendalltau, pearsonr
 from eval.sources import BUNDLED, choose_source
 from eval.tasks.base import EvalDataError
 from eval.tasks.billboard import max_cosine, read_folder, read_thumb
-from eval.tasks.prompt_retrieval import _normal_program, program_similarity, read_label, rouge_l
+from eval.tasks.prompt_retrieval import _normal_program, program_similarity, rouge_l
+from instructor_search.in_context.answers import read_label
 from tests.eval.conftest import rows_of, write_rows
 
 TASKS = {task.info.name: task for task in choose_source("bundled").tasks}

@@ -148,6 +148,8 @@ def test_redirects_are_not_followed(endpoint):
     with pytest.raises(LanguageModelError, match="HTTP 302"):
         model(endpoint).generate("Output: x")
     assert [path for path, _, _ in endpoint.requests] == ["/v1/chat/completions"]
+    with pytest.raises(ValueError, match="num_retries -1, timeout_seconds 60.0; expected at least 1, at least 0"):
+        model(endpoint, num_retries=-1)
     with pytest.raises(ValueError, match="holds a name or password"):
         EndpointModel("http://me:secret@localhost/v1", "tiny")
 

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,6 +12,8 @@ import pytest
 
 from ingest.cli import main
 from instructor_search import Collection
+from tests.conftest import ROOT
+from tests.eval.fake_hub import FakeHub
 
 ROWS = [
     {"question": "what is a cat", "answer": "animal", "kind": "words", "level": 1, "output": "x"},
@@ -131,3 +136,28 @@ def test_documents_do_not_become_examples_and_files_without_rows_are_skipped(run
     report = run(tmp_path / "docs", "--examples", *FIELDS)
     assert report["skipped"] == [["docs/notes.md", "not a table, whose rows could be examples"]]
     assert report["chunks_total"] == 3
+
+
+def test_a_data_set_of_the_hub_is_read_like_its_folder(tmp_path, tiny_folder):
+    (tmp_path / "hub").mkdir()
+    write(tmp_path / "hub" / "rows.parquet", ROWS)
+    (tmp_path / "hub" / "README.md").write_text("# Questions")
+    hub = FakeHub({"someone/questions": tmp_path / "hub"})
+    place = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "INSTRUCTOR_SEARCH_CACHE": str(tmp_path / "cache")}
+
+    def run(name):
+        words = [name, "--examples", *FIELDS, "--model", str(tiny_folder), "--store", str(tmp_path / "store"), "--json"]
+        done = subprocess.run([sys.executable, "-m", "ingest", *words, "--quiet"], capture_output=True, text=True, cwd=ROOT,
+                              env=os.environ | place)  # fmt: skip
+        return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
+
+    try:
+        code, report = run("hub:someone/questions")
+        assert (code, report["collection"], report["chunks_total"], report["skipped"]) == (0, "questions", 3, [])
+        assert run("hub:someone/questions")[1]["nothing_changed"]
+        code, err = run("hub:someone/nothing")
+        assert code == 1 and err.startswith("error: cannot fetch hub:someone/nothing (") and err.count("\n") == 1
+        code, err = run("hub:questions")
+        assert code == 1 and err == "error: hub:questions: expected hub:OWNER/NAME or hub:OWNER/NAME@REVISION\n"
+    finally:
+        hub.close()

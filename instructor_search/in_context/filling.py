@@ -1,0 +1,95 @@
+"""Makes a pool, and adds examples to it, from a program; files of examples go through ``python -m ingest``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from instructor_search.encoder import load_encoder
+from instructor_search.encoder.protocol import Encoder
+from instructor_search.in_context.pool import OUTPUT, TASK, ExamplePool
+from instructor_search.records import Block, Chunk, Demonstration, Document
+from instructor_search.store.collection import Collection
+from instructor_search.store.schema import SourceRecord
+from instructor_search.store.view_encoder import load_view_encoder
+from instructor_search.store.writer import CollectionWriter
+
+_SOURCE = "added"  # first part of the sources of what a program added
+
+
+def create_pool(
+    name: str, examples: Iterable[Demonstration] = (), *, store: str | Path | None = None, instruction: str = "",
+    encoder: Encoder | None = None,
+) -> ExamplePool:  # fmt: skip
+    """Return a new pool with ``examples``, their inputs embedded under ``instruction``; encoder None: the default one.
+
+    Raises:
+        StoreError: the name is not allowed or taken.
+        ValueError: an example lacks its input or its output.
+    """
+    items = list(examples)
+    _check(items)
+    made_by = encoder or load_encoder()
+    budget = made_by.tokenizer.text_budget(instruction)
+    collection = Collection.create(name, store, chunk_tokens=budget, chunk_overlap=0)
+    with collection.writing():
+        collection.add_view(made_by, instruction, "default")
+        collection.update_manifest(examples={"input_field": "input", "output_field": "output", "embed": "input"})
+    pool = ExamplePool(collection, encoder=made_by)
+    add_examples(pool, items)
+    return pool
+
+
+def add_examples(pool: ExamplePool, examples: Iterable[Demonstration]) -> int:
+    """Embed and store examples in every view of the pool; return how many. The same ones twice are stored once.
+
+    Raises:
+        ValueError: an example lacks its input or its output; nothing is stored then.
+        LockedError: another process is writing to the pool.
+    """
+    items = list(examples)
+    _check(items)
+    if not items:
+        return 0
+    content = json.dumps([[d.input, d.output, d.task, dict(d.metadata)] for d in items], default=str).encode()
+    digest = hashlib.sha256(content).hexdigest()
+    record = SourceRecord(f"{_SOURCE}/{digest[:16]}", len(content), time.time_ns(), digest, "examples")
+    collection = pool.collection
+    with collection.writing():
+        writer = CollectionWriter(collection, _encoders(pool))
+        try:
+            writer.begin(record)
+            for number, example in enumerate(items, 1):
+                writer.add(*_row(record.source, number, example, pool.searcher.encoder))
+            writer.finish(len(items))
+            writer.flush()
+        finally:
+            writer.stop()
+        collection.maintain()
+    return len(items)
+
+
+def _row(source: str, number: int, example: Demonstration, encoder: Encoder) -> tuple[Document, Chunk]:
+    document_id, text = f"{source}#row={number}", example.input
+    own = {OUTPUT: example.output} | ({TASK: example.task} if example.task else {})
+    document = Document(document_id, source, f"example {number}", "application/json", [Block(text)],
+                        dict(example.metadata) | own, number)  # fmt: skip
+    return document, Chunk(document_id, text, 0, len(text), encoder.tokenizer.count_tokens(text), (), None)
+
+
+def _encoders(pool: ExamplePool) -> dict[str, Encoder]:
+    """Return an encoder for each view of the pool, by fingerprint."""
+    found: dict[str, Encoder] = {pool.view.fingerprint: pool.searcher.encoder}
+    for view in pool.collection.manifest.views.values():
+        if view.fingerprint not in found:
+            found[view.fingerprint] = load_view_encoder(view)
+    return found
+
+
+def _check(examples: Iterable[Demonstration]) -> None:
+    for number, example in enumerate(examples, 1):
+        if not example.input.strip() or not example.output.strip():
+            raise ValueError(f"example {number} has no {'output' if example.input.strip() else 'input'}: {example[:2]}")
