@@ -11,7 +11,8 @@ from instructor_search.store.lancedb_lightly import BooleanQuery, MatchQuery, Oc
 # BM25 of each field is added up. A title's words mostly stand in its text too, so they count 1.3 times.
 FIELD_WEIGHTS = {"text": 1.0, "title": 0.3, "heading": 0.3}
 _PHRASE = re.compile(r'"([^"]*\w[^"]*)"')
-_match: Any = MatchQuery  # its stub takes every field for required
+_match: Any = MatchQuery  # their stubs take every field for required
+_phrase: Any = PhraseQuery
 
 
 def text_query(text: str, fields: Collection[str]) -> Any:
@@ -22,5 +23,5 @@ def text_query(text: str, fields: Collection[str]) -> Any:
     shared = [
         (Occur.SHOULD, _match(text, field, boost=weight)) for field, weight in FIELD_WEIGHTS.items() if field in fields
     ]
-    phrases = [(Occur.MUST, PhraseQuery(phrase.strip(), "text")) for phrase in _PHRASE.findall(text)]
+    phrases = [(Occur.MUST, _phrase(phrase.strip(), "text")) for phrase in _PHRASE.findall(text)]
     return BooleanQuery(phrases + shared)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from train.medi.sources import RawTask
 
@@ -93,7 +93,7 @@ def word_senses(task: RawTask) -> RawTask:
     return _made(task, rows, instructions)
 
 
-def _made(task: RawTask, rows: list[tuple[str, str, tuple[str, ...]]], instructions: list[str]) -> RawTask:
+def _made(task: RawTask, rows: Sequence[tuple[str, str, tuple[str, ...]]], instructions: list[str]) -> RawTask:
     return RawTask(
         f"contrast_{task.name}", "pairs", rows, instructions[0] if rows else "", DOCUMENT_INSTRUCTION, task.licence,
         task.source, symmetric=False, notes="one word under instructions that decide what it means",
