@@ -83,6 +83,7 @@ def create(session: Session, name: str, instruction: str, files: Sequence[str]) 
         raise AppError(f"the name is {name!r}; expected letters, digits, '.', '_' or '-', 64 at most")
     if name in session.collections():
         raise AppError(f"there is a collection {name!r} already; choose another name, or add files to that one")
+    shutil.rmtree(uploads_of(session, name), ignore_errors=True)  # of a try that came to nothing
     folder = keep_uploads(session, name, files)
     return start_ingest(session, f"{name}: {len(files)} file{'s' * (len(files) != 1)}", name, [folder], instruction)
 

@@ -239,3 +239,10 @@ def test_endpoints_are_typed_and_work(session):
     change = named["compare"]("mercury", ASTRONOMY, MYTHOLOGY, top_k=3)["differences"][0]
     assert 0 <= change["overlap"] < 1
     assert "corpus" in {c["name"] for c in named["collections"]()}
+
+
+def test_addresses_that_name_what_there_is_not(session):
+    assert session.default_instruction("corpus", "no such view") == session.default_instruction("corpus")
+    assert session.default_instruction(None) == ""
+    state = search_state(session, "corpus", {"q": "mercury", "v": "no such view", "m": "odd", "k": "many"})
+    assert "has no view" in state["results"] and state["mode"] == "dense" and state["top_k"] == 10
