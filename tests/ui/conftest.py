@@ -16,7 +16,6 @@ import pytest
 
 from tests.conftest import ROOT
 
-pytest.importorskip("gradio", reason="the application needs the extra ui")
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/")
 ASTRONOMY = "Represent the astronomy question for retrieving supporting documents: "
 MYTHOLOGY = "Represent the Roman mythology question for retrieving supporting documents: "
