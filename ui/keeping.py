@@ -156,7 +156,9 @@ def add_view(session: Session, name: str, view: str, instruction: str) -> Job:
     folders = [Path(folder) for folder in manifest.roots.values() if Path(folder).is_dir()]
     if not folders:
         raise AppError("the files of this collection are no longer where they were; upload them again first")
-    return start_ingest(session, f"{name}: view {view}", name, folders, instruction, view=view)
+    job = start_ingest(session, f"{name}: view {view}", name, folders, instruction, view=view)
+    job.num_chunks = session.library.collection(name).num_chunks()
+    return job
 
 
 def verify(session: Session, name: str) -> Job:
