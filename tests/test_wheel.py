@@ -39,5 +39,6 @@ def test_wheel_contents(tmp_path):
     assert {"ingest/readers/sandbox.py", "instructor_search/store/collection.py", "eval/published_scores.csv"} <= set(
         names
     )
+    assert {"ui/assets/style.css", "ui/assets/map.js", "ui/tabs/search.py", "ui/render/cards.py"} <= set(names)
     assert "eval/bundled/retrieval/GardenAnswers/qrels/test.tsv" in names
     assert any(n.endswith("licenses/LICENSE") for n in names)

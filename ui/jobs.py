@@ -54,6 +54,7 @@ class Job:
     state: State = State.RUNNING
     num_files: int = 0
     num_bytes: int = 0
+    num_chunks: int = 0  # that are to be embedded, where it is known before: a new view's
     progress: dict[str, Any] = field(default_factory=dict)
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=50))
     report: dict[str, Any] = field(default_factory=dict)
@@ -72,6 +73,8 @@ class Job:
         """How much of it is done, 0 to 1: bytes that were read, by the chunks of them that are embedded."""
         if not self.is_running:
             return 1.0
+        if self.num_chunks:
+            return min(self.progress.get("embedded", 0) / self.num_chunks, 0.99)
         chunks, total = self.progress.get("chunks", 0), self.num_bytes
         read = self.progress.get("bytes", 0) / total if total else 0.0
         embedded = self.progress.get("embedded", 0) / chunks if chunks else 0.0

@@ -83,6 +83,7 @@ def create(session: Session, name: str, instruction: str, files: Sequence[str]) 
         raise AppError(f"the name is {name!r}; expected letters, digits, '.', '_' or '-', 64 at most")
     if name in session.collections():
         raise AppError(f"there is a collection {name!r} already; choose another name, or add files to that one")
+    shutil.rmtree(uploads_of(session, name), ignore_errors=True)  # of a try that came to nothing
     folder = keep_uploads(session, name, files)
     return start_ingest(session, f"{name}: {len(files)} file{'s' * (len(files) != 1)}", name, [folder], instruction)
 
@@ -155,7 +156,9 @@ def add_view(session: Session, name: str, view: str, instruction: str) -> Job:
     folders = [Path(folder) for folder in manifest.roots.values() if Path(folder).is_dir()]
     if not folders:
         raise AppError("the files of this collection are no longer where they were; upload them again first")
-    return start_ingest(session, f"{name}: view {view}", name, folders, instruction, view=view)
+    job = start_ingest(session, f"{name}: view {view}", name, folders, instruction, view=view)
+    job.num_chunks = session.library.collection(name).num_chunks()
+    return job
 
 
 def verify(session: Session, name: str) -> Job:

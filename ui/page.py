@@ -76,7 +76,7 @@ def _tie(session: Session, blocks: gr.Blocks, collection: gr.Dropdown, starting:
 
     def choose(name: str | None, shown: str) -> tuple[Any, ...]:
         if name == shown:  # the page has it already, with what its address asked for
-            return (gr.skip(),) * (len(chosen) + 1)
+            return tuple(gr.skip() for _ in range(len(chosen) + 1))
         return (name or "", *collection_parts(session, name))
 
     def opened(request: gr.Request) -> dict[Any, Any]:
@@ -98,8 +98,10 @@ def _tie(session: Session, blocks: gr.Blocks, collection: gr.Dropdown, starting:
             return {other[key]: value for key, value in compare_state(session, name, given).items()}
         return {own[key]: value for key, value in search_state(session, name, given).items()}
 
-    def again(name: str | None) -> tuple[Any, ...]:
-        return (gr.Dropdown(choices=view_choices(session, name)),) * len(views)
+    def again(name: str | None, ended: int) -> tuple[Any, ...]:
+        if not (name and ended):  # Gradio also calls this when the page is opened
+            return tuple(gr.skip() for _ in views)
+        return tuple(gr.Dropdown(choices=view_choices(session, name)) for _ in views)
 
     opens = [
         bar,
@@ -117,7 +119,7 @@ def _tie(session: Session, blocks: gr.Blocks, collection: gr.Dropdown, starting:
     blocks.load(as_toast(opened), None, list(dict.fromkeys(opens)), **quiet)
     collection.change(as_toast(choose), [collection, parts_of], [parts_of, *chosen], **quiet)
     clock.tick(as_toast(lambda current: tick(session, current)), collection, [collection, starting, clock], **quiet)
-    work["ended"].change(as_toast(again), collection, views, **quiet)
+    work["ended"].change(as_toast(again), [collection, work["ended"]], views, **quiet)
     work["ended"].change(lambda: prompts_tab.pool_choices(session), None, prompted["pool"], **quiet)
 
 
@@ -146,10 +148,10 @@ def collection_parts(session: Session, collection: str | None, given: dict[str, 
     instruction = session.default_instruction(collection, chosen) if chosen else ""
     if "i" in given and given.get("tab", "search") == "search":
         instruction = "" if given["i"] == "-" else given["i"]
-    view = gr.Dropdown(choices=views, value=chosen)
+    pickers = (gr.Dropdown(choices=views, value=chosen) for _ in range(NUM_VIEW_PICKERS))  # Gradio changes what it gets
     fields = gr.Dropdown(choices=fields_of(session, collection), value=None)
     colours = gr.Dropdown(choices=colour_fields(session, collection), value=CLUSTERS)
-    return (*[view] * NUM_VIEW_PICKERS, instruction, fields, colours)
+    return (*pickers, instruction, fields, colours)
 
 
 def first_collection(session: Session, given: dict[str, str]) -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -115,7 +117,13 @@ def _run(app: Any, listening: socket.socket) -> None:
     # Addresses hold queries (they can be shared), so that requests are not logged.
     config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
-    server.run(sockets=[listening])
+    signal.signal(signal.SIGTERM, _as_ctrl_c)  # uvicorn ends in order, and then raises the signal again
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        server.run(sockets=[listening])
+
+
+def _as_ctrl_c(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _warm(session: Session) -> None:

@@ -88,10 +88,10 @@ class Session:
         return sorted(views.values(), key=lambda view: (view.name != "default", view.created))
 
     def default_instruction(self, collection: str | None, view: str = "") -> str:
-        """Return the query instruction that goes with a view's document instruction."""
-        if not collection:
-            return query_instruction_for("")
-        return query_instruction_for(self.library.manifest(collection).view(view or None).document_instruction)
+        """Return the query instruction that goes with a view's document instruction; an unknown view is the first."""
+        views = self.views(collection) if collection else []
+        chosen = next((known for known in views if known.name == view), next(iter(views), None))
+        return query_instruction_for(chosen.document_instruction) if chosen else ""
 
     # -- searching ---------------------------------------------------------------------------------------------------
 

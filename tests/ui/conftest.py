@@ -16,7 +16,6 @@ import pytest
 
 from tests.conftest import ROOT
 
-pytest.importorskip("gradio", reason="the application needs the extra ui")
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/")
 ASTRONOMY = "Represent the astronomy question for retrieving supporting documents: "
 MYTHOLOGY = "Represent the Roman mythology question for retrieving supporting documents: "
@@ -52,9 +51,12 @@ class Application:
         self.lines: list[str] = []
         self._ready = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
-        assert self._ready.wait(180), "".join(self.lines)
+        self._ready.wait(180)
         found = ADDRESS.search("".join(self.lines))
-        assert found, "".join(self.lines)
+        if not found:
+            self.process.kill()
+            self.process.wait()
+            pytest.fail(f"it did not come up within 180 s: {''.join(self.lines)}")
         self.address = found[0]
 
     def _read(self) -> None:

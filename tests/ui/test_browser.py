@@ -19,6 +19,24 @@ from tests.ui.conftest import ASTRONOMY, MYTHOLOGY, Application, running
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
+ALONE = """
+import fcntl, socket, struct, sys, urllib.request
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # loopback up: IFF_UP and IFF_RUNNING
+    fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh", b"lo", 0x41))
+try:
+    socket.create_connection(("192.0.2.1", 80), 2)
+    sys.exit("there is a network")
+except OSError:
+    pass
+sys.path.insert(0, {root!r})
+from tests.ui.conftest import running
+with running("--store", {store!r}) as application:
+    page = urllib.request.urlopen(application.address).read().decode()
+    assert "<gradio-app" in page
+    print("whole")
+"""
+
+
 def at(application, **state):
     return f"{application.address}?{urlencode(state)}"
 
@@ -123,7 +141,7 @@ def test_two_users_at_once_have_their_own_state(application, open_page):
     bob = open_page(at(application, tab="search", c="corpus", q="bark", i="-"))
     for page in (ann, bob):
         page.wait_for_selector("#results .card")
-    assert "Mercury" in titles(ann)[0] and "Bark" in titles(bob)[0]
+    assert "Mercury" in titles(ann)[0] and "bark" in titles(bob)[0].lower()
     bob.click("#results .title >> nth=0")
     bob.wait_for_selector(".drawer")
     ann.wait_for_timeout(300)
@@ -246,18 +264,11 @@ def test_without_any_network(tmp_path, own_store):
     """Started where there is no network but loopback, the page is whole: nothing of it comes from elsewhere."""
     if not shutil.which("unshare"):
         pytest.skip("unshare is not installed")
-    script = f"""
-import sys, urllib.request
-sys.path.insert(0, {str(ROOT)!r})
-from tests.ui.conftest import running
-with running("--store", {str(own_store)!r}) as application:
-    page = urllib.request.urlopen(application.address).read().decode()
-    assert "<gradio-app" in page
-    print("whole")
-"""
-    command = ["unshare", "-rn", "sh", "-c", f"ip link set lo up && exec {sys.executable} -c '{script}'"]
+    script = tmp_path / "alone.py"
+    script.write_text(ALONE.format(root=str(ROOT), store=str(own_store)))
+    command = ["unshare", "-rn", sys.executable, str(script)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
-    if "whole" not in done.stdout and ("Operation not permitted" in done.stderr or "ip: not found" in done.stderr):
+    if done.stderr.startswith("unshare:"):
         pytest.skip(f"no network namespace can be made here: {done.stderr.strip()[:100]}")
     assert "whole" in done.stdout, done.stderr
 

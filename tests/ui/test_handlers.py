@@ -239,3 +239,23 @@ def test_endpoints_are_typed_and_work(session):
     change = named["compare"]("mercury", ASTRONOMY, MYTHOLOGY, top_k=3)["differences"][0]
     assert 0 <= change["overlap"] < 1
     assert "corpus" in {c["name"] for c in named["collections"]()}
+
+
+def test_addresses_that_name_what_there_is_not(session):
+    assert session.default_instruction("corpus", "no such view") == session.default_instruction("corpus")
+    assert session.default_instruction(None) == ""
+    state = search_state(session, "corpus", {"q": "mercury", "v": "no such view", "m": "odd", "k": "many"})
+    assert "has no view" in state["results"] and state["mode"] == "dense" and state["top_k"] == 10
+
+
+def test_the_share_of_a_job_that_is_done():
+    from ui.jobs import Job
+
+    job = Job("t", "c", [])
+    assert job.share == 0
+    job.num_bytes, job.progress = 100, {"bytes": 50, "chunks": 10, "embedded": 10}
+    assert job.share == 0.5
+    job.num_chunks = 40  # a view: every chunk is embedded anew
+    assert job.share == 0.25
+    job.state = State.DONE
+    assert job.share == 1

@@ -30,6 +30,8 @@ def counts(job: Job) -> str:
         return job.lines[-1][:160]
     if not told:
         return "reading the files and loading the model …" if job.is_running else ""
+    if job.num_chunks:
+        return f"{told.get('embedded', 0):,} of {job.num_chunks:,} chunks embedded"
     of = f" of {job.num_files}" if job.num_files else ""
     return (
         f"{told.get('files', 0)}{of} files · {told.get('documents', 0):,} documents · "

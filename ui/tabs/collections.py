@@ -100,16 +100,17 @@ def _uploads(elem_id: str, session: Session) -> gr.File:
 def _tie(session: Session, collection: gr.Dropdown, clock: gr.Timer, ended: gr.State, numbers: gr.HTML,
          words: gr.Textbox, files: gr.HTML, jobs: gr.HTML, forms: dict[str, Any]) -> None:  # fmt: skip
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    awaited = gr.State("")  # the collection of the job that was started here: it is shown at its end
 
     def starting(start: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*values: Any) -> tuple[Any, str]:
-            start(session, *values)
-            return gr.Timer(active=True), work(session)
+        def run(*values: Any) -> tuple[Any, str, str]:
+            job = start(session, *values)
+            return gr.Timer(active=True), work(session), job.collection
 
         return as_toast(run)
 
     def started(button: str, start: Callable[..., Any], inputs: list[Any]) -> None:
-        forms[button].click(starting(start), inputs, [clock, jobs], **quiet)
+        forms[button].click(starting(start), inputs, [clock, jobs, awaited], **quiet)
 
     started("create", keeping.create, [forms["name"], forms["instruction"], forms["files"]])
     started("add", _chosen(keeping.add_files), [collection, forms["more"]])
@@ -134,7 +135,8 @@ def _tie(session: Session, collection: gr.Dropdown, clock: gr.Timer, ended: gr.S
 
     if not session.config.read_only:
         jobs.click(as_toast(clicked), None, [clock, jobs], **quiet)
-    clock.tick(as_toast(_ticked(session)), [collection, ended], [clock, jobs, collection, numbers, ended], **quiet)
+    shown = [clock, jobs, collection, numbers, ended, awaited]
+    clock.tick(as_toast(_ticked(session)), [collection, ended, awaited], shown, **quiet)
     words.submit(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **quiet)
     collection.change(as_panel(lambda name: about(session, name)), collection, numbers, **quiet)
     collection.change(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **quiet)
@@ -164,18 +166,12 @@ def _deleted(session: Session) -> Callable[..., Any]:
 def _ticked(session: Session) -> Callable[..., Any]:
     """Return what shows how jobs stand; once none runs, the collections are shown anew and the clock stops."""
 
-    def run(current: str | None, ended: int) -> tuple[Any, ...]:
+    def run(current: str | None, ended: int, awaited: str) -> tuple[Any, ...]:
         if session.jobs.running():
-            return gr.skip(), work(session), gr.skip(), gr.skip(), gr.skip()
+            return gr.skip(), work(session), *(gr.skip() for _ in range(4))
         names = session.collections()
-        made = [job.collection for job in session.jobs.all() if job.collection in names]
-        name = made[-1] if made else current if current in names else next(iter(names), None)
-        return (
-            gr.Timer(active=False),
-            work(session),
-            gr.Dropdown(choices=names, value=name),
-            about(session, name),
-            ended + 1,
-        )
+        name = next((n for n in (awaited, current, *names) if n in names), None)
+        chosen = gr.Dropdown(choices=names, value=name)
+        return gr.Timer(active=False), work(session), chosen, about(session, name), ended + 1, ""
 
     return run

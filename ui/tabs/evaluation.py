@@ -72,7 +72,7 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
 
     def tick(titles: list[str] | None) -> tuple[Any, ...]:
         if session.jobs.running():
-            return gr.skip(), work(session), *[gr.skip()] * 3
+            return gr.skip(), work(session), *(gr.skip() for _ in range(3))
         return gr.Timer(active=False), work(session), *look(titles)
 
     def clicked(event: gr.EventData) -> tuple[Any, str]:
