@@ -70,11 +70,12 @@ def build_server(session: Session, users: dict[str, str] | None = None) -> Any:
         _check_mcp()
     blocks = build_app(session)
     blocks.queue(max_size=limits.queue_size, default_concurrency_limit=limits.concurrency)
+    look = f"{HEAD}<style>{style('narrow')}</style>"
     app: Any = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app = gr.mount_gradio_app(
         app, blocks, path="/", auth=checks_password(users) if users else None, root_path=config.root_path or None,
         show_error=False, max_file_size=limits.upload_bytes, ssr_mode=False, footer_links=["api"], run_history=False,
-        enable_monitoring=False, pwa=False, mcp_server=config.mcp, theme=make_theme(), css=style(), head=HEAD,
+        enable_monitoring=False, pwa=False, mcp_server=config.mcp, theme=make_theme(), css=style(), head=look,
     )  # fmt: skip
     app = LoginThrottle(app, failures=limits.login_failures, seconds=limits.login_seconds)
     app = BodyLimit(app, body_bytes=limits.body_bytes, upload_bytes=limits.upload_bytes * 2)

@@ -84,9 +84,9 @@ def make_theme() -> gr.themes.Base:
 
 
 @cache
-def style() -> str:
-    """Return the page's CSS."""
-    return (ASSETS / "style.css").read_text(encoding="utf-8")
+def style(name: str = "style") -> str:
+    """Return the page's CSS: "style", or "narrow" for narrow screens."""
+    return (ASSETS / f"{name}.css").read_text(encoding="utf-8")
 
 
 @cache
