@@ -112,8 +112,8 @@ def _compare(args: argparse.Namespace) -> int:
     sides = []
     for at in range(count):
         searcher = searchers[at if len(searchers) > 1 else 0]
-        given = instructions[at if len(instructions) > 1 else 0] if instructions else None
-        sides.append(Side(searcher, _instruction(given, searcher)))
+        named = instructions[at if len(instructions) > 1 else 0] if instructions else None
+        sides.append(Side(searcher, _instruction(named, searcher)))
     found = compare(args.query, sides, top_k=args.top_k, where=args.where, mode=args.mode)
     print(json.dumps(asdict(found), ensure_ascii=False) if args.json else _format_comparison(found))
     return 0
@@ -205,11 +205,12 @@ def _project(args: argparse.Namespace) -> int:
     ]
     if args.output:
         args.output.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    facts = {"labels": [layout.label for layout in found.layouts], "method": found.method, "chunks": len(rows),
+    labels = [layout.label for layout in found.layouts]
+    facts = {"labels": labels, "method": found.method, "chunks": len(rows),
              "seconds": round(found.seconds, 3), "from_cache": found.from_cache}  # fmt: skip
     if args.json:
         print(json.dumps(facts if args.output else {**facts, "rows": rows}))
     else:
         kept = "from the cache" if found.from_cache else f"in {found.seconds:.1f} s"
-        print(f"{len(rows):,} chunks by {found.method} under {' and '.join(facts['labels'])}, {kept}")
+        print(f"{len(rows):,} chunks by {found.method} under {' and '.join(labels)}, {kept}")
     return 0

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from instructor_search.command_line import Parser, failing_with_one_line
 from ui.config import AppConfig
@@ -61,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     with failing_with_one_line() as outcome:
         try:
-            config = AppConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in vars(args).items()})
+            given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in vars(args).items()}
+            config = AppConfig(**given)
         except ValueError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2

@@ -69,8 +69,10 @@ def payload(session: Session, collection: str, found: Projection, colour: str) -
     key = np.array([number.get(value, len(names)) for value in values], np.uint8)
     keys = [{"name": name, "colour": COLOURS[at], "count": counts[name]} for at, name in enumerate(names)]
     if rest:
-        keys.append({"name": "others", "colour": COLOURS[-1], "count": len(values) - sum(k["count"] for k in keys)})
-    table = np.array([[*bytes.fromhex(k["colour"][1:]), 215] for k in keys], np.uint8)
+        known = sum(counts[name] for name in names)
+        keys.append({"name": "others", "colour": COLOURS[-1], "count": len(values) - known})
+    shown = [COLOURS[at] for at in range(len(names))] + ([COLOURS[-1]] if rest else [])
+    table = np.array([[*bytes.fromhex(colour[1:]), 215] for colour in shown], np.uint8)
     titles = [row.get("title", "") for row in own]
     unique = {title: at for at, title in enumerate(dict.fromkeys(titles))}
     return json.dumps(
