@@ -43,10 +43,11 @@ def serve(config: AppConfig, say: Callable[[str], None]) -> None:
         try:
             app = build_server(session, users)
             Thread(target=_warm, args=(session,), daemon=True).start()
-            say(f"instructor-search is at {address}   (Ctrl-C ends it)")
-            if config.mcp:
-                say(f"its tools for language models (MCP) are at {address}gradio_api/mcp/")
-            _run(app, listening)
+            with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+                say(f"instructor-search is at {address}   (Ctrl-C ends it)")
+                if config.mcp:
+                    say(f"its tools for language models (MCP) are at {address}gradio_api/mcp/")
+                _run(app, listening)
         finally:
             session.close()
 
@@ -119,8 +120,7 @@ def _run(app: Any, listening: socket.socket) -> None:
     config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
     signal.signal(signal.SIGTERM, _as_ctrl_c)  # uvicorn ends in order, and then raises the signal again
-    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
-        server.run(sockets=[listening])
+    server.run(sockets=[listening])
 
 
 def _as_ctrl_c(*_: object) -> None:

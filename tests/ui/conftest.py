@@ -100,7 +100,7 @@ def chromium() -> str:
     pytest.skip("no chromium is installed; on Debian: apt-get install chromium")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open its event loop runs, which other files' tests cannot share
 def browser():
     path = chromium()
     from playwright.sync_api import Error, sync_playwright
