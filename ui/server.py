@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import logging
@@ -119,8 +120,16 @@ def _run(app: Any, listening: socket.socket) -> None:
     # Addresses hold queries (they can be shared), so that requests are not logged.
     config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_ending)
     signal.signal(signal.SIGTERM, _as_ctrl_c)  # uvicorn ends in order, and then raises the signal again
     server.run(sockets=[listening])
+
+
+def _is_no_ending(record: logging.LogRecord) -> bool:
+    """Whether a line of the server's log is about anything but open pages whose streams end with it."""
+    kind = record.exc_info[0] if record.exc_info else None
+    ends = kind is not None and issubclass(kind, asyncio.CancelledError)
+    return not ends and "timeout graceful shutdown exceeded" not in record.getMessage()
 
 
 def _as_ctrl_c(*_: object) -> None:

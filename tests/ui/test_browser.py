@@ -279,7 +279,7 @@ def test_programs_and_language_models_can_ask(own_store, tmp_path):
         from gradio_client import Client
 
         client = Client(application.address, verbose=False)
-        hits = client.predict(query="mercury", instruction=ASTRONOMY, top_k=2, api_name="/search")
+        hits = client.predict(query="mercury", instruction=ASTRONOMY, collection="corpus", top_k=2, api_name="/search")
         assert hits[0]["title"] == "Mercury (planet)"
         told = json.loads(urllib.request.urlopen(f"{application.address}gradio_api/mcp/schema").read())
         tools = {tool["name"]: tool for tool in told}
