@@ -9,7 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import safe_open
 from safetensors.torch import save_file
+
+from instructor_search.encoder.checkpoint import weight_file
+from instructor_search.errors import ModelError
 
 if TYPE_CHECKING:
     from instructor_search.encoder.inference import InstructorEncoder
@@ -58,7 +62,7 @@ def _write(encoder: InstructorEncoder, folder: Path, backbone_state: Mapping[str
     state = {k: v.detach().cpu().contiguous().clone() for k, v in backbone_state.items()}
     if model.backbone.config.model_type == "t5":  # one matrix under two names; safetensors wants one
         state.pop("encoder.embed_tokens.weight", None)
-    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(_as_stored(state, checkpoint.transformer_folder), folder / "model.safetensors", metadata={"format": "pt"})
     _json(folder / "config.json", checkpoint.config)
     for name in ("tokenizer.json", "special_tokens_map.json", "spiece.model", "vocab.txt"):
         if (checkpoint.transformer_folder / name).is_file():
@@ -78,7 +82,7 @@ def _write(encoder: InstructorEncoder, folder: Path, backbone_state: Mapping[str
         config = {"in_features": spec.in_features, "out_features": spec.out_features, "bias": spec.bias}
         _json(folder / path / "config.json", config | {"activation_function": activation})
         weights = {f"linear.{k}": v.detach().cpu().contiguous() for k, v in layer[0].state_dict().items()}
-        save_file(weights, folder / path / "model.safetensors")
+        save_file(_as_stored(weights, spec.folder), folder / path / "model.safetensors")
         chain.append((path, "Dense"))
     if checkpoint.normalize:
         (folder / f"{len(chain)}_Normalize").mkdir()
@@ -90,6 +94,21 @@ def _write(encoder: InstructorEncoder, folder: Path, backbone_state: Mapping[str
     prompts = {"prompts": checkpoint.prompts, "similarity_fn_name": "cosine"}
     _json(folder / "config_sentence_transformers.json", prompts)
     _json(folder / "modules.json", modules)
+
+
+def _as_stored(state: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return weights in float16 where they came from float16, in ``folder``, and have not changed: the same again."""
+    try:
+        path = weight_file(folder)
+    except ModelError:  # a pickle, that somebody allowed
+        return state
+    if path.suffix != ".safetensors":
+        return state
+    with safe_open(path, "pt") as stored:
+        types = {stored.get_slice(name).get_dtype() for name in stored.keys()}  # noqa: SIM118
+    half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    same = "F16" in types and all((half[k].to(v.dtype) == v).all() for k, v in state.items())
+    return half if same else state
 
 
 def _write_tokenizer_config(encoder: InstructorEncoder, folder: Path) -> None:

@@ -49,6 +49,12 @@ def test_half_precision_is_half_the_size_and_near(two_models, tmp_path):
     theirs = SentenceTransformer(str(tmp_path / "half"), device="cpu").encode(["a cat", "two dogs"])
     assert theirs.dtype == np.float32
     np.testing.assert_allclose(theirs, vectors[1], atol=1e-5)
+    half = load_encoder(str(tmp_path / "half"), runtime="torch", precision="fp32", device="cpu")
+    half.save(tmp_path / "again")  # float16 again, as nothing was lost: the same files, the same space
+    assert load_encoder(str(tmp_path / "again"), device="cpu").fingerprint == half.fingerprint
+    next(iter(half.model.parameters())).data += 1e-6
+    half.save(tmp_path / "changed")
+    assert np.dtype(np.float32) in {v.dtype for v in arrays(tmp_path / "changed").values()}
 
 
 def test_what_cannot_be_averaged_is_one_line(two_models, minilm, tmp_path, capsys):

@@ -90,7 +90,7 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
         query = gr.Textbox(label="Query", placeholder="What do you look for?", lines=1, max_lines=3, scale=8,
                            elem_id="query", autofocus=True, max_length=session.limits.query_characters)  # fmt: skip
         go = gr.Button("Search", variant="primary", scale=1, min_width=110, elem_id="go")
-    with gr.Row(equal_height=True):
+    with gr.Row(equal_height=True, elem_classes="stack-narrow"):
         instruction = gr.Textbox(label="Instruction (free text; empty: none)", lines=1, max_lines=4, scale=5,
                                  elem_id="instruction", max_length=session.limits.instruction_characters)  # fmt: skip
         pick = gr.Dropdown(PICKS, value=None, label="From the library", scale=3, elem_id="pick", filterable=True)
