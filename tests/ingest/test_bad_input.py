@@ -214,11 +214,6 @@ def test_a_disk_that_is_full_is_one_line(folder, tiny_folder, tmp_path):
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_the_room_that_is_not_built_says_so():
-    done = subprocess.run([sys.executable, "-m", "ui.app"], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "not part of this version yet" in done.stderr
-
-
 def test_json_is_json_and_nothing_else(folder, store, tiny_folder, capsys):
     capsys.readouterr()
     assert ingest([str(folder), "--model", str(tiny_folder), "--instruction", "--json", "--quiet"]) == 0
