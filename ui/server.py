@@ -43,12 +43,13 @@ def serve(config: AppConfig, say: Callable[[str], None]) -> None:
             say("first start: making a collection from corpus/ (its progress is on the page)")
         try:
             app = build_server(session, users)
+            server = _server(app)
             Thread(target=_warm, args=(session,), daemon=True).start()
             with contextlib.suppress(KeyboardInterrupt):  # the way to end it
                 say(f"instructor-search is at {address}   (Ctrl-C ends it)")
                 if config.mcp:
                     say(f"its tools for language models (MCP) are at {address}gradio_api/mcp/")
-                _run(app, listening)
+                server.run(sockets=[listening])
         finally:
             session.close()
 
@@ -114,15 +115,16 @@ def _address(config: AppConfig, listening: socket.socket) -> str:
     return f"http://{host}:{listening.getsockname()[1]}{config.root_path}/"
 
 
-def _run(app: Any, listening: socket.socket) -> None:
+def _server(app: Any) -> Any:
+    """Return the server with all that it imports, so that Ctrl-C does not fall into an import."""
     import uvicorn
 
     # Addresses hold queries (they can be shared), so that requests are not logged.
     config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=3)
-    server = uvicorn.Server(config)
+    config.load()
     logging.getLogger("uvicorn.error").addFilter(_is_no_ending)
     signal.signal(signal.SIGTERM, _as_ctrl_c)  # uvicorn ends in order, and then raises the signal again
-    server.run(sockets=[listening])
+    return uvicorn.Server(config)
 
 
 def _is_no_ending(record: logging.LogRecord) -> bool:
