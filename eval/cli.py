@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.config import DEFAULT_OUTPUT, SELECTORS, EvalConfig
+from eval.config import DEFAULT_OUTPUT, EvalConfig
 from instructor_search.command_line import PRECISIONS, RUNTIMES, Parser, failing_with_one_line, positive
 from instructor_search.errors import MissingExtraError
+from instructor_search.in_context.choices import Selector
 
 if TYPE_CHECKING:
     from eval.runner import Progress, Summary
@@ -82,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--selectors",
         default="nearest",
         metavar="NAMES",
-        help=f"prompt retrieval: how examples are selected, each a run of its own: {', '.join(SELECTORS)} "
+        help=f"prompt retrieval: how examples are selected, each a run of its own: {', '.join(Selector)} "
         "(default: nearest)",
     )
     add("--prompt-tokens", type=positive, default=1000, metavar="N", help="prompt retrieval: budget (default: 1000)")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from instructor_search.in_context.choices import Selector
+
 DEFAULT_OUTPUT = Path("runs")
 DEFAULT_DEMONSTRATIONS = 8
 DEFAULT_SELECTOR = "nearest"
-SELECTORS = ("nearest", "mmr", "label-balanced", "kmeans", "dpp", "hybrid", "text", "random", "fixed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +50,9 @@ class EvalConfig:
             raise ValueError(f"--llm-endpoint and --llm-model go together; {missing} is missing")
         if self.llm and self.llm_endpoint:
             raise ValueError("give --llm FOLDER or --llm-endpoint URL, not both")
-        unknown = [name for name in self.selectors if name not in SELECTORS]
+        unknown = [name for name in self.selectors if name not in list(Selector)]
         if unknown or not self.selectors:
-            raise ValueError(f"--selectors names {', '.join(unknown) or 'nothing'}; expected of {', '.join(SELECTORS)}")
+            raise ValueError(f"--selectors names {', '.join(unknown) or 'nothing'}; expected of {', '.join(Selector)}")
         if not self.num_demonstrations or min(self.num_demonstrations) < 1:
             raise ValueError("--demonstrations names no number of at least 1; expected e.g. 8 or 4,8")
         if not self.suites:

@@ -10,7 +10,8 @@ import numpy as np
 
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.errors import MissingExtraError
-from instructor_search.in_context.selection import Candidates, Selector, choose, nearest, num_candidates
+from instructor_search.in_context.choices import Selector
+from instructor_search.in_context.selection import Candidates, choose, nearest, num_candidates
 from instructor_search.records import Demonstration
 from instructor_search.search.fusion import reciprocal_rank_fusion
 

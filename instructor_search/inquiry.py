@@ -47,31 +47,33 @@ def _add_compare(commands: Any) -> None:
     compare.set_defaults(run=_compare)
 
 
+def _hit_of_query(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that name a hit and the query that found it."""
+    add = parser.add_argument
+    add("chunk", help="id of the hit, as search --json and --explain show it")
+    add("--query", required=True, metavar="TEXT", help="what was searched for")
+    common_flags(parser)
+    add("--view", metavar="NAME", help="view (default: the one called default, or the only one)")
+    add("--json", action="store_true", help="print JSON")
+
+
 def _add_explain(commands: Any) -> None:
     explain = commands.add_parser("explain", help="take a hit's score apart: what each sentence and token adds to it")
-    explain.add_argument("chunk", help="id of the hit, as search --json and --explain show it")
-    explain.add_argument("--query", required=True, metavar="TEXT", help="what was searched for")
+    _hit_of_query(explain)
     explain.add_argument("--instruction", action="append", default=[], metavar="TEXT", help="query instruction, or "
                          "@NAME; may be repeated to see another beside it (default: the view's, and none)")  # fmt: skip
-    common_flags(explain)
-    explain.add_argument("--view", metavar="NAME", help="view (default: the one called default, or the only one)")
     explain.add_argument("--tokens", action="store_true", help="show every token, not only the sentences")
-    explain.add_argument("--json", action="store_true", help="print JSON")
     explain.set_defaults(run=_explain)
 
 
 def _add_judge(commands: Any) -> None:
     judge = commands.add_parser("judge", help="say whether a hit is relevant to a query under an instruction")
-    judge.add_argument("chunk", help="id of the hit, as search --json and --explain show it")
-    judge.add_argument("--query", required=True, metavar="TEXT", help="what was searched for")
+    _hit_of_query(judge)
     judge.add_argument("--instruction", metavar="TEXT", help="query instruction, or @NAME (default: the view's)")
     what = judge.add_mutually_exclusive_group(required=True)
     what.add_argument("--relevant", dest="relevant", action="store_const", const=True, help="it is")
     what.add_argument("--not-relevant", dest="relevant", action="store_const", const=False, help="it is not")
     what.add_argument("--take-back", dest="relevant", action="store_const", const=None, help="forget what was said")
-    common_flags(judge)
-    judge.add_argument("--view", metavar="NAME", help="view (default: the one called default, or the only one)")
-    judge.add_argument("--json", action="store_true", help="print JSON")
     judge.set_defaults(run=_judge)
     judgments = commands.add_parser("judgments", help="list the judgments of a collection, or export them")
     common_flags(judgments)

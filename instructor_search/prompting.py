@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instructor_search.command_line import positive
+from instructor_search.in_context.choices import Order, Selector
 from instructor_search.instruction_library import resolve_instruction
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from instructor_search.in_context.tokens import TokenCounter
     from instructor_search.records import Demonstration
 
-SELECTORS = ("nearest", "mmr", "label-balanced", "kmeans", "dpp", "hybrid", "text", "random", "fixed")
-ORDERS = ("nearest-last", "nearest-first", "as-selected", "random")
 _BUDGET = 1000
 _EXAMPLES = """examples:
   python -m instructor_search prompt --pool questions --instruction "Represent the question: " "who wrote Emma"
@@ -68,7 +67,7 @@ def _selection_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--instruction", metavar="TEXT", help="of the input, or @NAME of the library (default: the pool's own)")
     add("--k", type=positive, default=8, metavar="N", help="examples to select (default: 8)")
-    add("--selector", choices=SELECTORS, default="nearest", help="how they are selected (default: nearest)")
+    add("--selector", choices=[*map(str, Selector)], default="nearest", help="how they are selected (default: nearest)")
     add("--diversity", type=float, default=0.3, metavar="D", help="of mmr and dpp, 0 to 1 (default: 0.3)")
     add("--seed", type=int, default=0, metavar="N", help="of what is drawn (default: 0)")
     add("--max-cosine", type=float, default=0.99, metavar="C", help="examples this near to the input count as copies "
@@ -78,7 +77,7 @@ def _selection_flags(parser: argparse.ArgumentParser) -> None:
 def _form_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--task", default="", metavar="TEXT", help="what to do, in a sentence; stands first")
-    add("--order", choices=ORDERS, default="nearest-last", help="of the examples (default: nearest-last)")
+    add("--order", choices=[*map(str, Order)], default="nearest-last", help="of the examples (default: nearest-last)")
     add("--chat", action="store_true", help="chat messages instead of one text")
     add("--template", type=Path, metavar="FILE", help="a Jinja template over task, demonstrations and input")
     add(

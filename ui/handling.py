@@ -30,42 +30,34 @@ def message_of(problem: Exception) -> str:
 
 def as_panel(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Let a handler that returns HTML return a panel where it fails."""
-
-    @functools.wraps(handler)
-    def run(*values: Any, **named: Any) -> Any:
-        try:
-            return handler(*values, **named)
-        except gr.Error:
-            raise
-        except Exception as problem:  # the last line of defence of the page
-            return error_panel(message_of(problem))
-
-    return run
+    return _guarded(handler, error_panel)
 
 
 def as_toast(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Let a handler say in the page's corner that it failed; nothing on the page changes."""
 
-    @functools.wraps(handler)
-    def run(*values: Any, **named: Any) -> Any:
-        try:
-            return handler(*values, **named)
-        except gr.Error:
-            raise
-        except Exception as problem:  # the last line of defence of the page
-            raise gr.Error(message_of(problem), print_exception=False, title="That did not work") from None
+    def tell(message: str) -> Any:
+        raise gr.Error(message, print_exception=False, title="That did not work")
 
-    return run
+    return _guarded(handler, tell)
 
 
 def as_values(handler: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Let a function that the page's own scripts call answer {"error": ...} where it fails."""
+    return _guarded(handler, lambda message: {"error": message})
+
+
+def _guarded(handler: Callable[..., Any], failed: Callable[[str], Any]) -> Callable[..., Any]:
+    """Return the handler; where it fails, what ``failed`` makes of the message, in which no traceback stands."""
 
     @functools.wraps(handler)
-    def run(values: dict[str, Any]) -> dict[str, Any]:
+    def run(*values: Any, **named: Any) -> Any:
         try:
-            return handler(values)
+            return handler(*values, **named)
+        except gr.Error:  # said already
+            raise
         except Exception as problem:  # the last line of defence of the page
-            return {"error": message_of(problem)}
+            message = message_of(problem)
+        return failed(message)
 
     return run

@@ -7,9 +7,9 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from instructor_search.in_context.choices import Order, Selector
 from instructor_search.in_context.pool import ExamplePool
-from instructor_search.in_context.prompt import Order, Prompt, build_prompt
-from instructor_search.in_context.selection import Selector
+from instructor_search.in_context.prompt import Prompt, build_prompt
 from instructor_search.in_context.template import ChatTemplate, PromptTemplate
 from instructor_search.in_context.tokens import load_counter
 from instructor_search.store.folders import COLLECTION_NAME

@@ -16,8 +16,9 @@ import numpy as np
 
 from instructor_search.encoder.protocol import Encoder, to_unit_length
 from instructor_search.errors import StoreError
+from instructor_search.in_context.choices import Selector
 from instructor_search.in_context.guard import normal_form
-from instructor_search.in_context.selection import Candidates, Selector, check_selector, choose, num_candidates
+from instructor_search.in_context.selection import Candidates, check_selector, choose, num_candidates
 from instructor_search.instructions import InstructedText
 from instructor_search.records import Demonstration, Hit
 from instructor_search.search.filters import compile_filter

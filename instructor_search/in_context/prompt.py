@@ -5,23 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
+from instructor_search.in_context.choices import Order
 from instructor_search.in_context.guard import Dropped, sift
 from instructor_search.in_context.template import Message, PromptTemplate, Rendered, Template
 from instructor_search.in_context.tokens import approximate_tokens, count_rendered, notes_of
 from instructor_search.records import Demonstration
 
 __all__ = ["Order", "Prompt", "PromptTemplate", "approximate_tokens", "build_prompt"]
-
-
-class Order(StrEnum):
-    """How demonstrations stand in the text."""
-
-    NEAREST_LAST = "nearest-last"  # by score, best next to the input (Su et al., 2022; Liu et al., 2021)
-    NEAREST_FIRST = "nearest-first"
-    AS_SELECTED = "as-selected"
-    RANDOM = "random"
 
 
 @dataclass(frozen=True)

@@ -7,32 +7,18 @@ returns positions among them in the order chosen; all are deterministic for a se
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
 
 from instructor_search.encoder.protocol import to_unit_length
+from instructor_search.in_context.choices import Selector
 from instructor_search.in_context.clustering import k_means
 from instructor_search.search.diversity import maximal_marginal_relevance
 
 _BLOCK = 512  # queries compared with the pool at a time
 MIN_CANDIDATES = 100  # that a selector chooses from, at least
 _LEAST_VOLUME = 1e-9  # of the determinant's next factor; below it the rest adds nothing new
-
-
-class Selector(StrEnum):
-    """How examples are chosen."""
-
-    NEAREST = "nearest"
-    MMR = "mmr"  # maximal marginal relevance
-    LABEL_BALANCED = "label-balanced"
-    KMEANS = "kmeans"  # the nearest of each of k clusters of the candidates
-    DPP = "dpp"  # determinantal point process
-    HYBRID = "hybrid"  # by vector and by words, reciprocal rank fusion
-    TEXT = "text"  # by words alone (BM25)
-    RANDOM = "random"  # drawn anew for each input
-    FIXED = "fixed"  # the same for every input
 
 
 class Candidates(NamedTuple):

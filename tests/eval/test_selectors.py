@@ -7,8 +7,8 @@ import pytest
 
 from eval.example_selection import select_examples
 from eval.studies import annotation
+from instructor_search.in_context.choices import Selector
 from instructor_search.in_context.neighbours import neighbour_graph
-from instructor_search.in_context.selection import Selector
 from instructor_search.in_context.vote_k import fast_vote_k
 from instructor_search.records import Demonstration
 

@@ -6,10 +6,10 @@ import pytest
 from instructor_search import Collection
 from instructor_search.errors import FilterError, StoreError
 from instructor_search.in_context.annotation import annotate
+from instructor_search.in_context.choices import Selector
 from instructor_search.in_context.filling import add_examples, create_pool
 from instructor_search.in_context.neighbours import neighbour_graph
 from instructor_search.in_context.pool import ExamplePool
-from instructor_search.in_context.selection import Selector
 from instructor_search.in_context.vote_k import fast_vote_k
 from instructor_search.records import Demonstration
 from instructor_search.store.verify import verify

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instructor_search.errors import ModelError
+from instructor_search.in_context.choices import Order
 from instructor_search.in_context.escaping import Escape
 from instructor_search.in_context.guard import normal_form
-from instructor_search.in_context.prompt import Order, build_prompt
+from instructor_search.in_context.prompt import build_prompt
 from instructor_search.in_context.template import ChatTemplate, JinjaTemplate, Message, PromptTemplate
 from instructor_search.in_context.tokens import load_counter
 from instructor_search.records import Demonstration

@@ -7,7 +7,7 @@ from instructor_search import Collection, Searcher
 from instructor_search.search.snippets import Snippets, lexical_scores
 from instructor_search.search.words import FIELD_WEIGHTS, text_query
 from instructor_search.store import vector_index
-from instructor_search.store.lancedb_lightly import FTS, MatchQuery
+from instructor_search.store.lancedb_lightly import FTS, MatchQuery, PhraseQuery
 from tests.toy import HashEncoder
 
 FILES = {
@@ -47,17 +47,30 @@ def test_a_score_is_the_weighted_sum_over_the_fields(searcher):
     assert scores_of(searcher, "title", "mercury") and scores_of(searcher, "heading", "orbit")
 
 
-def test_words_in_quotes_must_stand_together(searcher):
+def test_words_in_quotes_stand_together(searcher):
     titles = lambda text: [h.title for h in searcher.search(text, mode="text")]  # noqa: E731
     assert set(titles("state of the art")) == {"Methods", "Museums"}
-    assert titles('"state of the art"') == ["Methods"]
-    assert titles('"art of the state" metals') == ["Museums"]
-    assert titles('"melting metal"') == ["Methods"]  # endings do not count
-    assert titles('"liquid metals" "hat making"') == ["Metals"]
-    assert titles('"metal liquid"') == []
-    assert set(titles('metals " liquid')) == {"Metals", "Methods", "Museums"}  # one mark is no phrase
+    assert titles('"state of the art"')[0] == "Methods" and titles('"art of the state"')[0] == "Museums"
+    assert titles('+"state of the art"') == ["Methods"]
+    assert titles('+"art of the state" metals') == ["Museums"]
+    assert titles('+"melting metal"') == ["Methods"]  # endings do not count
+    assert titles('+"liquid metals" +"hat making"') == ["Metals"]
+    assert titles('+"metal liquid"') == []
+    for odd in ('metals " liquid', 'metals "liquid"', "metals +liquid"):  # one mark is no phrase, nor is one word
+        assert set(titles(odd)) == {"Metals", "Methods", "Museums"}
     assert titles('""') == []
-    assert titles('"state of the art"  ') == titles(' "state of the art"')
+    assert titles('+"state of the art"  ') == titles(' +"state of the art"')
+
+
+def test_a_phrase_counts_once_more(searcher):
+    plain, quoted = (
+        {h.chunk_id: h.score for h in searcher.search(text, mode="text")}
+        for text in ("state of the art", '"state of the art"')
+    )
+    rows = searcher.collection.chunks.search(PhraseQuery("state of the art", "text"), query_type="fts").to_list()
+    phrase = {row["id"]: row["_score"] for row in rows}
+    assert quoted == pytest.approx({i: score + phrase.get(i, 0.0) for i, score in plain.items()}, rel=1e-5)
+    assert len(phrase) == 1 < len(plain)
 
 
 def test_an_index_from_before_is_made_anew(searcher):
@@ -69,7 +82,7 @@ def test_an_index_from_before_is_made_anew(searcher):
     with searcher.collection.writing():
         searcher.collection.maintain()
     assert vector_index.text_fields(table) == vector_index.TEXT_FIELDS == tuple(FIELD_WEIGHTS)
-    assert [h.title for h in searcher.search('"state of the art"', mode="text")] == ["Methods"]
+    assert [h.title for h in searcher.search('+"state of the art"', mode="text")] == ["Methods"]
     assert vector_index.ensure_text_index(table) == []
     assert text_query("a", ["text"]) != text_query("a", ["text", "title"])
 

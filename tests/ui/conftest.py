@@ -147,3 +147,15 @@ def open_page(browser):
 
 def is_local(url: str) -> bool:
     return url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))
+
+
+def make_prompt(page, text, task):
+    """Fill in the tab Prompts and press its button; the pool of the demonstration is made if there is none."""
+    if page.locator("#pool input").input_value() == "":
+        page.click("#pool-form button >> nth=0")
+        page.click("#demo-pool")
+        page.wait_for_function("document.querySelector('#pool input').value === 'bug-examples'")
+    page.fill("#prompt-input textarea", text)
+    page.fill("#prompt-task textarea", task)
+    page.click("#prompt-go")
+    page.wait_for_selector("pre.prompt")

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlencode
 
-from tests.ui.conftest import ASTRONOMY, MYTHOLOGY, chromium, running
+from tests.ui.conftest import ASTRONOMY, MYTHOLOGY, chromium, make_prompt, running
 
 SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
 
@@ -39,14 +39,7 @@ def draw(page):
 
 
 def prompts(page):
-    if page.locator("#pool input").input_value() == "":
-        page.click("#pool-form button >> nth=0")
-        page.click("#demo-pool")
-        page.wait_for_function("document.querySelector('#pool input').value === 'bug-examples'")
-    page.fill("#prompt-input textarea", "The export hangs at 99 percent and never ends.")
-    page.fill("#prompt-task textarea", "Name the component of the bug.")
-    page.click("#prompt-go")
-    page.wait_for_selector("pre.prompt")
+    make_prompt(page, "The export hangs at 99 percent and never ends.", "Name the component of the bug.")
 
 
 def nothing(page):

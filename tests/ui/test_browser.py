@@ -14,7 +14,7 @@ import pytest
 from instructor_search import Collection
 from instructor_search.store.judgments import read_judgments
 from tests.conftest import ROOT
-from tests.ui.conftest import ASTRONOMY, MYTHOLOGY, Application, running
+from tests.ui.conftest import ASTRONOMY, MYTHOLOGY, Application, make_prompt, running
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -226,13 +226,7 @@ def test_an_ingest_is_cancelled(application, open_page, tmp_path):
 @pytest.mark.slow
 def test_a_prompt_is_built_and_copied(application, open_page):
     page = open_page(at(application, tab="prompts"), ready="#prompt-go")
-    page.click("#pool-form button >> nth=0")
-    page.click("#demo-pool")
-    page.wait_for_function("document.querySelector('#pool input').value === 'bug-examples'")
-    page.fill("#prompt-input textarea", "I cannot sign in with my password")
-    page.fill("#prompt-task textarea", "Name the component.")
-    page.click("#prompt-go")
-    page.wait_for_selector("pre.prompt")
+    make_prompt(page, "I cannot sign in with my password", "Name the component.")
     shown = page.inner_text("pre.prompt")
     assert shown.startswith("Name the component.") and shown.rstrip().endswith("Output:") and "Output: login" in shown
     page.click("#prompt [data-action=copy]")
