@@ -103,7 +103,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--num_train_epochs", type=float, metavar="N", help="passes over the mixture, instead of max_steps"
     )
-    parser.add_argument("--from_collection", metavar="NAME", help="train on titles and headings with their texts")
+    parser.add_argument(
+        "--from_collection", metavar="NAME", help="train on judged hits, else on titles with their texts"
+    )
     parser.add_argument("--store", metavar="DIR", help="folder of all collections, for --from_collection")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser

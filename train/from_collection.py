@@ -1,26 +1,52 @@
-"""Training examples of a collection's own texts: titles and headings with the passages under them."""
+"""Training examples of a collection: hits that were judged, else titles and headings with the passages under them."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from instructor_search.instruction_library import query_instruction_for
 from instructor_search.instructions import InstructedText
-from train.examples import Mixture, MixtureError, TaskFacts, TrainingExample
+from train.examples import Mixture, MixtureError, TaskFacts, TrainingExample, from_row
+
+if TYPE_CHECKING:
+    from instructor_search.store.collection import Collection
+
+_LEAST = 20  # examples to train on
 
 
 def from_collection(name: str, store: str | None = None) -> Mixture:
-    """Return a mixture of one task: the title and headings of each chunk, and its text.
+    """Return a mixture of one task: relevant hits of queries (``judgments``) with those judged not relevant to them.
 
-    The texts are under the document instruction of the collection's default view, the titles under the query
-    instruction that goes with it. Chunks whose title says nothing (a file's name, a row's number) are left out.
+    While fewer than twenty hits were judged relevant: the title and headings of each chunk, and its text.
 
     Raises:
-        MixtureError: fewer than twenty chunks have a title.
+        MixtureError: fewer than twenty chunks have a title, too.
     """
     from instructor_search.store.collection import Collection
+    from instructor_search.store.judgments import medi_rows, read_judgments
 
     collection = Collection.open(name, store)
+    judged = [
+        from_row(row | {"label": "\0".join(row["query"])}, f"judgment {number} of {name!r}")
+        for number, row in enumerate(medi_rows(read_judgments(collection)), 1)
+    ]
+    if len(judged) >= _LEAST:
+        document_instruction = judged[0].positive.instruction
+        return _mixture(f"{name}-judgments", judged, judged[0].query.instruction, document_instruction)
+    if judged:
+        sys.stderr.write(
+            f"{len(judged)} hits of {name!r} were judged relevant, {_LEAST} are needed: training on its titles\n"
+        )
+    return _of_titles(collection)
+
+
+def _of_titles(collection: Collection) -> Mixture:
+    """Texts are under the document instruction of the default view, titles under the query's that goes with it.
+
+    Chunks whose title says nothing (a file's name, a row's number) are left out.
+    """
     view = collection.view()
     query_instruction = query_instruction_for(view.document_instruction)
     columns = ["title", "heading", "text", "source"]
@@ -32,13 +58,18 @@ def from_collection(name: str, store: str | None = None) -> Mixture:
         if len(head.split()) >= 2 and Path(row["source"]).name not in head and len(body.split()) >= 5:
             query = InstructedText(query_instruction, head)
             examples.append(TrainingExample(query, InstructedText(view.document_instruction, body)))
-    if len(examples) < 20:
+    if len(examples) < _LEAST:
         raise MixtureError(
-            f"collection {name!r} has {len(examples)} chunks with a title or heading of their own; expected at least 20"
+            f"collection {collection.name!r} has {len(examples)} chunks with a title or heading of their own; expected "
+            f"at least {_LEAST}, or as many hits judged relevant (judge, or the application)"
         )
+    return _mixture(collection.name, examples, query_instruction, view.document_instruction)
+
+
+def _mixture(name: str, examples: list[TrainingExample], query_instruction: str, document_instruction: str) -> Mixture:
     facts = TaskFacts(name=name, file="", rows=len(examples), sha256="", licence="your own",
                       source=f"collection {name}", symmetric=False, query_instruction=query_instruction,
-                      document_instruction=view.document_instruction)  # fmt: skip
+                      document_instruction=document_instruction)  # fmt: skip
     return Mixture({name: examples}, {name: facts})
 
 

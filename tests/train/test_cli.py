@@ -155,16 +155,3 @@ def test_help_is_quick():
     assert done.returncode == 0 and "--cl_temperature" in done.stdout
     loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert "train.config" in loaded and not loaded & {"torch", "accelerate", "transformers", "numpy"}
-
-
-def test_titles_and_headings_of_a_collection(corpus_store):
-    from train.from_collection import from_collection
-
-    mixture = from_collection("corpus", str(corpus_store))
-    rows = mixture.tasks["corpus"]
-    found = {e.query.text: e.positive.text for e in rows}
-    assert len(rows) > 40
-    assert found["Mercury (planet) > Visits"].startswith("Mariner 10 flew past")  # its heading is not in the text
-    assert not any("reviews.csv" in head for head in found)  # a row's number says nothing
-    assert {e.query.instruction for e in rows} == {"Represent the question for retrieving supporting documents: "}
-    assert {e.positive.instruction for e in rows} == {"Represent the document for retrieval: "}
