@@ -161,8 +161,9 @@ class Jobs:
     def _launch(self, job: Job) -> None:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         printed = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+        command = [*job.command[:2], "ui.child", *job.command[2:]]  # which ends when this process does
         child = subprocess.Popen(
-            job.command, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.PIPE, text=True, errors="replace",
+            command, stdin=subprocess.PIPE, stdout=printed, stderr=subprocess.PIPE, text=True, errors="replace",
             env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}, start_new_session=True,
         )  # fmt: skip
         _limit_memory(child.pid, self.megabytes)
@@ -177,6 +178,8 @@ class Jobs:
         for line in child.stderr:
             _hear(job, line.rstrip("\n"))
         code = child.wait()
+        if child.stdin is not None:
+            child.stdin.close()
         printed.seek(0)
         text = printed.read()
         printed.close()
