@@ -92,6 +92,14 @@ def test_filters_modes_and_wrong_input(application, open_page):
     page.wait_for_selector("#results .try")
 
 
+def test_who_asks_again_before_the_answer_gets_the_later_one(application, open_page):
+    page = open_page(at(application, tab="search", c="corpus"))
+    for query in ("mercury", "boots", "virus"):
+        page.fill("#query textarea", query)
+        page.click("#go")
+    page.wait_for_function("document.querySelector('#results [data-asked]')?.dataset.asked.includes('\"virus\"')")
+
+
 def test_a_document_opens_at_its_passage_and_says_why(application, open_page):
     page = open_page(at(application, tab="search", c="corpus", q="mercury", i=ASTRONOMY))
     page.click("#results .title >> nth=0")

@@ -74,7 +74,9 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     def run(*values: Any) -> str:
         return compare(session, *values)
 
-    asking: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 8}
+    # always_last: who asks again before the answer is there gets the later answer
+    asking: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 8,
+                              "trigger_mode": "always_last"}  # fmt: skip
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     for event in (query.submit, go.click, first.submit, second.submit, where.submit, top_k.release):
         event(as_panel(run), inputs, results, **asking)
