@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eval.tasks.base import Category, Sides, TaskInfo
-from instructor_search.encoder.checkpoint import DEFAULT_MODEL, resolve_folder
+from instructor_search.encoder.checkpoint import BASE_MODEL, DEFAULT_MODEL, resolve_folder
 from instructor_search.errors import MissingExtraError, ModelError
 from instructor_search.instructions import InstructedText
 
-_DEFAULT_NAMES = ("default", DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}")
+# Names of the models that need no hub.
+_OURS = {"default": DEFAULT_MODEL, DEFAULT_MODEL: DEFAULT_MODEL, BASE_MODEL: BASE_MODEL,
+         f"sentence-transformers/{BASE_MODEL}": BASE_MODEL}  # fmt: skip
 
 
 class Prefix(NamedTuple):
@@ -68,7 +70,7 @@ class SentenceTransformersEncoder:
             raise ModelError(f"cannot load the sentence-transformers model {name_or_path!r} ({reason})") from error
         folder = Path(name_or_path).expanduser()
         own = folder.resolve().name if folder.is_dir() else name_or_path
-        self.name = DEFAULT_MODEL if own in _DEFAULT_NAMES else own
+        self.name = _OURS.get(own, own)
         self.max_tokens = int(self.model.max_seq_length or 512)
         self.precision = _PRECISIONS.get(str(next(self.model.parameters()).dtype), "fp32")
         self.fingerprint = self._fingerprint(path)
@@ -142,13 +144,14 @@ _PRECISIONS = {"torch.float16": "fp16", "torch.bfloat16": "bf16"}
 
 
 def model_path(name_or_path: str) -> str:
-    """Return what sentence-transformers loads: a folder, a hub id, or the folder of the default model.
+    """Return what sentence-transformers loads: a folder, a hub id, or the folder of the default model or its base.
 
     Raises:
         ModelError: it looks like a folder, and there is none.
+        MissingExtraError: the base was named and its package is not installed.
     """
-    if name_or_path in _DEFAULT_NAMES:
-        return str(resolve_folder(None)[0])
+    if name_or_path in _OURS:
+        return str(resolve_folder(_OURS[name_or_path])[0])
     folder = Path(name_or_path).expanduser()
     if not folder.is_dir() and (
         not name_or_path or name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") > 1

@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)",
     )
-    add("--model", metavar="MODEL", help="model folder or hub id (default: the collection's, or all-MiniLM-L6-v2)")
+    add("--model", metavar="MODEL", help="model folder or hub id (default: the collection's, or instructor-minilm)")
     add(
         "--dialect",
         choices=("pypi", "head"),

@@ -31,7 +31,7 @@ def add_upkeep(commands: Any) -> None:
 
 def _add_export(commands: Any) -> None:
     export = commands.add_parser("export", help="calibrate a model and write its int8 graph")
-    export.add_argument("--model", metavar="MODEL", help="model folder or hub id (default: all-MiniLM-L6-v2)")
+    export.add_argument("--model", metavar="MODEL", help="model folder or hub id (default: instructor-minilm)")
     export.add_argument("--texts", metavar="FILE", help="passages to calibrate with, one a line (default: built in)")
     export.add_argument("--output", metavar="DIR", help="folder to write (default: where ingest and search look)")
     export.add_argument("--overwrite", action="store_true", help="make it again")

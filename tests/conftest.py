@@ -1,4 +1,4 @@
-"""Models and folders that many tests share. The tiny T5 checkpoints are random; the default model is real."""
+"""Models and folders that many tests share. The tiny T5 checkpoints are random; the default model and its base are real."""
 
 from __future__ import annotations
 
@@ -49,6 +49,15 @@ def minilm():
     from instructor_search import load_encoder
 
     return load_encoder(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def base():
+    """What the default model was trained from."""
+    from instructor_search import load_encoder
+    from instructor_search.encoder.checkpoint import BASE_MODEL
+
+    return load_encoder(BASE_MODEL, device="cpu")
 
 
 @pytest.fixture

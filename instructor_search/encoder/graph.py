@@ -92,7 +92,7 @@ class GraphBuilder:
         table = self._tensor("embeddings.position_embeddings.weight")[first:]
         if "embeddings.token_type_embeddings.weight" in self.tensors:
             table = table + self._tensor("embeddings.token_type_embeddings.weight")[0]
-        words = op.gather(_floats(self._tensor("embeddings.word_embeddings.weight")), ids, _int(0))
+        words = self._rows("embeddings.word_embeddings.weight", ids)
         places = op.slice(_floats(table), _ints(0), self.length, _ints(1), _ints(0))
         x = op.reshape(op.add(words, op.unsqueeze(places, _int(0))), _ints(-1, table.shape[1]), False)
         bias = self._mask(attention)
@@ -121,7 +121,7 @@ class GraphBuilder:
         self.num_heads = c["num_heads"]
         eps = c.get("layer_norm_epsilon", 1e-6)
         shared = "shared.weight" if "shared.weight" in self.tensors else "encoder.embed_tokens.weight"
-        x = op.reshape(op.gather(_floats(self._tensor(shared)), ids, _int(0)), _ints(-1, c["d_model"]), False)
+        x = op.reshape(self._rows(shared, ids), _ints(-1, c["d_model"]), False)
         table = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
         bias = op.add(self._mask(attention), self._relative_bias(table, c.get("relative_attention_max_distance", 128)))
         gated = str(c.get("feed_forward_proj", "relu")).startswith("gated-")
@@ -255,6 +255,15 @@ class GraphBuilder:
         if name not in self.tensors:
             raise ModelError(f"{self.checkpoint.transformer_folder} lacks weights of its model: {name!r}")
         return self.tensors[name]
+
+    def _rows(self, name: str, ids: Any) -> Any:
+        """Return rows of an embedding table. Beside int8 layers it is of int8 too, with a step a row: a quarter."""
+        table = self._tensor(name)
+        if self.quantization is None:
+            return op.gather(_floats(table), ids, _int(0))
+        steps = np.maximum(np.abs(table).max(axis=1, keepdims=True), 1e-12) / 127
+        codes = op.gather(op.constant(np.rint(table / steps).astype(np.int8)), ids, _int(0))
+        return op.multiply(op.convert(codes, np.float32), op.gather(_floats(steps), ids, _int(0)))
 
     def _dims(self, shape: Any, *sizes: int) -> Any:
         return op.concat([shape, _ints(*sizes)], 0)

@@ -24,7 +24,7 @@ from instructor_search.errors import ModelError
 if TYPE_CHECKING:
     from instructor_search.encoder.inference import InstructorEncoder
 
-GRAPH_VERSION = 1  # of how graphs are built and calibrated
+GRAPH_VERSION = 2  # of how graphs are built and calibrated
 _SHIPPED = "openvino-int8"
 _NAME = "graph.xml"
 

@@ -21,7 +21,7 @@ from mteb.models.model_meta import ModelMeta, ScoringFunction
 from mteb.similarity_functions import cos_sim, pairwise_cos_sim
 from mteb.types import PromptType
 
-from instructor_search.encoder.checkpoint import DEFAULT_MODEL, Checkpoint
+from instructor_search.encoder.checkpoint import BASE_MODEL, DEFAULT_MODEL, Checkpoint
 from instructor_search.encoder.inference import InstructorEncoder
 from instructor_search.encoder.protocol import Encoder, check_vectors
 from instructor_search.instructions import InstructedText
@@ -285,10 +285,10 @@ def _default_meta() -> ModelMeta:
         loader=load_instructor,
         name=f"instructor-search/{DEFAULT_MODEL}",
         revision=None,
-        release_date="2021-08-30",
+        release_date="2026-11-26",
         languages=["eng-Latn"],
         n_parameters=22_713_216,
-        memory_usage_mb=87,
+        memory_usage_mb=43,  # float16
         max_tokens=256,
         embed_dim=384,
         license="apache-2.0",
@@ -298,8 +298,19 @@ def _default_meta() -> ModelMeta:
         framework=["Sentence Transformers", "PyTorch"],
         similarity_fn_name=ScoringFunction.COSINE,
         use_instructions=True,
-        training_datasets=None,
-        adapted_from="sentence-transformers/all-MiniLM-L6-v2",
+        # of those that mteb knows, what the mixture or the base was trained on (docs/training_data.md)
+        training_datasets={
+            "HotpotQA",
+            "SIB200ClusteringS2S",
+            "PIQA",
+            "SIQA",
+            "PawsXPairClassification",
+            "MBPPRetrieval",
+            "MedicalQARetrieval",
+            "NQ",
+            "MSMARCO",
+        },
+        adapted_from=f"sentence-transformers/{BASE_MODEL}",
     )
 
 

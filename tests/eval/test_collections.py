@@ -41,7 +41,7 @@ def test_a_quantised_index_and_both_modes_run(ndcg):
 
 def test_what_was_searched_is_part_of_the_run(ndcg):
     _, system = ndcg("collection:hybrid+hnsw=default@none")
-    assert system.label == "collection:hybrid+hnsw=all-MiniLM-L6-v2@none"
+    assert system.label == "collection:hybrid+hnsw=instructor-minilm@none"
     assert system.meta.experiment_kwargs == {"data": "bundled", "instructions": "none", "collection": "hybrid-hnsw"}
     assert system.facts["collection"] == "hybrid+hnsw"
 
@@ -128,10 +128,12 @@ def test_a_reranker_that_fails_leaves_no_tables_behind(data, tmp_path, monkeypat
     monkeypatch.setattr(InstructionReranker, "score", fail)
     more = ["--models", "collection:dense+rerank,collection:dense", "--reranker", "instruction:Say it: "]
     assert cli(["--suite", "retrieval", "--data", data, "--output", tmp_path / "runs", *more]) == 3
-    assert "failed: GardenAnswers (collection:dense+rerank=all-MiniLM-L6-v2): ValueError: no" in capsys.readouterr().err
+    assert (
+        "failed: GardenAnswers (collection:dense+rerank=instructor-minilm): ValueError: no" in capsys.readouterr().err
+    )
     assert seen and not list((tmp_path / "runs").glob(".working-*"))
     (good,) = (run for run in read_runs(tmp_path / "runs") if not run.failures)
-    assert good.label == "collection:dense=all-MiniLM-L6-v2" and good.results["GardenAnswers"].score > 0.5
+    assert good.label == "collection:dense=instructor-minilm" and good.results["GardenAnswers"].score > 0.5
 
 
 def test_the_quantised_index_is_the_one_searched(embeddings, context, minilm):

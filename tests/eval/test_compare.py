@@ -24,7 +24,7 @@ def two(tmp_path_factory, cli):
 
 
 def test_differences_are_of_the_same_units(two):
-    first, second = find_run("all-MiniLM-L6-v2@none", two), find_run("all-MiniLM-L6-v2", two)
+    first, second = find_run("instructor-minilm@none", two), find_run("instructor-minilm", two)
     found = compare(first, second, num_resamples=2000)
     assert [d.name for d in found.tasks] == ["LibraryQuestions", "EverydaySentences", "FileCommands"]
     for d in found.tasks:
@@ -42,23 +42,23 @@ def test_differences_are_of_the_same_units(two):
 
 
 def test_a_run_and_itself(two):
-    run = find_run("all-MiniLM-L6-v2", two)
+    run = find_run("instructor-minilm", two)
     found = compare(run, run, num_resamples=200)
     assert all(d.difference == d.low == d.high == 0 and d.p_value == 1 and not d.is_significant for d in found.tasks)
 
 
 def test_a_real_difference_is_marked(two, capsys, cli):
-    assert cli(["compare", "random", "all-MiniLM-L6-v2", "--output", str(two), "--resamples", "2000"]) == 0
+    assert cli(["compare", "random", "instructor-minilm", "--output", str(two), "--resamples", "2000"]) == 0
     shown = capsys.readouterr().out
     row = next(line for line in shown.splitlines() if line.startswith("EverydaySentences"))
     assert row.endswith("*") and "significantly better on" in shown
-    assert cli(["compare", "random", "all-MiniLM-L6-v2", "--output", str(two), "--json"]) == 0
+    assert cli(["compare", "random", "instructor-minilm", "--output", str(two), "--json"]) == 0
     values = {d["name"]: d for d in json.loads(capsys.readouterr().out)["tasks"]}
     assert values["EverydaySentences"]["is_significant"] and values["EverydaySentences"]["p_value"] < 0.01
 
 
 def test_a_comparison_as_markdown(two, capsys, cli):
-    assert cli(["compare", "random", "all-MiniLM-L6-v2", "--output", two, "--resamples", "200", "--markdown"]) == 0
+    assert cli(["compare", "random", "instructor-minilm", "--output", two, "--resamples", "200", "--markdown"]) == 0
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert {len(row) for row in rows} == {7} and rows[2][0] == "| LibraryQuestions"
     assert rows[-1][0] == "| **average of categories**"
@@ -79,22 +79,22 @@ def test_other_data_is_left_out(two, data, tmp_path, cli):
     path = data / "sts/EverydaySentences/test.jsonl"
     write_rows(path, rows_of(path)[:-2])
     assert cli(["--suite", "sts", "--data", str(data), "--output", str(two), "--quiet"]) == 0
-    found = compare(find_run("all-MiniLM-L6-v2@none", two), find_run("all-MiniLM-L6-v2", two), num_resamples=100)
+    found = compare(find_run("instructor-minilm@none", two), find_run("instructor-minilm", two), num_resamples=100)
     assert len(found.tasks) == 2 and found.left_out["EverydaySentences"].startswith("other data: ")
 
 
 def test_runs_that_share_nothing(two):
-    one, other = find_run("random", two), find_run("all-MiniLM-L6-v2", two)
+    one, other = find_run("random", two), find_run("instructor-minilm", two)
     other.results = {}
     with pytest.raises(EvalDataError, match="nothing to compare between 'random .local.' and"):
         compare(one, other)
-    with pytest.raises(EvalDataError, match="no run 'nobody' in .*; there is: 'all-MiniLM-L6-v2 .local.'"):
+    with pytest.raises(EvalDataError, match="no run 'nobody' in .*; there is: 'instructor-minilm .local.'"):
         find_run("nobody", two)
 
 
 def test_units_that_are_damaged_or_of_another_score_are_not_compared(two, tmp_path):
     two = Path(shutil.copytree(two, tmp_path / "runs"))
-    first, second = find_run("all-MiniLM-L6-v2@none", two), find_run("all-MiniLM-L6-v2", two)
+    first, second = find_run("instructor-minilm@none", two), find_run("instructor-minilm", two)
     paths = [second.results[name].units_path for name in ("LibraryQuestions", "EverydaySentences")]
     paths[0].write_bytes(paths[0].read_bytes()[:100])
     shutil.copy(first.results["EverydaySentences"].units_path, paths[1])

@@ -57,10 +57,10 @@ def test_results_of_several_models_and_of_none_stand_side_by_side(endpoint, ask,
         assert ask(*more)[0] == 0
     runs = {run.label: run.results["FileCommands"] for run in read_runs(output)}
     assert len(runs) == 3 and len(endpoint.requests) == 20  # the second time it is known
-    plain = runs.pop("all-MiniLM-L6-v2")
+    plain = runs.pop("instructor-minilm")
     assert plain.metric == "program_similarity"
     assert sorted(label.rpartition("-")[0] for label in runs) == [
-        "all-MiniLM-L6-v2+llm=other", "all-MiniLM-L6-v2+llm=tiny",
+        "instructor-minilm+llm=other", "instructor-minilm+llm=tiny",
     ]  # fmt: skip
     assert {result.metric for result in runs.values()} == {"llm_exact_match"}
 

@@ -88,9 +88,9 @@ def test_a_table_shows_what_this_call_asked_for(data, output, capsys, monkeypatc
 
 def test_other_resamples_renew_the_interval_of_a_known_score(sts, output):
     assert sts("--resamples", "200")[0] == 0
-    first = find_run("all-MiniLM-L6-v2", output).results["EverydaySentences"]
+    first = find_run("instructor-minilm", output).results["EverydaySentences"]
     code, shown = sts("--resamples", "900")
-    second = find_run("all-MiniLM-L6-v2", output).results["EverydaySentences"]
+    second = find_run("instructor-minilm", output).results["EverydaySentences"]
     assert "0 run, 1 known" in shown.err and second.score == first.score
     assert second.facts["num_resamples"] == 900 and (second.low, second.high) != (first.low, first.high)
 
@@ -115,6 +115,6 @@ def test_two_processes_on_one_folder_of_results(data, output, embeddings):
     assert [p.communicate()[0].count("average of sets (3 of 3)") for p in running] == [1, 1]
     assert [p.returncode for p in running] == [0, 0]
     runs = read_runs(output)
-    assert [run.label for run in runs] == ["all-MiniLM-L6-v2", "all-MiniLM-L6-v2@none", "random"]
+    assert [run.label for run in runs] == ["instructor-minilm", "instructor-minilm@none", "random"]
     assert all(len(run.results) == 3 and all(r.units() for r in run.results.values()) for run in runs)
     assert not [p for p in output.rglob("*") if p.name.endswith(".part") or p.name.startswith(".working")]

@@ -30,7 +30,7 @@ def test_a_table_ends_the_run_and_a_second_run_does_nothing_again(data, output, 
     assert cli(["--suite", "all", "--data", str(data), "--output", str(output)]) == 0
     first = capsys.readouterr()
     lines = first.out.splitlines()
-    assert lines[0].split() == ["task", "metric", "all-MiniLM-L6-v2"]
+    assert lines[0].split() == ["task", "metric", "instructor-minilm"]
     assert [line.split()[0] for line in lines[2:] if line] == [
         "LibraryQuestions", "pair-classification", "EverydaySentences", "sts", "FileCommands", "prompt-retrieval",
         "average", "average",
@@ -85,7 +85,7 @@ def test_a_failing_task_is_recorded_and_the_rest_goes_on(data, output, capsys, c
     code = cli(["--suite", "all", "--data", str(data), "--output", str(output)])
     shown = capsys.readouterr()
     assert code == 3
-    assert "failed: LibraryQuestions (all-MiniLM-L6-v2)" in shown.err and "all 18 rows have the label 1" in shown.err
+    assert "failed: LibraryQuestions (instructor-minilm)" in shown.err and "all 18 rows have the label 1" in shown.err
     assert "2 run, 0 known, 1 failed" in shown.err and "Traceback" not in shown.err
     row = next(line for line in shown.out.splitlines() if line.startswith("LibraryQuestions"))
     assert row.split()[-1] == "failed"
@@ -145,14 +145,14 @@ def test_mteb_loads_what_was_written(data, output, evaluate):
         (m.model_name, r.task_name): r.get_score() for m in loaded.model_results for r in m.task_results
     }  # fmt: skip
     assert {name for _, name in found} == {"LibraryQuestions", "EverydaySentences", "FileCommands"}
-    assert {model for model, _ in found} == {"instructor-search/all-MiniLM-L6-v2"}
+    assert {model for model, _ in found} == {"instructor-search/instructor-minilm"}
     assert len(loaded.model_results) == 2  # with and without instructions are two experiments
-    run = find_run("all-MiniLM-L6-v2", output)
+    run = find_run("instructor-minilm", output)
     result = TaskResult.from_disk(run.results["EverydaySentences"].path)
     assert result.get_score() == run.results["EverydaySentences"].score
     assert run.folder.parts[-5:-2] == (
         "results",
-        "instructor-search__all-MiniLM-L6-v2",
+        "instructor-search__instructor-minilm",
         run.results["FileCommands"].facts["fingerprint"],
     )
 
@@ -168,12 +168,12 @@ def test_models_side_by_side(tmp_path, output, capsys, evaluate):
     score = {label: {task: r["score"] for task, r in results.items()} for label, results in runs.items()}
     assert set(score["bm25"]) == {"GardenAnswers", "MuseumQuestions"}  # words say nothing of a similarity
     for task in ("GardenAnswers", "MuseumQuestions", "EverydaySentences"):
-        assert score["st:all-MiniLM-L6-v2"][task] == pytest.approx(score["all-MiniLM-L6-v2@none"][task], abs=1e-4)
+        assert score["st:instructor-minilm"][task] == pytest.approx(score["instructor-minilm@none"][task], abs=1e-4)
     assert (
         score["random"]["GardenAnswers"]
         < 0.25
         < score["bm25"]["GardenAnswers"]
-        < score["all-MiniLM-L6-v2"]["GardenAnswers"]
+        < score["instructor-minilm"]["GardenAnswers"]
     )
     assert abs(score["random"]["EverydaySentences"]) < 0.4
     assert evaluate("--suite", "all", "--data", folder, "--models", models, output=output) == 0
@@ -255,4 +255,4 @@ def test_runs_are_listed(data, output, capsys, cli, evaluate):
     capsys.readouterr()
     assert cli(["runs", "--output", str(output)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["all-MiniLM-L6-v2 (local)", "all-MiniLM-L6-v2@none (local)"]
+    assert [line.split(":")[0] for line in lines] == ["instructor-minilm (local)", "instructor-minilm@none (local)"]

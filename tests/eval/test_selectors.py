@@ -54,8 +54,8 @@ def test_combinations_are_runs_side_by_side(cli, data, tmp_path, capsys):
     assert cli(["--suite", "all", "--selectors", "nearest,random", "--demonstrations", "8,2", *arguments]) == 0
     runs = json.loads(capsys.readouterr().out)["runs"]
     assert [(r["label"], len(r["results"])) for r in runs] == [
-        ("all-MiniLM-L6-v2", 3), ("all-MiniLM-L6-v2+demonstrations=2", 1), ("all-MiniLM-L6-v2+selector=random", 1),
-        ("all-MiniLM-L6-v2+selector=random+demonstrations=2", 1),
+        ("instructor-minilm", 3), ("instructor-minilm+demonstrations=2", 1), ("instructor-minilm+selector=random", 1),
+        ("instructor-minilm+selector=random+demonstrations=2", 1),
     ]  # fmt: skip
     scores = [r["results"]["FileCommands"]["score"] for r in runs]
     assert scores[1] > scores[3] and len(set(scores)) == 4

@@ -36,14 +36,14 @@ def study(data, tmp_path, capsys, cli):
 
 
 def scores(output, variant, task):
-    label = "all-MiniLM-L6-v2" + (f"@{variant}" if variant != "default" else "")
+    label = "instructor-minilm" + (f"@{variant}" if variant != "default" else "")
     return find_run(label, output).results[task].score
 
 
 @pytest.mark.slow
 def test_robustness(study):
     values, shown, output = study("robustness")
-    rows = values["models"]["all-MiniLM-L6-v2"]
+    rows = values["models"]["instructor-minilm"]
     for task in ("LibraryQuestions", "EverydaySentences", "FileCommands"):
         found = [scores(output, f"paraphrase-{n}", task) for n in range(1, 6)]
         row = rows[task]
@@ -51,7 +51,7 @@ def test_robustness(study):
         assert row["gap"] == pytest.approx(max(found) - min(found)) and row["mean"] == pytest.approx(np.mean(found))
         assert row["interval_95"][0] < row["mean"] < row["interval_95"][1]
     gap = np.mean([r["gap"] for r in rows.values()])
-    assert values["averages"]["all-MiniLM-L6-v2"]["gap"] == pytest.approx(gap)
+    assert values["averages"]["instructor-minilm"]["gap"] == pytest.approx(gap)
     assert f"{100 * gap:.2f}" in shown.splitlines()[-1]
     for suffix in ("md", "json", "svg"):
         assert (output / f"studies/robustness.{suffix}").stat().st_size > 300
@@ -61,7 +61,7 @@ def test_robustness(study):
 @pytest.mark.slow
 def test_complexity(study):
     values, shown, output = study("complexity")
-    found = values["models"]["all-MiniLM-L6-v2"]
+    found = values["models"]["instructor-minilm"]
     for task, row in found["sets"].items():
         assert row == [scores(output, step, task) for step in ("none", "tag", "short", "detailed")]
     expected = np.mean([found["averages"][c] for c in found["averages"] if not c.startswith("average")], axis=0)
@@ -72,7 +72,7 @@ def test_complexity(study):
 @pytest.mark.slow
 def test_with_and_without(study):
     values, shown, output = study("instructions")
-    for row in values["models"]["all-MiniLM-L6-v2"]["sets"]:
+    for row in values["models"]["instructor-minilm"]["sets"]:
         gain = scores(output, "default", row["name"]) - scores(output, "none", row["name"])
         assert row["difference"] == pytest.approx(100 * gain) and row["low"] <= row["difference"] <= row["high"]
     assert "95 % interval" in shown
@@ -81,7 +81,7 @@ def test_with_and_without(study):
 @pytest.mark.slow
 def test_domain_shift(study):
     values, shown, output = study("domain-shift")
-    found = values["models"]["all-MiniLM-L6-v2"]
+    found = values["models"]["instructor-minilm"]
     assert found["specialised"]["sets"] == {"FileCommands": "command-line"}
     assert set(found["general"]["sets"]) == {"LibraryQuestions", "EverydaySentences"}
     gains = [scores(output, "default", t) - scores(output, "none", t) for t in found["general"]["sets"]]

@@ -28,14 +28,14 @@ def test_variants_of_a_model():
     assert make_system("default@paraphrase-3", "bundled", OPTIONS).sides(info) == info.variants["paraphrase-3"]
     both = SystemOptions(device="cpu", instructions="tag")
     assert make_system("default", "bundled", both).sides(info) == ("GardenAnswers: ", "GardenAnswers: ")
-    assert make_system("default@short", "bundled", both).label == "all-MiniLM-L6-v2@short"
+    assert make_system("default@short", "bundled", both).label == "instructor-minilm@short"
 
 
 def test_instructions_of_a_file(tmp_path):
     path = tmp_path / "none.json"  # a variant's name, which it must not be taken for
     path.write_text(json.dumps({"GardenAnswers": {"query": "q: ", "doc": "d: "}}))
     system = make_system(f"default@{path}", "bundled", OPTIONS)
-    assert re.fullmatch(r"all-MiniLM-L6-v2@none-[0-9a-f]{6}", system.label)
+    assert re.fullmatch(r"instructor-minilm@none-[0-9a-f]{6}", system.label)
     assert system.sides(TASKS["GardenAnswers"]) == ("q: ", "d: ")
     with pytest.raises(EvalDataError, match="the instruction file 'none-......' does not name the task 'TownNews'"):
         system.sides(TASKS["TownNews"])
@@ -90,25 +90,25 @@ def test_runs_do_not_share_a_folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def prompted(tmp_path_factory):
-    """The default model as a folder of sentence-transformers that names prompts."""
+    """The base model as a folder of sentence-transformers that names prompts, and pools them."""
     from sentence_transformers import SentenceTransformer
 
-    from instructor_search.encoder.checkpoint import resolve_folder
+    from instructor_search.encoder.checkpoint import BASE_MODEL, resolve_folder
 
-    model = SentenceTransformer(str(resolve_folder(None)[0]), device="cpu")
+    model = SentenceTransformer(str(resolve_folder(BASE_MODEL)[0]), device="cpu")
     model.prompts = {"query": "search: ", "document": "entry: "}
     folder = tmp_path_factory.mktemp("models") / "prompted"
     model.save(str(folder))
     return folder
 
 
-def test_sentence_transformers_with_and_without_prompts(prompted, minilm):
+def test_sentence_transformers_with_and_without_prompts(prompted, base):
     with_, without = (make_system(f"st:{prompted}{v}", "bundled", OPTIONS) for v in ("", "@none"))
     asymmetric, symmetric = TASKS["GardenAnswers"], TASKS["EverydaySentences"]
     assert with_.sides(asymmetric) == ("search: ", "entry: ") and with_.sides(symmetric) == ("search: ", "search: ")
     assert without.sides(asymmetric) == ("", "") and with_.label != without.label
     vectors = with_.encoder.encode([InstructedText("search: ", "bees in winter")])
-    assert vectors[0] == pytest.approx(minilm.encode("search: bees in winter"), abs=1e-5)  # the prefix is pooled too
+    assert vectors[0] == pytest.approx(base.encode("search: bees in winter"), abs=1e-5)  # the prefix is pooled too
 
 
 def copied(prompted, folder, *, config=None):
@@ -137,13 +137,13 @@ def test_known_prefixes_of_well_known_models(name, retrieval, symmetric, prompte
     assert baseline.has_prompts == any(retrieval)
 
 
-def test_a_default_prompt_is_used_once_or_not_at_all(prompted, tmp_path, minilm):
+def test_a_default_prompt_is_used_once_or_not_at_all(prompted, tmp_path, base):
     config = {"prompts": {"query": "Q: ", "STS": "S: "}, "default_prompt_name": "query"}
     folder = copied(prompted, tmp_path / "defaulted", config=config)
     baseline = SentenceTransformersEncoder(str(folder), device="cpu")
     for prefix in ("", "Q: "):
         vectors = baseline.encode([InstructedText(prefix, "bees in winter")])
-        assert vectors[0] == pytest.approx(minilm.encode(f"{prefix}bees in winter"), abs=1e-5)
+        assert vectors[0] == pytest.approx(base.encode(f"{prefix}bees in winter"), abs=1e-5)
     assert baseline.prompts_for(SYMMETRIC).query == "S: " and baseline.prompts_for(RETRIEVAL).query == "Q: "
 
 
@@ -201,7 +201,7 @@ def test_the_models_of_the_paper_are_known_to_mteb():
     import mteb
 
     assert register_models() == [*(f"hkunlp/instructor-{s}" for s in ("base", "large", "xl")),
-                                 "instructor-search/all-MiniLM-L6-v2"]  # fmt: skip
+                                 "instructor-search/instructor-minilm"]  # fmt: skip
     meta = mteb.get_model_meta("hkunlp/instructor-large")
     assert (meta.n_parameters, meta.embed_dim, meta.max_tokens) == (335_726_080, 768, 512)
     assert meta.use_instructions and meta.training_datasets == {"NQ", "MSMARCO", "FEVER", "HotpotQA"}
@@ -213,7 +213,7 @@ def test_a_model_that_mteb_loads_by_name_uses_our_instructions(minilm):
     from torch.utils.data import DataLoader
 
     register_models()
-    model = mteb.get_model("instructor-search/all-MiniLM-L6-v2", device="cpu")
+    model = mteb.get_model("instructor-search/instructor-minilm", device="cpu")
     assert isinstance(model, MtebEncoder)
     task = mteb.get_task("SciFact").metadata
     for side, instruction in zip(

@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="evaluation data that must not be in it",
     )
     add("--contamination", choices=("remove", "refuse"), default="remove", help="what rows of it do (default: remove)")
-    add("--encoder", metavar="MODEL", help="finds positives and negatives (default: all-MiniLM-L6-v2)")
+    add("--encoder", metavar="MODEL", help="finds positives and negatives (default: instructor-minilm)")
     add("--seed", type=int, default=0, metavar="N", help="of the rows that are drawn (default: 0)")
     add("--json", action="store_true", help="print JSON")
     build.set_defaults(run=_build)
