@@ -26,6 +26,7 @@ def ours(args: argparse.Namespace, folder: str, **options: object) -> list[float
     from accelerate import Accelerator
 
     from instructor_search import load_encoder
+    from instructor_search.encoder.checkpoint import BASE_MODEL
     from train.config import TrainConfig
     from train.examples import Mixture
     from train.standard_library import standard_library
@@ -36,7 +37,7 @@ def ours(args: argparse.Namespace, folder: str, **options: object) -> list[float
         output_dir=folder, per_device_train_batch_size=args.batch, max_steps=args.steps, bidirectional=False,
         max_source_length=args.length, drop_instruction=1.0, bf16=False, **options,
     )  # fmt: skip
-    encoder = load_encoder(runtime="torch", precision="fp32", device="cpu")
+    encoder = load_encoder(BASE_MODEL, runtime="torch", precision="fp32", device="cpu")
     trainer = Trainer(config, encoder, Mixture({"code": rows}, {}), Accelerator(cpu=True))
     times = []
     for _ in range(args.steps):
@@ -57,12 +58,12 @@ def theirs(args: argparse.Namespace, folder: str) -> list[float]:
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
     from transformers import TrainerCallback
 
-    from instructor_search.encoder.checkpoint import resolve_folder
+    from instructor_search.encoder.checkpoint import BASE_MODEL, resolve_folder
     from train.standard_library import standard_library
 
     rows = standard_library().tasks["stdlib-code"][: args.batch * args.steps]
     data = Dataset.from_dict({"anchor": [e.query.text for e in rows], "positive": [e.positive.text for e in rows]})
-    model = SentenceTransformer(str(resolve_folder(None)[0]), device="cpu")
+    model = SentenceTransformer(str(resolve_folder(BASE_MODEL)[0]), device="cpu")
     model.max_seq_length = args.length
     marks: list[float] = []
 

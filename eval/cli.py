@@ -26,7 +26,7 @@ _EXAMPLES = """examples:
   python -m eval --suite robustness --data DIR
   python -m eval --suite prompt-retrieval --selectors nearest,text,random --demonstrations 4,8
   python -m eval --suite annotation --data DIR
-  python -m eval compare all-MiniLM-L6-v2@none instructor-minilm
+  python -m eval compare instructor-minilm@none instructor-minilm
   python -m eval report
 
 models:

@@ -16,6 +16,12 @@ from ui.render.parts import error as error_panel
 
 log = logging.getLogger("ui")
 
+# How the page's events run: without a sign, and with one. always_last: who asks again before the answer is there gets
+# the later answer.
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+ASKING: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 8,
+                          "trigger_mode": "always_last"}  # fmt: skip
+
 
 def message_of(problem: Exception) -> str:
     """Return what to say of an error: its own sentence if it is one of ours, else where to look."""

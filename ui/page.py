@@ -8,7 +8,7 @@ import gradio as gr
 
 from instructor_search.store.schema import FILTER_FIELDS
 from ui.api import add_endpoints
-from ui.handling import as_panel, as_toast
+from ui.handling import QUIET, as_panel, as_toast
 from ui.mapping import CLUSTERS, colour_fields
 from ui.render import jobs as jobs_html
 from ui.session import MODES, Session
@@ -72,7 +72,6 @@ def _tie(session: Session, blocks: gr.Blocks, collection: gr.Dropdown, starting:
     views = [own["view"], other["view"], other["other_view"], drawn["view"], drawn["other"]]
     chosen = [*views, own["instruction"], own["field"], drawn["colour"]]
     parts_of = gr.State("")  # the collection that the views and fields on the page belong to
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
     def choose(name: str | None, shown: str) -> tuple[Any, ...]:
         if name == shown:  # the page has it already, with what its address asked for
@@ -116,11 +115,11 @@ def _tie(session: Session, blocks: gr.Blocks, collection: gr.Dropdown, starting:
         *scored.values(),
         *prompted.values(),
     ]
-    blocks.load(as_toast(opened), None, list(dict.fromkeys(opens)), **quiet)
-    collection.change(as_toast(choose), [collection, parts_of], [parts_of, *chosen], **quiet)
-    clock.tick(as_toast(lambda current: tick(session, current)), collection, [collection, starting, clock], **quiet)
-    work["ended"].change(as_toast(again), [collection, work["ended"]], views, **quiet)
-    work["ended"].change(lambda: prompts_tab.pool_choices(session), None, prompted["pool"], **quiet)
+    blocks.load(as_toast(opened), None, list(dict.fromkeys(opens)), **QUIET)
+    collection.change(as_toast(choose), [collection, parts_of], [parts_of, *chosen], **QUIET)
+    clock.tick(as_toast(lambda current: tick(session, current)), collection, [collection, starting, clock], **QUIET)
+    work["ended"].change(as_toast(again), [collection, work["ended"]], views, **QUIET)
+    work["ended"].change(lambda: prompts_tab.pool_choices(session), None, prompted["pool"], **QUIET)
 
 
 def fields_of(session: Session, collection: str | None) -> list[str]:

@@ -1,47 +1,68 @@
-"""The model that is shipped: whole, small, with its int8 graph, and readable by sentence-transformers."""
+"""The default model against sentence-transformers, and what save() writes against both loaders."""
 
 import numpy as np
 import pytest
 
 from instructor_search import load_encoder
-from instructor_search.encoder.checkpoint import BASE_MODEL, resolve_folder
-from instructor_search.encoder.openvino_runtime import has_int8_products
-from instructor_search.errors import MissingExtraError
 
-FOLDER = resolve_folder(None)[0]
-INSTRUCTION = "Represent the astronomy question for retrieving supporting documents: "
-
-
-def test_it_fits_in_75_megabytes_with_a_card():
-    assert sum(f.stat().st_size for f in FOLDER.rglob("*") if f.is_file()) <= 75_000_000
-    card = (FOLDER / "README.md").read_text()
-    assert "license: apache-2.0" in card and "base_model: sentence-transformers/all-MiniLM-L6-v2" in card
+TEXTS = [
+    "The cell membrane lets water pass.",
+    "a",
+    "",
+    "Größe, naïve café, 東京, 🚀",
+    "One. Two! Three? " * 40,
+    "A text that is longer than the window of 256 tokens. " * 60,
+]
 
 
-def test_its_int8_graph_is_shipped(tmp_path, monkeypatch, minilm):
-    monkeypatch.setenv("INSTRUCTOR_SEARCH_CACHE", str(tmp_path))
-    encoder = load_encoder(runtime="openvino", precision="int8")
-    if not has_int8_products():
-        pytest.skip("this CPU has no int8 dot products: precision int8 is float32 here")
-    asked = [(INSTRUCTION, "mercury"), ("", "Bees make honey.")]
-    cosines = (encoder.encode(asked) * minilm.encode(asked)).sum(axis=1)
-    assert cosines.min() > 0.995 and not list(tmp_path.iterdir())  # nothing was calibrated
-
-
-def test_sentence_transformers_loads_it(minilm):
+@pytest.fixture(scope="module")
+def reference():
     from sentence_transformers import SentenceTransformer
 
-    theirs = SentenceTransformer(str(FOLDER), device="cpu").encode(["mercury"], prompt=INSTRUCTION)
-    assert theirs == pytest.approx(minilm.encode([(INSTRUCTION, "mercury")]), abs=1e-4)
+    from instructor_search.encoder.checkpoint import resolve_folder
+
+    return SentenceTransformer(str(resolve_folder(None)[0]), device="cpu")
 
 
-def test_its_base_is_another_model(minilm, base):
-    asked = [(INSTRUCTION, "mercury")]
-    assert base.name == BASE_MODEL and base.fingerprint != minilm.fingerprint
-    assert np.abs(base.encode(asked) - minilm.encode(asked)).max() > 0.01
+def test_plain_texts_equal_sentence_transformers(minilm, reference):
+    np.testing.assert_allclose(minilm.encode(TEXTS), reference.encode(TEXTS), atol=1e-5)
+    assert minilm.max_tokens == 256 and minilm.dim == 384
 
 
-def test_the_base_asks_for_its_package(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"base-model"):
-        resolve_folder(BASE_MODEL)
+def test_instructed_texts_equal_sentence_transformers_without_prompt_pooling(minilm, reference):
+    instruction = "Represent the science question for retrieving papers: "
+    texts = TEXTS[:2] + TEXTS[3:]
+    reference.set_pooling_include_prompt(False)
+    expected = reference.encode(texts, prompt=instruction)
+    reference.set_pooling_include_prompt(True)
+    np.testing.assert_allclose(minilm.encode(texts, instruction=instruction), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("which", ["tiny", "minilm"])
+def test_saved_folder_gives_the_same_vectors_in_both_loaders(which, request, tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    encoder = request.getfixturevalue(which)
+    encoder.save(tmp_path / "model")
+    instruction = "Represent the document for retrieval: "
+    texts = [*TEXTS[:2], TEXTS[3], "first line\nsecond line"]  # literal special tokens: transformers 5 splits them anew
+    expected = encoder.encode(texts, instruction=instruction)
+    again = load_encoder(str(tmp_path / "model"), device="cpu")
+    np.testing.assert_allclose(again.encode(texts, instruction=instruction), expected, atol=1e-6)
+    theirs = SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    np.testing.assert_allclose(theirs.encode(texts, prompt=instruction), expected, atol=1e-5)
+    assert again.fingerprint == encoder.fingerprint  # the same weights and settings are the same space
+
+
+def test_save_does_not_replace_a_folder_of_something_else(tiny, tmp_path):
+    (tmp_path / "precious.txt").write_text("keep me")
+    with pytest.raises(FileExistsError, match="is no model folder"):
+        tiny.save(tmp_path)
+    assert (tmp_path / "precious.txt").read_text() == "keep me"
+
+
+def test_a_folder_written_by_sentence_transformers_itself_loads(reference, minilm, tmp_path):
+    reference.save(str(tmp_path / "st"))
+    ours = load_encoder(str(tmp_path / "st"), device="cpu")
+    assert ours.max_tokens == 256
+    np.testing.assert_allclose(ours.encode(TEXTS), minilm.encode(TEXTS), atol=1e-6)

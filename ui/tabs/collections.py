@@ -10,7 +10,7 @@ import gradio as gr
 from instructor_search.instruction_library import LIBRARY
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION
 from ui import keeping
-from ui.handling import as_panel, as_toast
+from ui.handling import QUIET, as_panel, as_toast
 from ui.render import jobs as jobs_html
 from ui.render import keeping as html
 from ui.render.parts import panel
@@ -99,7 +99,6 @@ def _uploads(elem_id: str, session: Session) -> gr.File:
 
 def _tie(session: Session, collection: gr.Dropdown, clock: gr.Timer, ended: gr.State, numbers: gr.HTML,
          words: gr.Textbox, files: gr.HTML, jobs: gr.HTML, forms: dict[str, Any]) -> None:  # fmt: skip
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     awaited = gr.State("")  # the collection of the job that was started here: it is shown at its end
 
     def starting(start: Callable[..., Any]) -> Callable[..., Any]:
@@ -110,7 +109,7 @@ def _tie(session: Session, collection: gr.Dropdown, clock: gr.Timer, ended: gr.S
         return as_toast(run)
 
     def started(button: str, start: Callable[..., Any], inputs: list[Any]) -> None:
-        forms[button].click(starting(start), inputs, [clock, jobs, awaited], **quiet)
+        forms[button].click(starting(start), inputs, [clock, jobs, awaited], **QUIET)
 
     started("create", keeping.create, [forms["name"], forms["instruction"], forms["files"]])
     started("add", _chosen(keeping.add_files), [collection, forms["more"]])
@@ -120,26 +119,26 @@ def _tie(session: Session, collection: gr.Dropdown, clock: gr.Timer, ended: gr.S
         started("ingest", keeping.add_folder,
                 [forms["into"], forms["folder"], forms["below"], forms["instruction"]])  # fmt: skip
     for pick, box in (("pick", "instruction"), ("view_pick", "view_instruction")):
-        forms[pick].input(lambda chosen: chosen or "", forms[pick], forms[box], **quiet)
+        forms[pick].input(lambda chosen: chosen or "", forms[pick], forms[box], **QUIET)
 
     def estimated(name: str | None, instruction: str) -> str:
         return html.cost(_chosen(keeping.view_cost)(session, name, instruction))
 
-    forms["estimate"].click(as_panel(estimated), [collection, forms["view_instruction"]], forms["cost"], **quiet)
+    forms["estimate"].click(as_panel(estimated), [collection, forms["view_instruction"]], forms["cost"], **QUIET)
     forms["delete"].click(as_toast(_deleted(session)), [collection, forms["typed"]],
-                          [collection, forms["typed"], numbers], **quiet)  # fmt: skip
+                          [collection, forms["typed"], numbers], **QUIET)  # fmt: skip
 
     def clicked(event: gr.EventData) -> tuple[Any, str]:
         (session.jobs.cancel if event.action == "cancel" else session.jobs.again)(event.value)
         return gr.Timer(active=True), work(session)
 
     if not session.config.read_only:
-        jobs.click(as_toast(clicked), None, [clock, jobs], **quiet)
+        jobs.click(as_toast(clicked), None, [clock, jobs], **QUIET)
     shown = [clock, jobs, collection, numbers, ended, awaited]
-    clock.tick(as_toast(_ticked(session)), [collection, ended, awaited], shown, **quiet)
-    words.submit(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **quiet)
-    collection.change(as_panel(lambda name: about(session, name)), collection, numbers, **quiet)
-    collection.change(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **quiet)
+    clock.tick(as_toast(_ticked(session)), [collection, ended, awaited], shown, **QUIET)
+    words.submit(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **QUIET)
+    collection.change(as_panel(lambda name: about(session, name)), collection, numbers, **QUIET)
+    collection.change(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **QUIET)
 
 
 def _chosen(start: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui.handling import as_panel, as_toast
+from ui.handling import ASKING, QUIET, as_panel, as_toast
 from ui.render import comparison, drawer
 from ui.render.parts import panel
 from ui.session import Asked, Session
@@ -74,15 +74,11 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     def run(*values: Any) -> str:
         return compare(session, *values)
 
-    # always_last: who asks again before the answer is there gets the later answer
-    asking: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 8,
-                              "trigger_mode": "always_last"}  # fmt: skip
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     for event in (query.submit, go.click, first.submit, second.submit, where.submit, top_k.release):
-        event(as_panel(run), inputs, results, **asking)
+        event(as_panel(run), inputs, results, **ASKING)
     for box, pick in boxes:
-        pick.input(lambda chosen: chosen or "", pick, box, **quiet).then(as_panel(run), inputs, results, **asking)
-    results.click(_clicked(session), None, shown, **quiet)
+        pick.input(lambda chosen: chosen or "", pick, box, **QUIET).then(as_panel(run), inputs, results, **ASKING)
+    results.click(_clicked(session), None, shown, **QUIET)
     return {"query": query, "first": first, "second": second, "view": view, "other_view": other_view, "where": where,
             "results": results}  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ui import results
-from ui.handling import as_toast
+from ui.handling import QUIET, as_toast
 from ui.render import jobs as jobs_html
 from ui.render import results as html
 from ui.session import Session
@@ -61,7 +61,6 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
             go = gr.Button("Start", variant="primary", elem_id="run-eval")
     jobs = gr.HTML("", elem_id="eval-jobs", js_on_load=script("jobs"))
     table = gr.HTML(html.EMPTY, elem_id="scores")
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
     def look(titles: list[str] | None) -> tuple[Any, ...]:
         return tuple(looked(session, titles).values())
@@ -79,12 +78,12 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
         (session.jobs.cancel if event.action == "cancel" else session.jobs.again)(event.value)
         return gr.Timer(active=True), work(session)
 
-    refresh.click(as_toast(look), picked, [picked, table, save], **quiet)
-    picked.input(as_toast(look), picked, [picked, table, save], **quiet)
+    refresh.click(as_toast(look), picked, [picked, table, save], **QUIET)
+    picked.input(as_toast(look), picked, [picked, table, save], **QUIET)
     if not session.config.read_only:
-        go.click(as_toast(start), [suite, models], [clock, jobs], **quiet)
-        jobs.click(as_toast(clicked), None, [clock, jobs], **quiet)
-    clock.tick(as_toast(tick), picked, [clock, jobs, picked, table, save], **quiet)
+        go.click(as_toast(start), [suite, models], [clock, jobs], **QUIET)
+        jobs.click(as_toast(clicked), None, [clock, jobs], **QUIET)
+    clock.tick(as_toast(tick), picked, [clock, jobs, picked, table, save], **QUIET)
     return {"runs": picked, "table": table, "save": save}
 
 

@@ -8,7 +8,7 @@ import gradio as gr
 
 from instructor_search.instruction_library import LIBRARY
 from ui import mapping
-from ui.handling import as_toast
+from ui.handling import QUIET, as_toast
 from ui.jobs import Job
 from ui.render import drawer
 from ui.render.parts import panel, text
@@ -72,7 +72,6 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     go = gr.Button("Draw", variant="primary", elem_id="map-go")
     said = gr.HTML(EMPTY, elem_id="map-said")
     canvas = gr.HTML("", elem_id="map", html_template='<div class="map-root"></div>', js_on_load=script("map"))
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     inputs = [collection, view, beside, other, instruction, method, colour]
 
     def run(*values: Any) -> tuple[str, str]:
@@ -83,12 +82,12 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     colour.input(as_toast(run), inputs, [said, canvas], **drawing)
     beside.change(
         lambda chosen: (gr.Dropdown(visible=chosen == OTHER_VIEW), gr.Row(visible=chosen == OTHER_INSTRUCTION)),
-        beside, [other, instructed], **quiet,
+        beside, [other, instructed], **QUIET,
     )  # fmt: skip
-    pick.input(lambda chosen: chosen or "", pick, instruction, **quiet)
+    pick.input(lambda chosen: chosen or "", pick, instruction, **QUIET)
 
     def clicked(event: gr.EventData) -> str:
         return drawer.document(session.document(event.collection, event.chunk), event.chunk)
 
-    canvas.click(as_toast(clicked), None, shown, **quiet)
+    canvas.click(as_toast(clicked), None, shown, **QUIET)
     return {"view": view, "other": other, "colour": colour}

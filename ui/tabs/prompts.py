@@ -8,7 +8,7 @@ import gradio as gr
 
 from instructor_search.instruction_library import LIBRARY
 from ui import prompting
-from ui.handling import as_panel, as_toast
+from ui.handling import QUIET, as_panel, as_toast
 from ui.render import jobs as jobs_html
 from ui.render import prompts as html
 from ui.session import Session
@@ -71,11 +71,10 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
             work = gr.HTML("", elem_id="pool-work")
             form = _pool_form(session)
     inputs = [pool, text, instruction, task, k, selector, order, budget, chat]
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     asking: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 4}
     go.click(as_panel(lambda *values: show(session, *values)), inputs, out, **asking)
     sending.click(as_panel(lambda *values: send(session, *values)), inputs, said, **asking)
-    pick.input(lambda chosen: chosen or "", pick, instruction, **quiet)
+    pick.input(lambda chosen: chosen or "", pick, instruction, **QUIET)
 
     def started(start: Any) -> Any:
         def run(*values: Any) -> tuple[Any, str]:
@@ -89,9 +88,9 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
             return gr.skip(), _work(session), gr.skip()
         return gr.Timer(active=False), _work(session), pool_choices(session)
 
-    form["demo"].click(started(prompting.make_demo_pool), None, [clock, work], **quiet)
-    form["make"].click(started(prompting.make_pool), form["inputs"], [clock, work], **quiet)
-    clock.tick(as_toast(tick), None, [clock, work, pool], **quiet)
+    form["demo"].click(started(prompting.make_demo_pool), None, [clock, work], **QUIET)
+    form["make"].click(started(prompting.make_pool), form["inputs"], [clock, work], **QUIET)
+    clock.tick(as_toast(tick), None, [clock, work, pool], **QUIET)
     return {"pool": pool}
 
 

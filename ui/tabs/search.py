@@ -11,7 +11,7 @@ import gradio as gr
 from instructor_search.instruction_library import LIBRARY
 from instructor_search.instructions import Instruction
 from ui.demo import EXAMPLES
-from ui.handling import as_panel, as_toast, as_values
+from ui.handling import ASKING, QUIET, as_panel, as_toast, as_values
 from ui.render import cards, drawer
 from ui.session import Asked, Session
 from ui.theme import script
@@ -123,33 +123,22 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     def run(*values: Any) -> str:
         return search(session, *values)
 
-    # always_last: who asks again before the answer is there gets the later answer
-    asking: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 8,
-                              "trigger_mode": "always_last"}  # fmt: skip
     for event in (query.submit, go.click, instruction.submit, where.submit):
-        event(as_panel(run), inputs, results, **asking)
+        event(as_panel(run), inputs, results, **ASKING)
     for changed in (view, mode, top_k):
         trigger = changed.release if isinstance(changed, gr.Slider) else changed.input
-        trigger(as_panel(run), inputs, results, **asking)
-    pick.input(lambda chosen: chosen or "", pick, instruction, **_quiet()).then(
-        as_panel(run), inputs, results, **asking
+        trigger(as_panel(run), inputs, results, **ASKING)
+    pick.input(lambda chosen: chosen or "", pick, instruction, **QUIET).then(as_panel(run), inputs, results, **ASKING)
+    use.click(as_toast(from_template), [text_type, domain, objective], instruction, **QUIET).success(
+        as_panel(run), inputs, results, **ASKING
     )
-    use.click(as_toast(from_template), [text_type, domain, objective], instruction, **_quiet()).success(
-        as_panel(run), inputs, results, **asking
+    add.click(as_toast(add_condition), [where, field, operator, value], where, **QUIET).success(
+        as_panel(run), inputs, results, **ASKING
     )
-    add.click(as_toast(add_condition), [where, field, operator, value], where, **_quiet()).success(
-        as_panel(run), inputs, results, **asking
-    )
-    results.click(_clicked(session), None, shown, **_quiet())
-    results.select(as_toast(_tried), None, [query, instruction], **_quiet()).then(
-        as_panel(run), inputs, results, **asking
-    )
+    results.click(_clicked(session), None, shown, **QUIET)
+    results.select(as_toast(_tried), None, [query, instruction], **QUIET).then(as_panel(run), inputs, results, **ASKING)
     return {"query": query, "instruction": instruction, "view": view, "mode": mode, "where": where, "top_k": top_k,
             "field": field, "results": results}  # fmt: skip
-
-
-def _quiet() -> dict[str, Any]:
-    return {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def _server(session: Session) -> Callable[..., Any]:
