@@ -48,6 +48,8 @@ _HELP = {
     "bidirectional": "also tell queries apart by their positives",
     "guide": "model of the same tokenizer that finds false negatives, as GISTEmbed does",
     "guide_margin": "how much less near than the positive is still too near",
+    "teacher": "model of the same tokenizer whose similarities without instructions are kept where no label decides",
+    "distillation_weight": "weight of the teacher's loss",
     "matryoshka_dims": "also train these leading parts of the embedding",
     "drop_instruction": "share of batches without instructions",
     "vary_instruction": "share of batches whose instructions are put in other words",
@@ -156,7 +158,10 @@ def _train(config: TrainConfig, args: argparse.Namespace, accelerator: Accelerat
     folder = _output_folder(config, accelerator)
     device = str(accelerator.device)
     encoder = load_encoder(config.model_name_or_path, runtime="torch", precision="fp32", device=device)
-    guide = load_encoder(config.guide, runtime="torch", precision="fp32", device=device) if config.guide else None
+    guide, teacher = (
+        load_encoder(name, runtime="torch", precision="fp32", device=device) if name else None
+        for name in (config.guide, config.teacher)
+    )
     if config.eval_tasks:
         training = mixture
         evaluate: Evaluate = development.EvaluationSets(config.eval_tasks, config.eval_data)
@@ -164,7 +169,7 @@ def _train(config: TrainConfig, args: argparse.Namespace, accelerator: Accelerat
         count = min(config.eval_examples, max(10, 1500 // len(mixture.tasks)))
         training, held_out = development.split(mixture, count)
         evaluate = partial(development.accuracy, held_out=held_out)
-    trainer = Trainer(config, encoder, training, accelerator, evaluate=evaluate, guide=guide)
+    trainer = Trainer(config, encoder, training, accelerator, evaluate=evaluate, guide=guide, teacher=teacher)
     if accelerator.is_main_process:
         (folder / CONFIG).write_text(json.dumps(config.as_dict(), indent=1), encoding="utf-8")
         trainer.sampler.warn()

@@ -21,6 +21,7 @@ class TextBatch(NamedTuple):
     texts: list[TokenizedText]
     identities: Identities
     num_negatives: int  # of each example
+    plain: list[TokenizedText] | None = None  # the same texts without instructions, for a teacher
 
     @property
     def size(self) -> int:
@@ -33,12 +34,17 @@ class Collator:
 
     def __init__(
         self, tokenizer: InstructedTokenizer, *, max_negatives: int = 1, drop_instruction: float = 0.0,
-        vary_instruction: float = 0.0,
+        vary_instruction: float = 0.0, with_plain: bool = False,
     ) -> None:  # fmt: skip
-        """``drop_instruction``, ``vary_instruction``: share of batches without instructions, and with other words."""
+        """``drop_instruction``, ``vary_instruction``: share of batches without instructions, and with other words.
+
+        ``with_plain``: batches whose texts alone say how near they are (no labels, no instructions that decide) come
+        with these texts without instructions too.
+        """
         self.tokenizer = tokenizer
         self.max_negatives = max_negatives
         self.drop_instruction, self.vary_instruction = drop_instruction, vary_instruction
+        self.with_plain = with_plain
 
     def num_negatives(self, examples: Sequence[TrainingExample]) -> int:
         """Return how many negatives each example of a global batch gets: all ranks must agree."""
@@ -72,7 +78,10 @@ class Collator:
             label=torch.tensor([0 if e.label is None else _hash(e.label) for e in examples]),
             used=torch.tensor(used, dtype=torch.bool),
         )
-        return TextBatch(self.tokenizer.encode_batch(changed), identities, num_negatives)
+        plain = None
+        if self.with_plain and not fixed and all(e.label is None for e in examples):
+            plain = self.tokenizer.encode_batch([InstructedText("", t.text) for t in texts])
+        return TextBatch(self.tokenizer.encode_batch(changed), identities, num_negatives, plain)
 
     def _change(self, chance: random.Random) -> _Change:
         drawn, seed = chance.random(), chance.getrandbits(32)

@@ -30,6 +30,8 @@ class TrainConfig:
     max_negatives: int = 1
     guide: str | None = None  # model that filters false negatives
     guide_margin: float = 0.0
+    teacher: str | None = None  # model whose similarities without instructions are kept to
+    distillation_weight: float = 1.0
     matryoshka_dims: tuple[int, ...] = ()
     drop_instruction: float = 0.1
     vary_instruction: float = 0.2
@@ -84,6 +86,8 @@ class TrainConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected 0 to 1")
         if self.guide and self.loss == "official":
             raise ValueError("guide filters the negatives of --loss info-nce; the official loss takes none")
+        if self.distillation_weight <= 0:
+            raise ValueError(f"distillation_weight is {self.distillation_weight}; expected a number above 0")
         if self.lora_rank < 0:
             raise ValueError(f"lora_rank is {self.lora_rank}; expected 0 (all weights) or more")
         if self.cl_temperature <= 0:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy, kl_div, log_softmax, normalize
 
 _NEVER = -torch.inf
 
@@ -54,20 +54,20 @@ def info_nce(
     identities: Identities,
     *,
     bidirectional: bool = True,
-    teacher: tuple[Tensor, Tensor, Tensor] | None = None,
+    guide: tuple[Tensor, Tensor, Tensor] | None = None,
     margin: float = 0.0,
 ) -> Tensor:
     """Return the mean cross-entropy of each query's positive among all positives and negatives of the batch.
 
     Left out as false negatives: a candidate that is the query's own text or its positive's, or that has the query's
-    label; with a ``teacher`` (embeddings of query, positive and negative) also those that it finds nearer to the query
+    label; with a ``guide`` (embeddings of query, positive and negative) also those that it finds nearer to the query
     than the positive minus ``margin`` (GISTEmbed, arXiv 2402.16829). ``bidirectional`` adds the positives' side, over
     all queries, and halves the sum. Shapes as in ``official_loss``.
     """
     q, p, n = (normalize(x, dim=-1) for x in (query, positive, negative))
     wrong = false_negatives(identities)
-    if teacher is not None:
-        wrong = wrong | _nearer_by_teacher(teacher, margin)
+    if guide is not None:
+        wrong = wrong | _nearer_by_guide(guide, margin)
     scores = torch.cat([q @ p.T, q @ n.T], dim=1).masked_fill(wrong, _NEVER) / temperature
     places = torch.arange(len(q), device=q.device)
     loss = cross_entropy(scores, places)
@@ -75,6 +75,27 @@ def info_nce(
         return loss
     back = (p @ q.T).masked_fill(wrong[:, : len(q)].T, _NEVER) / temperature  # (batch, batch)
     return (loss + cross_entropy(back, places)) / 2
+
+
+def distillation_loss(
+    student: tuple[Tensor, Tensor, Tensor], teacher: tuple[Tensor, Tensor, Tensor], temperature: float, used: Tensor
+) -> Tensor:
+    """Return KL(teacher || student) of each query over all positives and negatives, and each positive over all queries.
+
+    Both are distributions of cosine similarity over ``temperature`` (Hinton et al., arXiv 1503.02531). The two sides
+    are averaged. Triples of (query, positive, negative), shapes as in ``official_loss``; ``used``: see ``Identities``.
+    """
+    (q, p, n), (tq, tp, tn) = ([normalize(x, dim=-1) for x in side] for side in (student, teacher))
+    left_out = torch.cat([torch.zeros(len(p), dtype=torch.bool, device=used.device), ~used])[None]
+
+    def divergence(mine: Tensor, other: Tensor, wrong: Tensor | None) -> Tensor:
+        if wrong is not None:  # a large number, not infinity: 0 * inf is no number
+            mine, other = mine.masked_fill(wrong, -1e4), other.masked_fill(wrong, -1e4)
+        mine, other = (log_softmax(x / temperature, dim=1) for x in (mine, other))
+        return kl_div(mine, other, reduction="batchmean", log_target=True)
+
+    forward = divergence(torch.cat([q @ p.T, q @ n.T], 1), torch.cat([tq @ tp.T, tq @ tn.T], 1), left_out)
+    return (forward + divergence(p @ q.T, tp @ tq.T, None)) / 2
 
 
 def false_negatives(ids: Identities) -> Tensor:
@@ -88,8 +109,8 @@ def false_negatives(ids: Identities) -> Tensor:
     return wrong
 
 
-def _nearer_by_teacher(teacher: tuple[Tensor, Tensor, Tensor], margin: float) -> Tensor:
-    q, p, n = (normalize(x, dim=-1) for x in teacher)
+def _nearer_by_guide(guide: tuple[Tensor, Tensor, Tensor], margin: float) -> Tensor:
+    q, p, n = (normalize(x, dim=-1) for x in guide)
     scores = torch.cat([q @ p.T, q @ n.T], dim=1)
     own = (q * p).sum(-1, keepdim=True)
     wrong = scores > own - margin

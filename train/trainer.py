@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from train.distributed import gather, gather_with_gradient
 from train.embedding import Piece, cached_backward, embed, pieces, plain_backward
 from train.examples import Mixture
 from train.lora import ADAPTER, add_adapters, plain_state
-from train.loss import Identities, info_nce, official_loss
+from train.loss import Identities, distillation_loss, info_nce, official_loss
 from train.run_log import RunLog, Totals
 from train.sampler import Batch, TaskBatchSampler
 
@@ -49,12 +50,14 @@ class Trainer:
         *,
         evaluate: Evaluate | None = None,
         guide: InstructorEncoder | None = None,
+        teacher: InstructorEncoder | None = None,
     ) -> None:
-        """``encoder``: loaded with torch, in float32. ``guide``: finds false negatives, see ``info_nce``."""
+        """``encoder``: loaded with torch, in float32. ``guide``, ``teacher``: see ``train.loss``."""
         self.config, self.encoder, self.mixture, self.accelerator = config, encoder, mixture, accelerator
-        self.evaluate, self.guide = evaluate, guide
-        if guide is not None:
-            _check_guide(guide, encoder)
+        self.evaluate, self.guide, self.teacher = evaluate, guide, teacher
+        for role, other in (("guide", guide), ("teacher", teacher)):
+            if other is not None:
+                _check_reader(role, other, encoder)
         self.folder = Path(config.output_dir)
         self.log = RunLog(self.folder, config.report_to, silent=not accelerator.is_main_process)
         self.global_batch_size = config.per_device_train_batch_size * accelerator.num_processes
@@ -71,6 +74,7 @@ class Trainer:
             max_negatives=config.max_negatives,
             drop_instruction=config.drop_instruction,
             vary_instruction=config.vary_instruction,
+            with_plain=teacher is not None,
         )
         self.base, self.base_dense = (
             {k: v.detach().cpu().clone() for k, v in part.state_dict().items()}
@@ -88,6 +92,8 @@ class Trainer:
             fused=True,
         )
         self.model, self.optimizer = accelerator.prepare(encoder.model, self.optimizer)
+        self._ahead = ThreadPoolExecutor(1, "batches")
+        self._next: dict[int, Future[tuple[Batch, TextBatch]]] = {}
         self.step_number = 0
         self.best: dict[str, Any] = {}
 
@@ -193,8 +199,7 @@ class Trainer:
             group["lr"] = learning_rate(config, self.step_number)
         losses, pairs, tokens = [], 0, 0
         for part in range(count):
-            batch = self.sampler.batch(self.step_number * count + part)
-            texts = self._texts(batch)
+            batch, texts = self._prepared(self.step_number * count + part)
             torch.manual_seed(hash_of(config.seed, batch.step, self.accelerator.process_index))  # dropout
             losses.append(self._backward(texts, 1.0 / count, last=part + 1 == count))
             pairs += texts.size
@@ -205,24 +210,36 @@ class Trainer:
         self.step_number += 1
         return float(torch.stack(losses).mean()), pairs, tokens
 
-    def _texts(self, batch: Batch) -> TextBatch:
+    def _prepared(self, number: int) -> tuple[Batch, TextBatch]:
+        """Return a batch and its tokens; the next one is made beside the step."""
+        made = self._next.pop(number, None) or self._ahead.submit(self._texts, number)
+        if number + 1 < self.sampler.num_steps:
+            self._next = {number + 1: self._ahead.submit(self._texts, number + 1)}
+        return made.result()
+
+    def _texts(self, number: int) -> tuple[Batch, TextBatch]:
+        batch = self.sampler.batch(number)
         examples = [self.mixture.tasks[batch.task][row] for row in batch.rows]
         num_negatives = self.collator.num_negatives(examples)
         own = batch.slice_of(self.accelerator.process_index, self.accelerator.num_processes)
         seed = self.config.seed, batch.step, own.start
-        return self.collator(examples[own], num_negatives, seed, fixed=instructions_decide(examples))
+        return batch, self.collator(examples[own], num_negatives, seed, fixed=instructions_decide(examples))
 
     def _backward(self, batch: TextBatch, share: float, *, last: bool) -> Tensor:
         """Add the gradients of a batch times ``share`` to the parameters'; return its loss."""
         accelerator, world = self.accelerator, self.accelerator.num_processes
         parts = pieces(batch.texts, self.config.micro_batch_tokens, self.encoder.pad_id, accelerator.device)
         identities = Identities(*(gather(x.to(accelerator.device), world) for x in vars(batch.identities).values()))
-        guide = self._guide_embeddings(parts, batch.size) if self.guide else None
+        guide = self._embeddings_of(self.guide, parts, batch.size) if self.guide else None
+        teacher = None
+        if self.teacher and batch.plain is not None:
+            plain = pieces(batch.plain, self.config.micro_batch_tokens, self.encoder.pad_id, accelerator.device)
+            teacher = self._embeddings_of(self.teacher, plain, batch.size)
 
         def loss_of(vectors: Tensor) -> Tensor:
             sides = [gather_with_gradient(v, accelerator.process_index, world) for v in _sides(vectors, batch.size)]
             with torch.autocast(vectors.device.type, enabled=False):  # scores are of float32
-                return self._loss(sides, identities, guide)
+                return self._loss(sides, identities, guide, teacher)
 
         # Each rank has the whole batch's loss but the gradient of its own texts only; DDP divides the sum by the ranks.
         scale = share * world
@@ -235,27 +252,31 @@ class Trainer:
             with nullcontext() if last else silent():
                 return plain_backward(self.model, parts, loss_of, accelerator.backward, scale=scale)
 
-    def _loss(self, sides: list[Tensor], ids: Identities, guide: list[Tensor] | None) -> Tensor:
+    def _loss(
+        self, sides: list[Tensor], ids: Identities, guide: list[Tensor] | None, teacher: list[Tensor] | None
+    ) -> Tensor:
         config, total = self.config, None
         for dim in config.matryoshka_dims or (sides[0].shape[1],):
             query, positive, negative = (side[:, :dim] for side in sides)
             if config.loss == "official":
                 loss = official_loss(query, positive, negative, config.cl_temperature, ids.used)
             else:
-                teacher = (guide[0], guide[1], guide[2]) if guide else None
                 loss = info_nce(
-                    query, positive, negative, config.cl_temperature, ids,
-                    bidirectional=config.bidirectional, teacher=teacher, margin=config.guide_margin,
+                    query, positive, negative, config.cl_temperature, ids, bidirectional=config.bidirectional,
+                    guide=(guide[0], guide[1], guide[2]) if guide else None, margin=config.guide_margin,
                 )  # fmt: skip
+            if teacher is not None:
+                known = teacher[0], teacher[1], teacher[2]
+                kept = distillation_loss((query, positive, negative), known, config.cl_temperature, ids.used)
+                loss = loss + config.distillation_weight * kept
             total = loss if total is None else total + loss
         assert total is not None
         return total / len(config.matryoshka_dims or (1,))
 
     @torch.no_grad()
-    def _guide_embeddings(self, parts: list[Piece], size: int) -> list[Tensor]:
-        """Return the guide's embeddings of the whole batch's sides; it reads the same tokens as the model."""
-        assert self.guide is not None
-        vectors = embed(self.guide.model, parts)
+    def _embeddings_of(self, encoder: InstructorEncoder, parts: list[Piece], size: int) -> list[Tensor]:
+        """Return another encoder's embeddings of the whole batch's sides."""
+        vectors = embed(encoder.model, parts)
         return [gather(side, self.accelerator.num_processes) for side in _sides(vectors, size)]
 
     # -- what is told ----------------------------------------------------------------------------------------------
@@ -319,16 +340,16 @@ def _sides(vectors: Tensor, size: int) -> list[Tensor]:
     return [vectors[:size], vectors[size : 2 * size], vectors[2 * size :]]
 
 
-def _check_guide(guide: InstructorEncoder, encoder: InstructorEncoder) -> None:
-    """Refuse a guide with another tokenizer: it reads the tokens that were made for the model.
+def _check_reader(role: str, other: InstructorEncoder, encoder: InstructorEncoder) -> None:
+    """Refuse a guide or teacher with another tokenizer: it reads ids that were made for the model.
 
     Raises:
         ValueError: the two differ.
     """
-    first, second = (file_hash(e.checkpoint.transformer_folder / "tokenizer.json") for e in (guide, encoder))
+    first, second = (file_hash(e.checkpoint.transformer_folder / "tokenizer.json") for e in (other, encoder))
     if first != second:
-        raise ValueError(f"the guide {guide.name} has another tokenizer than {encoder.name}; expected the same one")
-    guide.model.eval()
+        raise ValueError(f"the {role} {other.name} has another tokenizer than {encoder.name}; expected the same one")
+    other.model.eval()
 
 
 def _tokenizer(encoder: InstructorEncoder, max_tokens: int, mixture: Mixture) -> InstructedTokenizer:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import PARITY
-from train.loss import Identities, false_negatives, info_nce, official_loss
+from train.loss import Identities, distillation_loss, false_negatives, info_nce, official_loss
 
 CASES = json.loads((PARITY / "loss.json").read_text())["cases"]
 
@@ -106,6 +106,28 @@ def test_a_guide_takes_out_what_it_finds_nearer_than_the_positive():
     wrong = false_negatives(ids)
     wrong[0, 3] = True
     expected = plain_info_nce(query, positive, negative, 1.0, wrong.numpy(), True)
-    guided = info_nce(query, positive, negative, 1.0, ids, teacher=(guide_query, guide_positive, guide_negative))
+    guided = info_nce(query, positive, negative, 1.0, ids, guide=(guide_query, guide_positive, guide_negative))
     assert guided.item() == pytest.approx(expected, rel=1e-5)
     assert guided.item() != pytest.approx(info_nce(query, positive, negative, 1.0, ids).item(), rel=1e-3)
+
+
+def test_distillation_is_the_divergence_from_the_teachers_scores():
+    rng = np.random.default_rng(3)
+    student, teacher = ([torch.tensor(rng.normal(size=(n, 6))) for n in (4, 4, 8)] for _ in range(2))
+    used = torch.tensor([True] * 5 + [False] + [True] * 2)
+
+    def probabilities(sides, temperature):
+        q, p, n = (side.numpy() / np.linalg.norm(side.numpy(), axis=1, keepdims=True) for side in sides)
+        for rows, columns in ((q, np.concatenate([p, n[used.numpy()]])), (p, q)):
+            for row in rows:
+                scores = np.array([np.exp(float(row @ column) / temperature) for column in columns])
+                yield scores / scores.sum()
+
+    expected = 0.0
+    for wanted, found in zip(probabilities(teacher, 0.2), probabilities(student, 0.2), strict=True):
+        expected += float((wanted * np.log(wanted / found)).sum()) / 8  # 4 queries and 4 positives
+    assert distillation_loss(student, teacher, 0.2, used).item() == pytest.approx(expected, rel=1e-6)
+    assert distillation_loss(teacher, teacher, 0.2, used).item() == pytest.approx(0, abs=1e-9)
+    sides = [side.clone().requires_grad_() for side in student]
+    distillation_loss(sides, teacher, 0.2, used).backward()
+    assert sides[2].grad[5].abs().max() < 1e-12 < sides[2].grad[4].abs().max()

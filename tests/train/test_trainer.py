@@ -223,6 +223,25 @@ def test_a_guide_changes_the_loss_and_reads_the_same_tokens(tiny_folder, tmp_pat
         TrainConfig(guide="x", loss="official")
 
 
+def test_a_teacher_counts_where_no_label_decides(tiny_folder, tmp_path):
+    teacher = load_encoder(str(tiny_folder), device="cpu")
+    unlabelled = Mixture({"a": [e._replace(label=None) for e in mixture().tasks["colour"]]}, {})
+
+    def loss(data, **options):
+        made = config(tmp_path / "run", dropout=0.0, max_negatives=0, **options)
+        return trainer(tiny_folder, made, data, teacher=options.get("teacher") and teacher).step()[0]
+
+    plain = loss(unlabelled, drop_instruction=0.0)
+    assert loss(unlabelled, drop_instruction=0.0, teacher="tiny") > plain + 1e-4
+    # A student that is its teacher and sees no instructions either has nothing to learn of it.
+    assert loss(unlabelled, drop_instruction=1.0, teacher="tiny") == pytest.approx(
+        loss(unlabelled, drop_instruction=1.0), abs=1e-5
+    )
+    assert loss(mixture(), teacher="tiny") == loss(mixture())
+    with pytest.raises(ValueError, match="distillation_weight is 0; expected a number above 0"):
+        TrainConfig(distillation_weight=0)
+
+
 def test_tensorboard_has_the_numbers_of_the_log(tiny_folder, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -294,7 +313,7 @@ def test_wrong_values_are_named():
 def test_matryoshka_trains_the_leading_part(tiny_folder, tmp_path):
     for dims, trained in (((4,), 4), ((4, 8), 8), ((), None)):
         run = trainer(tiny_folder, config(tmp_path / "run", matryoshka_dims=dims, dropout=0.0))
-        run._backward(run._texts(run.sampler.batch(0)), 1.0, last=True)
+        run._backward(run._texts(0)[1], 1.0, last=True)
         sizes = run.encoder.model.dense[-1][0].weight.grad.abs().amax(1)  # of each number of the embedding
         assert sizes[:trained].min() > 1e-4
         assert trained is None or sizes[trained:].max() < 1e-5 * sizes.max()
