@@ -10,7 +10,8 @@ import shutil
 import sys
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import MISSING, fields, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from instructor_search.command_line import Parser, failing_with_one_line
 from instructor_search.errors import MissingExtraError
+from instructor_search.store.lock import writer_lock
 from train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -147,15 +149,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(config: TrainConfig, args: argparse.Namespace, accelerator: Accelerator) -> dict[str, Any]:
-    from instructor_search.encoder import load_encoder
-    from train import checkpoints, development
-    from train.trainer import CONFIG, Trainer
-
     mixture = _mixture(config, args)
     if args.num_train_epochs is not None:
         batch = config.per_device_train_batch_size * accelerator.num_processes * config.gradient_accumulation_steps
         config = replace(config, max_steps=max(1, math.ceil(args.num_train_epochs * mixture.num_examples / batch)))
-    folder = _output_folder(config, accelerator)
+    with _output_folder(config, accelerator) as folder:
+        return _run(config, mixture, folder, accelerator)
+
+
+def _run(config: TrainConfig, mixture: Mixture, folder: Path, accelerator: Accelerator) -> dict[str, Any]:
+    from instructor_search.encoder import load_encoder
+    from train import checkpoints, development
+    from train.trainer import CONFIG, Trainer
+
     device = str(accelerator.device)
     encoder = load_encoder(config.model_name_or_path, runtime="torch", precision="fp32", device=device)
     guide, teacher = (
@@ -207,18 +213,27 @@ def _mixture(config: TrainConfig, args: argparse.Namespace) -> Mixture:
     return Mixture({k: v for k, v in mixture.tasks.items() if k in (config.tasks or mixture.tasks)}, mixture.facts)
 
 
-def _output_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
-    """Make the output folder; what it holds of an earlier run stays, to be gone on with, unless it is to go."""
+@contextmanager
+def _output_folder(config: TrainConfig, accelerator: Accelerator) -> Iterator[Path]:
+    """Make the output folder and hold it, one run at a time; what an earlier run left stays, unless it is to go.
+
+    Raises:
+        ValueError: it holds something else.
+        LockedError: another run writes to it.
+    """
     folder = Path(config.output_dir)
-    if accelerator.is_main_process:
-        known = (folder / "train_config.json").is_file()
-        if folder.exists() and any(folder.iterdir()) and not known:
-            raise ValueError(f"{folder} exists and is no training run's; choose another --output_dir")
-        if config.overwrite_output_dir and known:
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-    accelerator.wait_for_everyone()
-    return folder
+    with ExitStack() as held:
+        if accelerator.is_main_process:
+            known = (folder / "train_config.json").is_file()
+            if folder.exists() and any(not p.name.startswith(".writer.") for p in folder.iterdir()) and not known:
+                raise ValueError(f"{folder} exists and is no training run's; choose another --output_dir")
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(writer_lock(folder, "training run"))
+            for path in folder.iterdir() if config.overwrite_output_dir and known else ():
+                if not path.name.startswith(".writer."):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        accelerator.wait_for_everyone()
+        yield folder
 
 
 def _in_bf16(config: TrainConfig) -> bool:

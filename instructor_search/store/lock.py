@@ -1,4 +1,4 @@
-"""One writer a collection: a file lock that dies with its process, and says who holds it."""
+"""One writer a folder: a file lock that dies with its process, and says who holds it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from instructor_search.errors import LockedError
 
 
 @contextmanager
-def writer_lock(folder: Path) -> Iterator[None]:
-    """Hold the collection's lock for the length of the block.
+def writer_lock(folder: Path, what: str = "collection") -> Iterator[None]:
+    """Hold the folder's lock for the length of the block. ``what``: what the folder is, for the message.
 
     Raises:
         LockedError: another process holds it; the message says which.
@@ -27,7 +27,7 @@ def writer_lock(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise LockedError(f"collection {folder.name!r} is being written to by {_describe(holder)}; try later") from None
+        raise LockedError(f"{what} {folder.name!r} is being written to by {_describe(holder)}; try later") from None
     try:
         facts = {
             "pid": os.getpid(),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from instructor_search import load_encoder
+from instructor_search.store.lock import writer_lock
 from tests.conftest import ROOT
 from train.cli import main
 
@@ -155,3 +156,19 @@ def test_help_is_quick():
     assert done.returncode == 0 and "--cl_temperature" in done.stdout
     loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert "train.config" in loaded and not loaded & {"torch", "accelerate", "transformers", "numpy"}
+
+
+def test_a_second_run_in_one_folder_is_refused_and_the_first_ones_files_stay(tiny_folder, tmp_path, capsys):
+    path, run = write(tmp_path / "data.jsonl", rows()), tmp_path / "run"
+    arguments = ["--mixture", path, "--model_name_or_path", str(tiny_folder), "--output_dir", str(run), *FAST]
+    assert main(arguments) == 0
+    capsys.readouterr()
+    before = sorted(p.name for p in run.iterdir())
+    with writer_lock(run):
+        assert main([*arguments, "--overwrite_output_dir"]) == 1
+    error = capsys.readouterr().err
+    assert "training run 'run' is being written to by process" in error and error.count("\n") == 1
+    assert sorted(p.name for p in run.iterdir()) == before
+    (run / "left.txt").write_text("of the run before")
+    assert main([*arguments, "--overwrite_output_dir"]) == 0
+    assert (run / "model/model.safetensors").is_file() and not (run / "left.txt").exists()
