@@ -136,7 +136,8 @@ def open_page(browser):
         page.on("request", lambda r: None if is_local(r.url) else problems.append(f"request to {r.url}"))
         page.goto(address)
         page.wait_for_selector(ready)
-        page.wait_for_function("document.querySelector('#collection input')?.value")
+        if ready == "#query":
+            page.wait_for_function("document.querySelector('#collection input')?.value")
         return page
 
     yield open_at
