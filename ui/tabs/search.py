@@ -94,7 +94,7 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
         instruction = gr.Textbox(label="Instruction (free text; empty: none)", lines=1, max_lines=4, scale=5,
                                  elem_id="instruction", max_length=session.limits.instruction_characters)  # fmt: skip
         pick = gr.Dropdown(PICKS, value=None, label="From the library", scale=3, elem_id="pick", filterable=True)
-    with gr.Row(equal_height=False):
+    with gr.Row(equal_height=False, elem_classes="whole-narrow"):
         with gr.Column(scale=0, min_width=300):
             view = gr.Dropdown([], label="View (what documents were embedded for)", elem_id="view")
             mode = gr.Radio(MODES, value="dense", label="Search by", elem_id="mode")
