@@ -28,8 +28,10 @@ class CheckpointError(InstructorSearchError):
     """A checkpoint that cannot be written or gone on from."""
 
 
-def save(folder: Path, step: int, encoder: InstructorEncoder, optimizer: Any, state: Mapping[str, Any]) -> Path:
-    """Write ``checkpoint-STEP`` into ``folder`` and return it.
+def save(
+    folder: Path, step: int, encoder: InstructorEncoder, optimizer: Mapping[str, Any], state: Mapping[str, Any]
+) -> Path:
+    """Write ``checkpoint-STEP`` into ``folder`` and return it. ``optimizer``: its state.
 
     Raises:
         CheckpointError: the disk is full, or the folder cannot be written; nothing is left of the attempt.
@@ -50,7 +52,7 @@ def save(folder: Path, step: int, encoder: InstructorEncoder, optimizer: Any, st
         save_checkpoint(encoder, part, backbone_state=plain_state(backbone))
         if has_adapters(backbone):
             save_file(adapter_state(backbone), part / ADAPTER)
-        torch.save(optimizer.state_dict(), part / OPTIMIZER)
+        torch.save(optimizer, part / OPTIMIZER)
         (part / STATE).write_text(json.dumps({"step": step, **state}, indent=1), encoding="utf-8")
         hashes = {str(p.relative_to(part)): file_hash(p) for p in sorted(part.rglob("*")) if p.is_file()}
         (part / COMPLETE).write_text(json.dumps({"step": step, "sha256": hashes}, indent=1), encoding="utf-8")

@@ -65,6 +65,7 @@ _HELP = {
     "micro_batch_tokens": "padded tokens that go through the model together",
     "lora_rank": "train adapters of this rank instead of all weights (0: all weights)",
     "lora_alpha": "scale of the adapters (default: twice the rank)",
+    "fsdp": "spread weights and optimiser state over the ranks, for models that one GPU cannot hold",
     "gradient_checkpointing": "compute activations again instead of keeping them",
     "learning_rate": "the highest, after the warmup",
     "warmup_ratio": "share of the steps in which it rises",

@@ -47,6 +47,7 @@ class TrainConfig:
     lora_alpha: int | None = None  # None: twice the rank
     micro_batch_tokens: int = 2048
     gradient_checkpointing: bool = False
+    fsdp: bool = False  # weights and optimiser state spread over the ranks
 
     learning_rate: float = 2e-5
     warmup_ratio: float = 0.1
@@ -92,6 +93,8 @@ class TrainConfig:
             raise ValueError(f"lora_rank is {self.lora_rank}; expected 0 (all weights) or more")
         if self.cl_temperature <= 0:
             raise ValueError(f"cl_temperature is {self.cl_temperature}; expected a number above 0, e.g. 0.05")
+        if self.fsdp and self.lora_rank:
+            raise ValueError("fsdp spreads all weights and lora_rank trains few of them; give one of the two")
         _one_of("loss", self.loss, ("info-nce", "official"))
         _one_of("lr_scheduler_type", self.lr_scheduler_type, ("linear", "cosine", "constant"))
         _one_of("report_to", self.report_to, ("none", "tensorboard"))

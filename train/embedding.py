@@ -7,6 +7,7 @@ the plain way; memory is that of one piece. The second pass repeats the first on
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
@@ -25,11 +26,16 @@ class Piece(NamedTuple):
     inputs: tuple[Tensor, Tensor, Tensor]  # ids, attention mask, pooling mask, each (texts, length)
 
 
-def pieces(texts: Sequence[TokenizedText], max_tokens: int, pad_id: int, device: Any) -> list[Piece]:
-    """Return the texts in pieces of at most ``max_tokens`` padded tokens, the longest texts first."""
+def pieces(
+    texts: Sequence[TokenizedText], max_tokens: int, pad_id: int, device: Any, *, rows: int | None = None
+) -> list[Piece]:
+    """Return the texts in pieces of at most ``max_tokens`` padded tokens, the longest texts first.
+
+    ``rows``: pieces of as many texts instead, so that ranks with as many texts have as many pieces.
+    """
     return [
-        Piece(rows, tuple(torch.from_numpy(a).to(device) for a in pad([texts[r] for r in rows], pad_id)))  # type: ignore[arg-type]
-        for rows in batches(texts, None, max_tokens)
+        Piece(chosen, tuple(torch.from_numpy(a).to(device) for a in pad([texts[r] for r in chosen], pad_id)))  # type: ignore[arg-type]
+        for chosen in batches(texts, rows, max_tokens if rows is None else sys.maxsize)
     ]
 
 

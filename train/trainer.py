@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from instructor_search.encoder.saving import save_checkpoint
 from instructor_search.encoder.tokenization import InstructedTokenizer
 from instructor_search.files import file_hash
-from train import checkpoints
+from train import checkpoints, sharding
 from train.backbone import mixed, parameter_groups, prepare_backbone
 from train.collator import Collator, TextBatch, instructions_decide
 from train.config import TrainConfig, learning_rate
-from train.distributed import gather, gather_with_gradient
-from train.embedding import Piece, cached_backward, embed, pieces, plain_backward
 from train.examples import Mixture
 from train.lora import ADAPTER, add_adapters, plain_state
-from train.loss import Identities, distillation_loss, info_nce, official_loss
+from train.objective import Objective
 from train.run_log import RunLog, Totals
 from train.sampler import Batch, TaskBatchSampler
 
@@ -54,10 +51,13 @@ class Trainer:
     ) -> None:
         """``encoder``: loaded with torch, in float32. ``guide``, ``teacher``: see ``train.loss``."""
         self.config, self.encoder, self.mixture, self.accelerator = config, encoder, mixture, accelerator
-        self.evaluate, self.guide, self.teacher = evaluate, guide, teacher
+        self.evaluate = evaluate
+        self.objective = Objective(config, accelerator, encoder.pad_id, guide=guide, teacher=teacher)
         for role, other in (("guide", guide), ("teacher", teacher)):
             if other is not None:
                 _check_reader(role, other, encoder)
+        if config.fsdp and accelerator.num_processes < 2:  # noqa: PLR2004
+            raise ValueError("fsdp spreads the weights over processes; there is one (torchrun --nproc_per_node N)")
         self.folder = Path(config.output_dir)
         self.log = RunLog(self.folder, config.report_to, silent=not accelerator.is_main_process)
         self.global_batch_size = config.per_device_train_batch_size * accelerator.num_processes
@@ -84,6 +84,7 @@ class Trainer:
             torch.manual_seed(hash_of(config.seed))  # adapters begin at random
             encoder.model.backbone = add_adapters(encoder.model.backbone, config.lora_rank, config.lora_alpha)
         prepare_backbone(encoder.model.backbone, config)
+        self.whole: Any = sharding.shard(encoder) if config.fsdp else encoder  # what is saved
         self.optimizer: Any = torch.optim.AdamW(
             parameter_groups(encoder.model, config.weight_decay),
             lr=config.learning_rate,
@@ -91,7 +92,9 @@ class Trainer:
             eps=config.adam_epsilon,
             fused=True,
         )
-        self.model, self.optimizer = accelerator.prepare(encoder.model, self.optimizer)
+        self.model = encoder.model
+        if not config.fsdp:
+            self.model, self.optimizer = accelerator.prepare(encoder.model, self.optimizer)
         self._ahead = ThreadPoolExecutor(1, "batches")
         self._next: dict[int, Future[tuple[Batch, TextBatch]]] = {}
         self.step_number = 0
@@ -130,8 +133,7 @@ class Trainer:
         return self._finish(scores, time.perf_counter() - started, self.step_number - first)
 
     def _finish(self, scores: dict[str, Any], seconds: float, steps: int) -> dict[str, Any]:
-        if self.accelerator.is_main_process:
-            self._save_model(self.folder / MODEL, self.config.average_with_base)
+        self._save_model(self.folder / MODEL, self.config.average_with_base)
         if self.evaluate:
             scores["after"] = self._evaluate(saved=self.folder / MODEL)
             self._write(SCORES, scores)
@@ -175,17 +177,20 @@ class Trainer:
         trained = load_encoder(str(folder), runtime="torch", precision="fp32", device="cpu").model.state_dict()
         if self.config.lora_rank:  # the backbone's there are with the adapters added in
             trained = {k: v for k, v in trained.items() if not k.startswith("backbone.")}
-        self.encoder.model.load_state_dict(trained, strict=not self.config.lora_rank)
         optimizer = torch.load(folder / checkpoints.OPTIMIZER, map_location="cpu", weights_only=True)
+        if self.config.fsdp:
+            sharding.spread(self.model, self.optimizer, trained, optimizer)
+            return
+        self.encoder.model.load_state_dict(trained, strict=not self.config.lora_rank)
         self.optimizer.load_state_dict(optimizer)
 
     def save(self) -> None:
         """Write a checkpoint (the main process does) and delete those beyond ``save_total_limit``."""
+        optimizer = self._whole()
         if self.accelerator.is_main_process:
             state = {"config": self.config.as_dict(), "world_size": self.accelerator.num_processes,
                      "data": self.mixture.digest, "best": self.best}  # fmt: skip
-            optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
-            checkpoints.save(self.folder, self.step_number, self.encoder, optimizer, state)
+            checkpoints.save(self.folder, self.step_number, self.whole, optimizer, state)
             checkpoints.keep_newest(self.folder, self.config.save_total_limit)
         self.accelerator.wait_for_everyone()
 
@@ -201,7 +206,7 @@ class Trainer:
         for part in range(count):
             batch, texts = self._prepared(self.step_number * count + part)
             torch.manual_seed(hash_of(config.seed, batch.step, self.accelerator.process_index))  # dropout
-            losses.append(self._backward(texts, 1.0 / count, last=part + 1 == count))
+            losses.append(self.objective.backward(self.model, texts, 1.0 / count, last=part + 1 == count))
             pairs += texts.size
             tokens += sum(len(t.ids) for t in texts.texts)
         self.accelerator.clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
@@ -225,66 +230,24 @@ class Trainer:
         seed = self.config.seed, batch.step, own.start
         return batch, self.collator(examples[own], num_negatives, seed, fixed=instructions_decide(examples))
 
-    def _backward(self, batch: TextBatch, share: float, *, last: bool) -> Tensor:
-        """Add the gradients of a batch times ``share`` to the parameters'; return its loss."""
-        accelerator, world = self.accelerator, self.accelerator.num_processes
-        parts = pieces(batch.texts, self.config.micro_batch_tokens, self.encoder.pad_id, accelerator.device)
-        identities = Identities(*(gather(x.to(accelerator.device), world) for x in vars(batch.identities).values()))
-        guide = self._embeddings_of(self.guide, parts, batch.size) if self.guide else None
-        teacher = None
-        if self.teacher and batch.plain is not None:
-            plain = pieces(batch.plain, self.config.micro_batch_tokens, self.encoder.pad_id, accelerator.device)
-            teacher = self._embeddings_of(self.teacher, plain, batch.size)
-
-        def loss_of(vectors: Tensor) -> Tensor:
-            sides = [gather_with_gradient(v, accelerator.process_index, world) for v in _sides(vectors, batch.size)]
-            with torch.autocast(vectors.device.type, enabled=False):  # scores are of float32
-                return self._loss(sides, identities, guide, teacher)
-
-        # Each rank has the whole batch's loss but the gradient of its own texts only; DDP divides the sum by the ranks.
-        scale = share * world
-        silent = lambda: accelerator.no_sync(self.model)  # noqa: E731
-        with accelerator.autocast():
-            if self.config.grad_cache:
-                return cached_backward(
-                    self.model, parts, loss_of, accelerator.backward, scale=scale, no_sync=silent, sync_last=last
-                )
-            with nullcontext() if last else silent():
-                return plain_backward(self.model, parts, loss_of, accelerator.backward, scale=scale)
-
-    def _loss(
-        self, sides: list[Tensor], ids: Identities, guide: list[Tensor] | None, teacher: list[Tensor] | None
-    ) -> Tensor:
-        config, total = self.config, None
-        for dim in config.matryoshka_dims or (sides[0].shape[1],):
-            query, positive, negative = (side[:, :dim] for side in sides)
-            if config.loss == "official":
-                loss = official_loss(query, positive, negative, config.cl_temperature, ids.used)
-            else:
-                loss = info_nce(
-                    query, positive, negative, config.cl_temperature, ids, bidirectional=config.bidirectional,
-                    guide=(guide[0], guide[1], guide[2]) if guide else None, margin=config.guide_margin,
-                )  # fmt: skip
-            if teacher is not None:
-                known = teacher[0], teacher[1], teacher[2]
-                kept = distillation_loss((query, positive, negative), known, config.cl_temperature, ids.used)
-                loss = loss + config.distillation_weight * kept
-            total = loss if total is None else total + loss
-        assert total is not None
-        return total / len(config.matryoshka_dims or (1,))
-
-    @torch.no_grad()
-    def _embeddings_of(self, encoder: InstructorEncoder, parts: list[Piece], size: int) -> list[Tensor]:
-        """Return another encoder's embeddings of the whole batch's sides."""
-        vectors = embed(encoder.model, parts)
-        return [gather(side, self.accelerator.num_processes) for side in _sides(vectors, size)]
+    def _whole(self) -> dict[str, Any]:
+        """Make ``whole`` the model as it is; return the optimiser's state. All ranks call it."""
+        if self.config.fsdp:
+            sharding.gather_model(self.model, self.whole)
+            return sharding.gather_optimizer(self.model, self.optimizer)
+        state: dict[str, Any] = getattr(self.optimizer, "optimizer", self.optimizer).state_dict()
+        return state
 
     # -- what is told ----------------------------------------------------------------------------------------------
 
     def _evaluate(self, saved: Path | None = None) -> dict[str, float]:
-        """Return the scores of the model as it is, or of a saved one."""
+        """Return the scores of the model as it is, or of a saved one, on all ranks."""
         assert self.evaluate is not None
-        scores: dict[str, float] = {}
+        scores: list[dict[str, float]] = [{}]
+        spread = self.config.fsdp and not saved
+        if spread:
+            saved = self.folder / ".scored"
+            self._save_model(saved)
         if self.accelerator.is_main_process:
             from instructor_search.encoder import load_encoder
 
@@ -293,24 +256,31 @@ class Trainer:
                 load_encoder(str(saved), runtime="torch", precision="fp32", device=device) if saved else self.encoder
             )
             encoder.model.eval()
-            scores = self.evaluate(encoder)
-        self.accelerator.wait_for_everyone()
-        return scores
+            scores = [self.evaluate(encoder)]
+            if spread and saved:
+                shutil.rmtree(saved)
+        if self.accelerator.num_processes > 1:
+            torch.distributed.broadcast_object_list(scores)
+        return scores[0]
 
     def _keep_if_best(self, scores: dict[str, float]) -> None:
         score = scores.get("average", 0.0)
-        if self.accelerator.is_main_process and score > self.best.get("score", -1.0):
+        if score > self.best.get("score", -1.0):
             self.best = {"step": self.step_number, "score": score}
             self._save_model(self.folder / "best")
 
     def _save_model(self, folder: Path, base_share: float = 0.0) -> None:
         """Write the model as it is now. With ``base_share``, at the end, it is mixed with the first weights by that."""
-        state = plain_state(self.encoder.model.backbone)
+        if self.config.fsdp:
+            sharding.gather_model(self.model, self.whole)
+        if not self.accelerator.is_main_process:
+            return
+        state = plain_state(self.whole.model.backbone)
         if base_share:
             state = mixed(state, self.base, base_share)
-            dense = self.encoder.model.dense
+            dense = self.whole.model.dense
             dense.load_state_dict(mixed(dense.state_dict(), self.base_dense, base_share))
-        save_checkpoint(self.encoder, folder, backbone_state=state)
+        save_checkpoint(self.whole, folder, backbone_state=state)
 
     def _known_scores(self) -> dict[str, Any]:
         path = self.folder / SCORES
@@ -333,11 +303,6 @@ def hash_of(*numbers: int) -> int:
     import numpy as np
 
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-def _sides(vectors: Tensor, size: int) -> list[Tensor]:
-    """Return the embeddings of queries, positives and negatives."""
-    return [vectors[:size], vectors[size : 2 * size], vectors[2 * size :]]
 
 
 def _check_reader(role: str, other: InstructorEncoder, encoder: InstructorEncoder) -> None:

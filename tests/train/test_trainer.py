@@ -313,7 +313,7 @@ def test_wrong_values_are_named():
 def test_matryoshka_trains_the_leading_part(tiny_folder, tmp_path):
     for dims, trained in (((4,), 4), ((4, 8), 8), ((), None)):
         run = trainer(tiny_folder, config(tmp_path / "run", matryoshka_dims=dims, dropout=0.0))
-        run._backward(run._texts(0)[1], 1.0, last=True)
+        run.objective.backward(run.model, run._texts(0)[1], 1.0, last=True)
         sizes = run.encoder.model.dense[-1][0].weight.grad.abs().amax(1)  # of each number of the embedding
         assert sizes[:trained].min() > 1e-4
         assert trained is None or sizes[trained:].max() < 1e-5 * sizes.max()

@@ -1,6 +1,7 @@
 """Two processes (gloo, torchrun) train as one does on the same global batches."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import torch
 
 from instructor_search import load_encoder
 from tests.conftest import ROOT
+from tests.train.test_trainer import config, trainer
 
 RUN = """
 import json, sys
@@ -21,7 +23,10 @@ folder, model, batch, options = sys.argv[1], sys.argv[2], int(sys.argv[3]), json
 accelerator = Accelerator(cpu=True)
 made = config(folder, per_device_train_batch_size=batch // accelerator.num_processes, max_steps=6, dropout=0.0,
               logging_steps=1, save_steps=4, max_negatives=1, weight_decay=0.0, **options)
-run = Trainer(made, load_encoder(model, device="cpu"), mixture(), accelerator)
+def mean(encoder):
+    return {"average": float(encoder.encode([("Represent: ", "a red car")]).mean())}
+evaluate = mean if made.eval_steps else None
+run = Trainer(made, load_encoder(model, device="cpu"), mixture(), accelerator, evaluate=evaluate)
 run.folder.mkdir(parents=True, exist_ok=True)
 tasks = []
 real = run._texts
@@ -46,7 +51,8 @@ def train(processes, folder, model, **options):
     assert done.returncode == 0, done.stderr[-3000:]
     ranks = sorted(json.loads(line.split("RANK ", 1)[1]) for line in done.stdout.splitlines() if "RANK" in line)
     log = [json.loads(line) for line in (folder / "train_log.jsonl").read_text().splitlines()]
-    return ranks, [line["loss"] for line in log], load_encoder(str(folder / "model"), device="cpu").model.state_dict()
+    losses = [line["loss"] for line in log if "loss" in line]
+    return ranks, losses, load_encoder(str(folder / "model"), device="cpu").model.state_dict()
 
 
 @pytest.mark.parametrize(
@@ -74,3 +80,27 @@ def test_the_loss_curve_is_that_of_one_process(tiny_folder, tmp_path, options):
         torch.testing.assert_close(two_weights[name], value, rtol=1e-3, atol=2e-4)
         changed = max(changed, float((value - base[name]).abs().max()))
     assert changed > 2e-3
+
+
+def test_weights_spread_over_ranks_train_as_whole_ones_do_and_resume(tiny_folder, tmp_path):
+    _, one, one_weights = train(1, tmp_path / "one", tiny_folder, eval_steps=3)
+    options = {"fsdp": True, "grad_cache": True, "micro_batch_tokens": 4 * 48, "eval_steps": 3}  # 4 texts a piece
+    _, two, two_weights = train(2, tmp_path / "two", tiny_folder, **options)
+    np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-5)
+    for name, value in one_weights.items():
+        torch.testing.assert_close(two_weights[name], value, rtol=1e-3, atol=2e-4)
+    first, second = (json.loads((tmp_path / name / "scores.json").read_text()) for name in ("one", "two"))
+    assert first["before"]["average"] != pytest.approx(first["after"]["average"], abs=1e-4)
+    for moment in ("before", "3", "6", "after"):
+        assert second[moment]["average"] == pytest.approx(first[moment]["average"], abs=1e-5)
+    for name in ("checkpoint-6", "model"):
+        shutil.rmtree(tmp_path / "two" / name)
+    _, again, again_weights = train(2, tmp_path / "two", tiny_folder, **options)
+    assert again == two  # from checkpoint-4 on
+    for name, value in two_weights.items():
+        torch.testing.assert_close(again_weights[name], value, rtol=0, atol=0)
+
+
+def test_weights_cannot_be_spread_over_one_process(tiny_folder, tmp_path):
+    with pytest.raises(ValueError, match="fsdp spreads the weights over processes; there is one"):
+        trainer(tiny_folder, config(tmp_path / "run", fsdp=True))
