@@ -30,6 +30,16 @@ HEAD = """<script>(() => {
     const tab = event.target.closest && event.target.closest('[role="tab"][data-tab-id]');
     if (tab) history.replaceState(null, '', '?tab=' + tab.dataset.tabId);
   });
+  // What is drawn anew between press and release would swallow the click: a browser makes none of a node that is gone.
+  const part = (node) => node && node.closest && node.closest('[data-action]');
+  const what = (node) => node.outerHTML + node.closest('[data-chunk]')?.dataset.chunk;
+  let pressed = null;
+  addEventListener('pointerdown', (event) => { pressed = event.button ? null : part(event.target); }, true);
+  addEventListener('pointerup', (event) => {
+    const was = pressed, now = part(document.elementFromPoint(event.clientX, event.clientY));
+    pressed = null;
+    if (was && !was.isConnected && now && what(now) === what(was)) now.click();
+  }, true);
 })();</script>"""
 TOGGLE = """() => {
   const dark = !document.body.classList.contains('dark');

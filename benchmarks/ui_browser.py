@@ -1,0 +1,122 @@
+"""The application in a real browser:  python benchmarks/ui_browser.py [--count 100000] [--points 50000] [--searches 100]
+
+Fills a store as benchmarks/search.py does (vectors of docstrings, and mixtures of neighbours), starts the application and
+chromium, and prints one table: from Enter to the hits on the page, and how a map of many points is drawn and dragged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.search import collection_of, embedded, with_synthetic
+from tests.ui.conftest import running
+
+ROOT = Path(__file__).resolve().parents[1]
+ASKED = "q => (document.querySelector('#results [data-asked]')?.dataset.asked || '').includes(JSON.stringify(q))"
+FRAMES = """steps => new Promise(done => { const canvas = document.querySelector('.map canvas'), box = canvas.getBoundingClientRect();
+ const gl = canvas.getContext('webgl'), pixel = new Uint8Array(4), times = []; let step = 0;
+ const at = (kind, x) => canvas.dispatchEvent(new PointerEvent(kind, {clientX: x, clientY: box.top + 200, pointerId: 1, bubbles: true}));
+ canvas.setPointerCapture = () => {};
+ at('pointerdown', box.left + 100);
+ const move = () => { const from = performance.now(); at('pointermove', box.left + 100 + step);
+  gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel); times.push(performance.now() - from);
+  if (++step < steps) requestAnimationFrame(move); else { at('pointerup', box.left + 100 + step); done(times); } };
+ move(); })"""
+
+
+def main() -> None:
+    """Fill the store, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=100_000, help="chunks that are searched")
+    parser.add_argument("--points", type=int, default=50_000, help="chunks on the map")
+    parser.add_argument("--searches", type=int, default=100)
+    parser.add_argument("--real", type=int, default=6_000, help="texts that are really embedded")
+    parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "benchmarks")
+    args = parser.parse_args()
+    texts, vectors, asked, _ = embedded(args.cache, args.real, args.searches)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, count in (("searched", args.count), ("mapped", args.points)):
+            collection_of(Path(folder) / name, texts, with_synthetic(vectors, count))
+        store = str(Path(folder) / "searched")
+        subprocess.run([sys.executable, "-m", "instructor_search", "index", "bench", "--store", store], check=True,
+                       cwd=ROOT, stdout=sys.stderr)  # fmt: skip
+        with running("--store", store) as application, opened() as browser:
+            rows.append(("search, from Enter to the hits", args.count, *searches(browser, application.address, asked)))
+        with running("--store", str(Path(folder) / "mapped")) as application, opened() as browser:
+            seconds, frames = drawn_map(browser, application.address)
+            rows.append(("map, from Draw to the points (once)", args.points, 1000 * seconds, 1000 * seconds))
+            rows.append(("map, one frame while it is dragged", args.points, *at(frames)))
+    print("| | chunks | p50 ms | p95 ms |\n|---|---|---|---|")
+    for what, count, middle, high in rows:
+        print(f"| {what} | {count:,} | {middle:.0f} | {high:.0f} |")
+
+
+class opened:  # noqa: N801 - a context
+    """Chromium, without a GPU."""
+
+    def __enter__(self) -> Any:
+        from playwright.sync_api import sync_playwright
+
+        self.playwright = sync_playwright().start()
+        options = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
+        self.browser = self.playwright.chromium.launch(executable_path=shutil.which("chromium"), args=options)
+        return self.browser
+
+    def __exit__(self, *_: object) -> None:
+        self.browser.close()
+        self.playwright.stop()
+
+
+def ready(browser: Any, address: str) -> Any:
+    """Return a page that has loaded."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(300_000)
+    page.goto(address)
+    page.wait_for_function("document.querySelector('#collection input')?.value")
+    return page
+
+
+def searches(browser: Any, address: str, asked: list[str]) -> tuple[float, float]:
+    """Return p50 and p95 in ms of searches, one after the other, the first five not counted."""
+    page, times = ready(browser, address), []
+    for query in dict.fromkeys(" ".join(q.split())[:100] for q in asked):
+        page.fill("#query textarea", query)
+        started = time.perf_counter()
+        page.press("#query textarea", "Enter")
+        page.wait_for_function(ASKED, arg=query)
+        times.append(1000 * (time.perf_counter() - started))
+    return at(times[5:])
+
+
+def drawn_map(browser: Any, address: str) -> tuple[float, list[float]]:
+    """Return the seconds until the points of a view are on the page, by principal components, and frames' ms."""
+    page = ready(browser, f"{address}?tab=map")
+    page.wait_for_selector("#map-go")
+    page.click("#map-method label >> nth=1")
+    page.click("#map-beside label >> nth=0")
+    time.sleep(1)
+    started = time.perf_counter()
+    page.click("#map-go")
+    page.wait_for_selector(".map-root[data-drawn]")
+    seconds = time.perf_counter() - started
+    return seconds, page.evaluate(FRAMES, 60)
+
+
+def at(times: list[float]) -> tuple[float, float]:
+    """Return the median and the 95th percentile."""
+    ordered = sorted(times)
+    return ordered[len(ordered) // 2], ordered[min(int(0.95 * len(ordered)), len(ordered) - 1)]
+
+
+if __name__ == "__main__":
+    main()
