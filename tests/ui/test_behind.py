@@ -59,6 +59,7 @@ def proxy(target: str, prefix: str):
         server.server_close()
 
 
+@pytest.mark.slow
 def test_the_page_works_under_a_path_of_another_server(own_store, open_page):
     with running("--store", str(own_store), "--root-path", "/tools/search") as application:
         assert application.address.endswith("/")
