@@ -271,8 +271,8 @@ def whole(collection: Collection, asked: list[str], rounds: int) -> None:
     times: dict[str, list[float]] = {name: [] for name in kinds}
     parts: dict[str, list[float]] = {}
     for round_number in range(rounds):
-        for name, options in kinds.items():
-            for text in asked[round_number::rounds]:
+        for number, (name, options) in enumerate(kinds.items()):
+            for text in (f"{t} {number}" for t in asked[round_number::rounds]):  # vectors of known texts are kept
                 found: list[Any] = []
                 times[name].append(
                     milliseconds(

@@ -48,7 +48,7 @@ def main() -> None:
         for name, count in (("searched", args.count), ("mapped", args.points)):
             collection_of(Path(folder) / name, texts, with_synthetic(vectors, count))
         store = str(Path(folder) / "searched")
-        subprocess.run([sys.executable, "-m", "instructor_search", "index", "bench", "--store", store], check=True,
+        subprocess.run([sys.executable, "-m", "instructor_search", "index", "--collection", "bench", "--store", store], check=True,
                        cwd=ROOT, stdout=sys.stderr)  # fmt: skip
         with running("--store", store) as application, opened() as browser:
             rows.append(("search, from Enter to the hits", args.count, *searches(browser, application.address, asked)))

@@ -39,7 +39,9 @@ def proxy(target: str, prefix: str):
                     self.send_header(key, value)
             self.send_header("connection", "close")
             self.end_headers()
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(
+                ConnectionError, ValueError, http.client.HTTPException
+            ):  # the application has ended
                 while part := answer.read1(65536):
                     self.wfile.write(part)
                     self.wfile.flush()
@@ -61,7 +63,7 @@ def proxy(target: str, prefix: str):
 
 @pytest.mark.slow
 def test_the_page_works_under_a_path_of_another_server(own_store, open_page):
-    with running("--store", str(own_store), "--root-path", "/tools/search") as application:
+    with running("--store", str(own_store), "--collection", "corpus", "--root-path", "/tools/search") as application:
         assert application.address.endswith("/")
         with proxy(application.address, "/tools/search") as (address, outside):
             page = open_page(address)
@@ -80,7 +82,7 @@ def test_who_has_no_password_sees_nothing_and_who_has_one_searches(own_store, tm
     users = tmp_path / "users"
     users.write_text("reader:correct horse battery\n")
     users.chmod(0o600)
-    with running("--store", str(own_store), "--auth", str(users)) as application:
+    with running("--store", str(own_store), "--collection", "corpus", "--auth", str(users)) as application:
         page = open_page(application.address, ready="input[type=password]")
         assert page.locator("#query").count() == 0
         for password, shown in (("wrong", "text=Incorrect"), ("correct horse battery", "#query")):
