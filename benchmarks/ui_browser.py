@@ -7,7 +7,6 @@ chromium, and prints one table: from Enter to the hits on the page, and how a ma
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.search import collection_of, embedded, with_synthetic
-from tests.ui.conftest import running
+from tests.ui.conftest import chromium, running
 
 ROOT = Path(__file__).resolve().parents[1]
 ASKED = "q => (document.querySelector('#results [data-asked]')?.dataset.asked || '').includes(JSON.stringify(q))"
@@ -48,14 +47,21 @@ def main() -> None:
         for name, count in (("searched", args.count), ("mapped", args.points)):
             collection_of(Path(folder) / name, texts, with_synthetic(vectors, count))
         store = str(Path(folder) / "searched")
-        subprocess.run([sys.executable, "-m", "instructor_search", "index", "--collection", "bench", "--store", store], check=True,
-                       cwd=ROOT, stdout=sys.stderr)  # fmt: skip
+        index = [sys.executable, "-m", "instructor_search", "index", "--collection", "bench", "--store", store]
+        subprocess.run(index, check=True, cwd=ROOT, stdout=sys.stderr)
         with running("--store", store) as application, opened() as browser:
             rows.append(("search, from Enter to the hits", args.count, *searches(browser, application.address, asked)))
         with running("--store", str(Path(folder) / "mapped")) as application, opened() as browser:
             seconds, frames = drawn_map(browser, application.address)
-            rows.append(("map, from Draw to the points (once)", args.points, 1000 * seconds, 1000 * seconds))
-            rows.append(("map, one frame while it is dragged", args.points, *at(frames)))
+            rows.append(
+                (
+                    "map by principal components, from Draw to the points (once)",
+                    args.points,
+                    1000 * seconds,
+                    1000 * seconds,
+                )
+            )
+            rows.append(("map, one frame while it is dragged (software rendering)", args.points, *at(frames)))
     print("| | chunks | p50 ms | p95 ms |\n|---|---|---|---|")
     for what, count, middle, high in rows:
         print(f"| {what} | {count:,} | {middle:.0f} | {high:.0f} |")
@@ -69,7 +75,7 @@ class opened:  # noqa: N801 - a context
 
         self.playwright = sync_playwright().start()
         options = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
-        self.browser = self.playwright.chromium.launch(executable_path=shutil.which("chromium"), args=options)
+        self.browser = self.playwright.chromium.launch(executable_path=chromium(), args=options)
         return self.browser
 
     def __exit__(self, *_: object) -> None:

@@ -116,6 +116,7 @@ def test_a_click_counts_where_hits_are_drawn_anew_under_it(application, open_pag
                   " drawn.innerHTML = String(drawn.innerHTML); }")  # fmt: skip
     page.mouse.up()
     page.wait_for_selector(".drawer #passage", timeout=30_000)
+    assert page.inner_text(".drawer h2") == titles(page)[0]
 
 
 def test_who_asks_again_before_the_answer_gets_the_later_one(application, open_page):
