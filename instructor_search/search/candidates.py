@@ -20,6 +20,7 @@ from instructor_search.store.entries import NO_ROW, rows_of
 from instructor_search.store.exact import exact_search
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.manifest import View, read_manifest
+from instructor_search.store.row_copy import RowCopy, open_copy
 from instructor_search.store.view_index import ViewIndex, open_index, saved_indexes
 
 REFINE_FACTORS = {"IvfHnswSq": 5, "IvfRq": 20}  # candidates of LanceDB's indexes compared exactly, for each hit
@@ -50,6 +51,7 @@ class CandidateFinder:
         self.table: Any = None
         self._version = -1
         self._refine = 0  # of LanceDB's index; 0: there is none
+        self._copy: RowCopy | None = None  # of what hits show
         self._text_fields: tuple[str, ...] = ()  # that words are looked for in
 
     @contextmanager
@@ -83,6 +85,7 @@ class CandidateFinder:
         own = vector_index.index_of(self.table, self.view.column)
         self._refine = REFINE_FACTORS.get(str(own.index_type), 5) if own is not None else 0
         self._text_fields = vector_index.text_fields(self.table)
+        self._copy = open_copy(self.collection, self._copy)
         self._version = newest
 
     def _check_view(self) -> None:
@@ -150,7 +153,7 @@ class CandidateFinder:
     @clear_errors
     def rows(self, rows: Iterable[int], columns: list[str]) -> dict[int, dict[str, Any]]:
         """Return the chunks of rows that were found, by row."""
-        return rows_of(self.table, rows, columns)
+        return self._copy.rows_of(self.table, rows, columns) if self._copy else rows_of(self.table, rows, columns)
 
     def vectors(self, rows: Iterable[int]) -> dict[int, np.ndarray]:
         """Return the stored vectors of rows that were found, by row; one without a vector has none."""

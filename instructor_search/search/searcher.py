@@ -29,13 +29,11 @@ from instructor_search.search.snippets import (
 )
 from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View
-from instructor_search.store.schema import HEADING_SEPARATOR
+from instructor_search.store.schema import HEADING_SEPARATOR, SHOWN_COLUMNS
 from instructor_search.store.view_encoder import load_view_encoder
 
 MAX_EMBEDDED_HITS = 20  # hits whose best sentence is found by meaning; that of later ones by words
 MAX_QUERY_CHARACTERS = 100_000
-_COLUMNS = ["document_id", "source", "title", "mime", "heading", "page", "row", "mtime", "metadata", "text", "start",
-            "end"]  # fmt: skip
 
 
 class Searcher:
@@ -107,7 +105,7 @@ class Searcher:
                     rankings["text"] = self.finder.matching(asked.text, depth, compiled)
             ranked = self._ranked(asked.text, rankings, how, offset + top_k)[offset:]
             with self._timed("fetch"):
-                rows = self.finder.rows([c.row for c in ranked], _COLUMNS)
+                rows = self.finder.rows([c.row for c in ranked], SHOWN_COLUMNS)
         with self._timed("snippets"):
             texts = [rows[c.row]["text"] for c in ranked]
             parts = self._snippets(asked, vector if shown == Snippets.MEANING else None, texts, shown)
@@ -145,7 +143,7 @@ class Searcher:
                 if how.mode != Mode.DENSE:
                     rankings["text"] = self.finder.matching(query.text, depth, self._compile(query.where))
                 results.append(self._ranked(query.text, rankings, how, top_k))
-            rows = self.finder.rows([c.row for ranked in results for c in ranked], _COLUMNS)
+            rows = self.finder.rows([c.row for ranked in results for c in ranked], SHOWN_COLUMNS)
         return [_hits(ranked, rows, [("", "")] * len(ranked), 0) for ranked in results]
 
     def _nearest_of_each(self, asked: Sequence[Query], vectors: np.ndarray, depth: int) -> list[list[Found]]:
@@ -177,7 +175,7 @@ class Searcher:
         with self.finder.reading():
             near = self.finder.nearest(found[chunk_id], how.depth(top_k) + 1, self._compile(where))
             ranked = self._ranked("", {"dense": [f for f in near if f.id != chunk_id]}, how, top_k)
-            rows = self.finder.rows([c.row for c in ranked], _COLUMNS)
+            rows = self.finder.rows([c.row for c in ranked], SHOWN_COLUMNS)
         texts = [rows[c.row]["text"] for c in ranked]
         return _hits(ranked, rows, [_shown(split_sentences(t) or [t], 0) for t in texts], 0)
 

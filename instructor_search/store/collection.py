@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import MissingExtraError, StoreError, ViewMismatchError
-from instructor_search.store import vector_index, view_index
+from instructor_search.store import row_copy, vector_index, view_index
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.folders import COLLECTION_NAME, find_collection, store_folder
 from instructor_search.store.lancedb_lightly import lancedb
@@ -356,6 +356,10 @@ class Collection:
                 made += vector_index.ensure_faiss_index(self, view, self.index_wish(view), kinds[view.name])
             except MissingExtraError as error:
                 made.append(f"the index of view {view.name} was not brought up to date: {error}")
+        if self.chunks.count_rows() > vector_index.INDEX_THRESHOLD:
+            row_copy.ensure_copy(self)
+        else:
+            row_copy.drop_copy(self)
         return made
 
     def index_wish(self, view: View) -> vector_index.Wish:

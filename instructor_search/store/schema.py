@@ -30,6 +30,9 @@ CHUNK_FIELDS = [
     pa.field("content_hash", pa.string()),  # of the text; with the view's facts it decides what is embedded again
     pa.field("source_hash", pa.string()),  # revision of the source that this row was last seen in
 ]
+# What a hit shows.
+SHOWN_COLUMNS = ["document_id", "source", "title", "mime", "heading", "page", "row", "mtime", "metadata", "text"]
+SHOWN_COLUMNS += ["start", "end"]
 # Fields of a row that a filter may name, with their kind; all other names are metadata of the documents.
 FILTER_FIELDS = {
     "document_id": "string",

@@ -8,8 +8,10 @@ from typing import Any
 
 from instructor_search.errors import MissingExtraError, StoreError
 from instructor_search.store.collection import Collection
+from instructor_search.store.entries import batches, rows_of
 from instructor_search.store.manifest import View
-from instructor_search.store.schema import content_hash
+from instructor_search.store.row_copy import open_copy
+from instructor_search.store.schema import SHOWN_COLUMNS, content_hash
 from instructor_search.store.vectors import checksum, present_vectors
 from instructor_search.store.view_index import damaged_vectors, has_damaged_files, open_index, saved_indexes
 
@@ -68,6 +70,7 @@ def _check_rows(collection: Collection, report: VerifyReport) -> None:
     report.problems += [f"{count} {what}" for what, count in bad.items() if count and not what.startswith("note:")]
     report.notes += [f"{count} {what[5:]}" for what, count in bad.items() if count and what.startswith("note:")]
     _check_sources(collection, per_source, report)
+    _check_copy(collection, report)
     for view in views:
         _check_index(collection, view, report)
 
@@ -79,6 +82,22 @@ def _check_vectors(batch: Any, view: View, bad: Counter[str]) -> None:
             bad[f"note:chunks without a vector in view {view.name}; the next ingest makes them"] += 1
         else:
             bad[f"vectors of view {view.name} that differ from their checksum"] += checksum(vector) != expected
+
+
+def _check_copy(collection: Collection, report: VerifyReport) -> None:
+    """Compare the copy of what hits show with the table, row by row."""
+    copy, table = open_copy(collection), collection.open_chunks()
+    if copy is None:
+        return
+    wrong = 0
+    for batch in batches(table, ["_rowid"], "true"):
+        rows = batch["_rowid"].to_pylist()
+        shown, stored = copy.rows_of(table, rows, SHOWN_COLUMNS), rows_of(table, rows, SHOWN_COLUMNS)
+        wrong += sum(shown[row] != stored[row] for row in rows)
+    if wrong:
+        report.problems.append(
+            f"{wrong} rows of the copy that hits are shown from are not the table's; delete {copy.path}"
+        )
 
 
 def _check_index(collection: Collection, view: View, report: VerifyReport) -> None:

@@ -16,6 +16,8 @@ from instructor_search.search import candidates  # noqa: E402
 from instructor_search.search.candidates import CandidateFinder  # noqa: E402
 from instructor_search.search.index_report import make_index  # noqa: E402
 from instructor_search.store import vector_index  # noqa: E402
+from instructor_search.store.entries import rows_of  # noqa: E402
+from instructor_search.store.schema import SHOWN_COLUMNS  # noqa: E402
 from instructor_search.store.vector_index import Wish  # noqa: E402
 from instructor_search.store.verify import verify  # noqa: E402
 from tests.store.test_view_index import DIM, name_of, rows  # noqa: E402
@@ -104,6 +106,10 @@ class Machine(RuleBasedStateMachine):
         with self.reader.reading():
             (first,) = self.reader.nearest(self.model[newest].astype(np.float32), 1)
         assert first.id == name_of(newest)
+        with self.reader.reading():  # what is shown is what the table has
+            ids = self.reader.table.search().with_row_id(True).select(["id"]).limit(len(numbers)).to_list()
+            ids = [row["_rowid"] for row in ids]
+            assert self.reader.rows(ids, SHOWN_COLUMNS) == rows_of(self.reader.table, ids, SHOWN_COLUMNS)
 
     def teardown(self):
         if hasattr(self, "folder"):

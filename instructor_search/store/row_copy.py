@@ -1,0 +1,133 @@
+"""A copy of what hits show, one mapped Arrow file beside the table: ten rows of it are read in a tenth of the time.
+
+A row whose fields change gets another row id, so one that the copy has is as the table has it. Those that came later
+are read from the table.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from instructor_search.store.entries import batches, rows_of
+from instructor_search.store.schema import SHOWN_COLUMNS
+
+if TYPE_CHECKING:
+    from instructor_search.store.collection import Collection
+
+REWRITE_SHARE = 0.2  # of the table's rows that the copy lacks, or of its own that are gone
+_ROWS = "_rowid"
+
+
+class RowCopy:
+    """The copy of one version of a table; use ``open_copy``."""
+
+    def __init__(self, path: Path) -> None:
+        """Map ``path``.
+
+        Raises:
+            OSError: it is not there.
+            pyarrow.ArrowInvalid: it is damaged.
+        """
+        self.path = path
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        self.batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        ids = [batch[_ROWS].to_numpy() for batch in self.batches]
+        self._starts = np.cumsum([0, *map(len, ids)])
+        self._ids = np.concatenate([np.zeros(0, np.uint64), *ids])
+        self._order = np.argsort(self._ids)
+        self._sorted = self._ids[self._order]
+
+    def __len__(self) -> int:
+        """Return the number of rows in it."""
+        return len(self._ids)
+
+    def num_known(self, rows: np.ndarray) -> int:
+        """Return how many of the table's ``rows`` it has."""
+        return int(np.isin(rows, self._ids, assume_unique=True).sum())
+
+    def rows_of(self, table: Any, rows: Iterable[int], columns: list[str]) -> dict[int, dict[str, Any]]:
+        """Return table rows, by row id; those that are not in the copy from ``table``."""
+        wanted = np.array(sorted(set(rows)), dtype=np.uint64)
+        if not len(wanted) or not len(self) or not set(columns) <= set(SHOWN_COLUMNS):
+            return rows_of(table, wanted.tolist(), columns)
+        place = np.minimum(np.searchsorted(self._sorted, wanted), len(self) - 1)
+        known = self._sorted[place] == wanted
+        found = rows_of(table, wanted[~known].tolist(), columns)
+        for row, position in zip(wanted[known].tolist(), self._order[place[known]].tolist(), strict=True):
+            found[row] = self._row(position, columns)
+        return found
+
+    def _row(self, position: int, columns: list[str]) -> dict[str, Any]:
+        number = int(np.searchsorted(self._starts, position, side="right")) - 1
+        batch, place = self.batches[number], position - int(self._starts[number])
+        return {name: batch[name][place].as_py() for name in columns}
+
+
+def open_copy(collection: Collection, known: RowCopy | None = None) -> RowCopy | None:
+    """Return the newest copy, ``known`` if it is that; None where there is none that can be read."""
+    for path in _paths(collection):
+        if known is not None and known.path == path:
+            return known
+        try:
+            return RowCopy(path)
+        except (OSError, pa.ArrowInvalid):
+            continue
+    return None
+
+
+def ensure_copy(collection: Collection) -> None:
+    """Make the copy, or make it anew when a fifth of the rows has changed; under the writer's lock."""
+    table = collection.open_chunks()
+    version = collection.chunks.version
+    table.checkout(version)
+    rows = np.concatenate([np.zeros(0, np.uint64), *(b[_ROWS].to_numpy() for b in batches(table, [_ROWS], "true"))])
+    copy = open_copy(collection)
+    if copy is not None:
+        shared = copy.num_known(rows)
+        if max(len(rows) - shared, len(copy) - shared) <= REWRITE_SHARE * len(rows):
+            return
+    folder = _folder(collection)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".{os.getpid()}.part"
+    try:
+        _write(part, batches(table, [*SHOWN_COLUMNS, _ROWS], "true"))
+        path = folder / f"{version:020}.arrow"
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    drop_copy(collection, keep=path)
+
+
+def drop_copy(collection: Collection, *, keep: Path | None = None) -> None:
+    """Delete the copies, but ``keep``. Readers that have one open go on: their files stay mapped."""
+    for path in _folder(collection).glob("*"):
+        if path != keep:
+            path.unlink(missing_ok=True)
+
+
+def _write(path: Path, parts: Iterator[pa.RecordBatch]) -> None:
+    writer = None
+    with path.open("wb") as stream:
+        for batch in parts:
+            arrays = [c.storage if isinstance(c, pa.ExtensionArray) else c for c in batch.columns]
+            plain = pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
+            writer = writer or pa.ipc.new_file(stream, plain.schema)
+            writer.write_batch(plain)
+        if writer is not None:
+            writer.close()
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _folder(collection: Collection) -> Path:
+    return collection.folder / "rows"
+
+
+def _paths(collection: Collection) -> list[Path]:
+    return sorted(_folder(collection).glob("*.arrow"), reverse=True)
