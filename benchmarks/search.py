@@ -255,6 +255,8 @@ def main() -> None:
                 )
             )
         print(f"\nsize of our index: {index.size / 1e6:.0f} MB with its vectors")
+        with collection.writing():  # what the end of an ingest does: indexes for filters, the copy of what hits show
+            collection.maintain()
         whole(collection, asked, args.rounds)
 
 
