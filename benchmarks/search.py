@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -239,6 +240,7 @@ def main() -> None:
                 made.append(engine)
         for thread in os.listdir("/proc/self/task"):  # those of LanceDB too
             os.sched_setaffinity(int(thread), {min(os.sched_getaffinity(0))})
+        threadpool_limits(1)
         for engine in made:
             half = len(queries) // 2
             tune(engine, queries[:half], expected[:half])

@@ -97,7 +97,7 @@ class ViewIndex:
         self.extra = np.zeros((0, facts.dim), dtype=np.float32)
         self.extra_rows = np.zeros(0, dtype=ENTRY)
         self._mask: Mask | None = None  # of the positions that have a row; None: all have one
-        self._order: np.ndarray | None = None  # of positions by table row, for filters
+        self._by_row: tuple[np.ndarray, np.ndarray] | None = None  # table rows in order, with positions, for filters
         self.sync()
 
     @property
@@ -152,7 +152,7 @@ class ViewIndex:
 
     def _note_gone(self) -> None:
         there = np.flatnonzero(self.rows["row"] != _GONE)
-        self._mask, self._order = (Mask(there, len(self.rows)) if len(there) < len(self.rows) else None), None
+        self._mask, self._by_row = (Mask(there, len(self.rows)) if len(there) < len(self.rows) else None), None
 
     # -- searching -------------------------------------------------------------------------------------------------
 
@@ -169,8 +169,9 @@ class ViewIndex:
         if where is not None:
             rows = rows_where(self.table, where)
             mask = Mask(self._positions(rows), len(self.rows), is_filter=True)
-            chosen = np.isin(self.extra_rows["row"], rows)
-            extra, extra_rows = self.extra[chosen], self.extra_rows[chosen]
+            if len(extra):
+                chosen = np.isin(extra_rows["row"], rows)
+                extra, extra_rows = extra[chosen], extra_rows[chosen]
         scores, positions = self.index.search(queries, k, mask=mask, setting=setting)
         found = self.rows[positions]
         found["row"][positions < 0] = _GONE
@@ -185,11 +186,12 @@ class ViewIndex:
 
     def _positions(self, rows: np.ndarray) -> np.ndarray:
         """Return the positions of table rows, ascending; rows that the index lacks have none."""
-        if self._order is None:
-            self._order = np.argsort(self.rows["row"])
-        ordered = self.rows["row"][self._order]
+        if self._by_row is None:
+            order = np.argsort(self.rows["row"])
+            self._by_row = self.rows["row"][order], order
+        ordered, positions = self._by_row
         place = np.minimum(np.searchsorted(ordered, rows), len(ordered) - 1)
-        return np.sort(self._order[place[ordered[place] == rows]])
+        return np.sort(positions[place[ordered[place] == rows]])
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
