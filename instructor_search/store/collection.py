@@ -356,10 +356,7 @@ class Collection:
                 made += vector_index.ensure_faiss_index(self, view, self.index_wish(view), kinds[view.name])
             except MissingExtraError as error:
                 made.append(f"the index of view {view.name} was not brought up to date: {error}")
-        if self.chunks.count_rows() > vector_index.INDEX_THRESHOLD:
-            row_copy.ensure_copy(self)
-        else:
-            row_copy.drop_copy(self)
+        row_copy.ensure_copy(self, vector_index.INDEX_THRESHOLD)
         return made
 
     def index_wish(self, view: View) -> vector_index.Wish:

@@ -81,12 +81,18 @@ def open_copy(collection: Collection, known: RowCopy | None = None) -> RowCopy |
     return None
 
 
-def ensure_copy(collection: Collection) -> None:
-    """Make the copy, or make it anew when a fifth of the rows has changed; under the writer's lock."""
+def ensure_copy(collection: Collection, threshold: int) -> None:
+    """Make the copy, or make it anew when a fifth of the rows has changed; under the writer's lock.
+
+    Up to ``threshold`` rows there is none.
+    """
     table = collection.open_chunks()
     version = collection.chunks.version
     table.checkout(version)
     rows = np.concatenate([np.zeros(0, np.uint64), *(b[_ROWS].to_numpy() for b in batches(table, [_ROWS], "true"))])
+    if len(rows) <= threshold:
+        drop_copy(collection)
+        return
     copy = open_copy(collection)
     if copy is not None:
         shared = copy.num_known(rows)
