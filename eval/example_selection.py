@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -76,6 +77,7 @@ def _by_words(
         import Stemmer
     except ImportError as error:
         raise MissingExtraError("bm25s and PyStemmer", "eval", "the selectors text and hybrid") from error
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it tells of each index that it builds
     stemmer = Stemmer.Stemmer("english")
     options: dict[str, Any] = {"stopwords": None, "stemmer": stemmer, "show_progress": False}
     index = bm25s.BM25()

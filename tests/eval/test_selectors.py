@@ -1,6 +1,7 @@
 """Selectors and numbers of demonstrations as runs of their own, and the study of annotation."""
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -29,6 +30,13 @@ def test_every_selector_gives_k_distinct_and_none_that_is_forbidden(selector):
     assert found == select_examples(pool, test, pool_vectors, test_vectors, forbidden, selector, 4, 7)
     small = select_examples(pool[:3], test, pool_vectors[:3], test_vectors, [{0}] * len(test), selector, 4, 7)
     assert all(set(own) == {1, 2} for own in small)
+
+
+def test_words_are_looked_up_in_silence(caplog):
+    caplog.set_level(logging.DEBUG)
+    pool, test, pool_vectors, test_vectors = toy()
+    select_examples(pool, test, pool_vectors, test_vectors, [set()] * len(test), "text", 4, 0)
+    assert not [record for record in caplog.records if record.name == "bm25s"]
 
 
 def test_words_find_words_and_a_fusion_takes_from_both():
