@@ -93,14 +93,31 @@ def test_rows_that_come_change_and_go(made):
     assert len(shown(finder)) == len(open_copy(collection))
 
 
-def test_it_is_made_anew_only_when_a_fifth_has_changed(made):
+def test_it_is_made_anew_when_a_fifth_has_gone(made):
+    collection, _, finder = made
+    path = open_copy(collection).path
+    collection.delete_where("start < 20")
+    maintain(collection)
+    assert open_copy(collection).path == path
+    assert len(open_copy(collection)) == 300
+    assert len(shown(finder)) == 280
+    collection.delete_where("start < 100")
+    maintain(collection)
+    assert open_copy(collection).path != path
+    assert len(open_copy(collection)) == len(shown(finder)) == 200
+
+
+def test_it_is_made_anew_when_a_fifth_is_new(made):
     collection, view, finder = made
     path = open_copy(collection).path
-    collection.upsert(rows(view, range(300, 350)), may_exist=False)
+    collection.upsert(rows(view, range(300, 310)), may_exist=False)
     maintain(collection)
-    shown(finder)
-    kept = open_copy(collection)
-    assert (kept.path == path) == (len(kept) == 300)  # compaction may have moved all rows
+    assert open_copy(collection).path == path
+    assert len(open_copy(collection)) == 300
+    assert len(shown(finder)) == 310
+    collection.upsert(rows(view, range(310, 400)), may_exist=False)
+    maintain(collection)
+    assert len(open_copy(collection)) == len(shown(finder)) == 400
 
 
 @pytest.mark.parametrize("damage", [b"", b"ARROW1", None])
