@@ -14,6 +14,7 @@ from instructor_search.errors import InstructorSearchError
 
 RUNTIMES = ("torch", "openvino")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+GPU_SPREADS = ("none", "replicate", "shard")
 
 
 @dataclass

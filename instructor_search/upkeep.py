@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from instructor_search.command_line import GPU_SPREADS
+
 if TYPE_CHECKING:
     from instructor_search.store.collection import Collection
     from instructor_search.store.manifest import View
@@ -54,6 +56,8 @@ def _add_index(commands: Any) -> None:
     index.add_argument("--queries", metavar="FILE", help="queries to measure with, one a line (default: the view's own "
                        "vectors)")  # fmt: skip
     index.add_argument("--instruction", metavar="TEXT", help="instruction of the queries (default: general retrieval)")
+    index.add_argument("--gpus", choices=GPU_SPREADS, default="none", help="measure it on NVIDIA GPUs, each with all "
+                       "vectors or a part (extra faiss-gpu; default: none)")  # fmt: skip
     index.add_argument("--json", action="store_true", help="print JSON")
     index.set_defaults(run=_index)
     maintain = commands.add_parser("maintain", help="compact a collection and bring its indexes up to date")
@@ -110,7 +114,7 @@ def _index(args: argparse.Namespace) -> int:
     view = collection.view(args.view)
     from instructor_search.search.index_report import make_index
 
-    report = make_index(collection, view, wish, queries=_query_vectors(args, view))
+    report = make_index(collection, view, wish, queries=_query_vectors(args, view), gpus=args.gpus)
     if args.json:
         print(json.dumps(asdict(report)))
         return 0

@@ -55,6 +55,7 @@ _HELP = {
     "matryoshka_dims": "also train these leading parts of the embedding",
     "drop_instruction": "share of batches without instructions",
     "vary_instruction": "share of batches whose instructions are put in other words",
+    "vary_apart": "each text of such a batch has words of its own, instead of the same for all",
     "per_device_train_batch_size": "examples of a batch on each process",
     "gradient_accumulation_steps": "batches of an optimiser step, each of one task",
     "max_steps": "optimiser steps",

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import torch
 
 from instructor_search.encoder.tokenization import InstructedTokenizer, TokenizedText
-from instructor_search.instructions import InstructedText, Instruction
+from instructor_search.instructions import InstructedText
 from train.examples import TrainingExample
 from train.loss import Identities
+from train.wording import vary
 
 
 class TextBatch(NamedTuple):
@@ -34,17 +35,18 @@ class Collator:
 
     def __init__(
         self, tokenizer: InstructedTokenizer, *, max_negatives: int = 1, drop_instruction: float = 0.0,
-        vary_instruction: float = 0.0, with_plain: bool = False,
+        vary_instruction: float = 0.0, vary_apart: bool = False, with_plain: bool = False,
     ) -> None:  # fmt: skip
         """``drop_instruction``, ``vary_instruction``: share of batches without instructions, and with other words.
 
+        ``vary_apart``: each text of such a batch has its own words, so that none of them tells texts apart.
         ``with_plain``: batches whose texts alone say how near they are (no labels, no instructions that decide) come
         with these texts without instructions too.
         """
         self.tokenizer = tokenizer
         self.max_negatives = max_negatives
         self.drop_instruction, self.vary_instruction = drop_instruction, vary_instruction
-        self.with_plain = with_plain
+        self.vary_apart, self.with_plain = vary_apart, with_plain
 
     def num_negatives(self, examples: Sequence[TrainingExample]) -> int:
         """Return how many negatives each example of a global batch gets: all ranks must agree."""
@@ -68,7 +70,7 @@ class Collator:
             negatives += chosen + [example.positive] * (num_negatives - len(chosen))
             used += [True] * len(chosen) + [False] * (num_negatives - len(chosen))
         texts = [e.query for e in examples] + [e.positive for e in examples] + negatives
-        changed = [InstructedText(change(t.instruction), t.text) for t in texts]
+        changed = [InstructedText(change(t.instruction, self._own_words(t)), t.text) for t in texts]
         count = len(examples)
         hashes = [_hash(t.text) for t in texts]
         identities = Identities(
@@ -83,6 +85,9 @@ class Collator:
             plain = self.tokenizer.encode_batch([InstructedText("", t.text) for t in texts])
         return TextBatch(self.tokenizer.encode_batch(changed), identities, num_negatives, plain)
 
+    def _own_words(self, text: InstructedText) -> str:
+        return text.text if self.vary_apart else ""
+
     def _change(self, chance: random.Random) -> _Change:
         drawn, seed = chance.random(), chance.getrandbits(32)
         if drawn < self.drop_instruction:
@@ -96,29 +101,17 @@ def instructions_decide(examples: Sequence[TrainingExample]) -> bool:
 
 
 class _Change(NamedTuple):
-    """What happens to the instructions of a batch: the same one changes the same way."""
+    """What happens to the instructions of a batch: the same one changes the same way, of one ``whose``."""
 
     kind: str
     seed: int
 
-    def __call__(self, instruction: str) -> str:
+    def __call__(self, instruction: str, whose: str) -> str:
         if self.kind == "drop":
             return ""
-        return vary(instruction, random.Random(f"{self.seed}{instruction}")) if self.kind == "vary" else instruction
-
-
-def vary(instruction: str, chance: random.Random) -> str:
-    """Return an instruction in other words: a slot left out, another verb or another ending; free text: its ending."""
-    ending = chance.choice((": ", ":", "; ", " "))
-    found = Instruction.parse(instruction)
-    if not found.is_template:
-        return instruction.rstrip().rstrip(":;") + ending
-    what = found.text_type or "text"
-    if found.domain and chance.random() < 0.7:
-        what = f"{found.domain} {what}"
-    verb = chance.choice(("Represent the", "Represent the", "Represent a", "Encode the", "Embed this"))
-    goal = f" for {found.task_objective}" if found.task_objective and chance.random() < 0.85 else ""
-    return f"{verb} {what}{goal}{ending}"
+        if self.kind == "keep":
+            return instruction
+        return vary(instruction, random.Random(f"{self.seed}{instruction}{whose}"))
 
 
 def _hash(text: str) -> int:

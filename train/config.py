@@ -35,6 +35,7 @@ class TrainConfig:
     matryoshka_dims: tuple[int, ...] = ()
     drop_instruction: float = 0.1
     vary_instruction: float = 0.2
+    vary_apart: bool = False
 
     per_device_train_batch_size: int = 32
     gradient_accumulation_steps: int = 1

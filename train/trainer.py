@@ -74,6 +74,7 @@ class Trainer:
             max_negatives=config.max_negatives,
             drop_instruction=config.drop_instruction,
             vary_instruction=config.vary_instruction,
+            vary_apart=config.vary_apart,
             with_plain=teacher is not None,
         )
         self.base, self.base_dense = (

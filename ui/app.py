@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from instructor_search.command_line import Parser, failing_with_one_line
+from instructor_search.command_line import GPU_SPREADS, Parser, failing_with_one_line
 from ui.config import AppConfig
 
 _EXAMPLES = """examples:
@@ -39,6 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--store", metavar="DIR",
         help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)")  # fmt: skip
     add("--model", metavar="MODEL", help="model folder or hub id, of new collections and for the views that it made")
+    add("--gpus", choices=GPU_SPREADS, default="none", help="let NVIDIA GPUs search, each with all vectors or a part "
+        "(extra faiss-gpu; default: none)")  # fmt: skip
     add("--auth", type=Path, metavar="FILE", help="ask for a name and password: a file of lines NAME:PASSWORD")
     add("--no-auth", action="store_true", help="let everybody in who can reach a --host that is not this machine's own")
     add("--read-only", action="store_true", help="search and look only: no ingest, no judgment, no deletion")

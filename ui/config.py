@@ -37,6 +37,7 @@ class AppConfig:
     collection: str | None = None
     store: str | None = None
     model: str | None = None
+    gpus: str = "none"
     auth: Path | None = None
     no_auth: bool = False
     read_only: bool = False

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 class Library:
     """The collections of one store, opened when they are first asked for, and again when they have changed."""
 
-    def __init__(self, store: str | None, model: str | None = None) -> None:
-        """``model``: loads in place of the one that a view names; refused where it did not make the view."""
-        self.store, self.model = store, model
+    def __init__(self, store: str | None, model: str | None = None, gpus: str = "none") -> None:
+        """``model``: loads in place of the one that a view names; refused where it did not make the view.
+
+        ``gpus``: see ``Searcher``.
+        """
+        self.store, self.model, self.gpus = store, model, gpus
         self._lock = RLock()
         self._collections: dict[str, Collection] = {}
         self._searchers: dict[tuple[str, str, str], Searcher] = {}  # collection, view, when it was made
@@ -59,7 +62,7 @@ class Library:
         with self._lock:
             known = self._searchers.get(key)
             if known is None or known.collection is not collection:
-                known = self._searchers[key] = Searcher(collection, self.encoder(found), found.name)
+                known = self._searchers[key] = Searcher(collection, self.encoder(found), found.name, gpus=self.gpus)
             return known
 
     def encoder(self, view: View) -> Any:

@@ -65,7 +65,7 @@ class Session:
         """Nothing is opened yet."""
         self.config = config
         self.limits = config.limits
-        self.library = Library(config.store, config.model)
+        self.library = Library(config.store, config.model, config.gpus)
         self.jobs = Jobs(at_once=self.limits.jobs, megabytes=self.limits.job_megabytes, hours=self.limits.job_hours)
         self.language_model: LanguageModel | None = None  # opened with the first prompt that is sent
         self.first_job: Job | None = None  # makes the demo collection, on the first start

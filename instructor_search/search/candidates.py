@@ -19,6 +19,7 @@ from instructor_search.store.collection import Collection
 from instructor_search.store.entries import NO_ROW, rows_of
 from instructor_search.store.exact import exact_search
 from instructor_search.store.failures import clear_errors
+from instructor_search.store.faiss_gpu import Spread
 from instructor_search.store.manifest import View, read_manifest
 from instructor_search.store.row_copy import RowCopy, open_copy
 from instructor_search.store.view_index import ViewIndex, open_index, saved_indexes
@@ -42,9 +43,9 @@ class CandidateFinder:
     All calls stand within ``reading``, from the search to the rows: row ids are of one version of the table.
     """
 
-    def __init__(self, collection: Collection, view: View) -> None:
-        """The view's FAISS index, if it has one, is opened with the first search."""
-        self.collection, self.view = collection, view
+    def __init__(self, collection: Collection, view: View, *, gpus: Spread | str = Spread.NONE) -> None:
+        """The view's FAISS index, if it has one, is opened with the first search. ``gpus``: which cards answer then."""
+        self.collection, self.view, self.gpus = collection, view, Spread(gpus)
         self._lock = RLock()
         self._looked_at = -math.inf  # time.monotonic of the last look for a newer index
         self.index: ViewIndex | None = None
@@ -111,6 +112,18 @@ class CandidateFinder:
         except MissingExtraError as error:
             if self._version < 0:  # once
                 sys.stderr.write(f"searching without the index of view {self.view.name}: {error}\n")
+            return
+        self._place_on_gpus()
+
+    def _place_on_gpus(self) -> None:
+        """Have the cards that were asked for answer; where they cannot, say so once and search on the CPU."""
+        if self.gpus is Spread.NONE or self.index is None:
+            return
+        try:
+            self.index.index.place_on_gpus(self.gpus)
+        except StoreError as error:
+            self.gpus = Spread.NONE
+            sys.stderr.write(f"searching view {self.view.name} on the CPU: {error}\n")
 
     def nearest(self, vector: np.ndarray, depth: int, where: str | None = None) -> list[Found]:
         """Return the ``depth`` chunks nearest to ``vector``, (dim,), with cosines; ``where``: a compiled filter."""

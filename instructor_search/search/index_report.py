@@ -39,10 +39,13 @@ class IndexReport:
     setting: tuple[int, int] | None = None
 
 
-def make_index(collection: Collection, view: View, wish: Wish, *, queries: np.ndarray | None = None) -> IndexReport:
+def make_index(
+    collection: Collection, view: View, wish: Wish, *, queries: np.ndarray | None = None, gpus: str = "none"
+) -> IndexReport:
     """Remember ``wish``, make the index of ``view`` anew by it, and measure it.
 
-    ``queries``: vectors, (q, dim); None: vectors of the view, each of which must find others than itself.
+    ``queries``: vectors, (q, dim); None: vectors of the view, each of which must find others than itself. ``gpus``: on
+    which cards it is measured, see ``Searcher``.
 
     Raises:
         StoreError: the view has no vectors; another process is writing.
@@ -58,12 +61,13 @@ def make_index(collection: Collection, view: View, wish: Wish, *, queries: np.nd
         vector_index.ensure_faiss_index(collection, view, wish, kind, queries=queries, anew=True)
         seconds = time.perf_counter() - started if kind != EXACT else 0.0
         collection.update_manifest(indexes={**collection.manifest.indexes, view.name: asdict(wish)})  # it worked
-    return measure(collection, view, queries=queries, build_seconds=seconds)
+    return measure(collection, view, queries=queries, build_seconds=seconds, gpus=gpus)
 
 
 def measure(
-    collection: Collection, view: View, *, queries: np.ndarray | None = None, build_seconds: float = 0.0
-) -> IndexReport:
+    collection: Collection, view: View, *, queries: np.ndarray | None = None, build_seconds: float = 0.0,
+    gpus: str = "none",
+) -> IndexReport:  # fmt: skip
     """Measure the index that ``view`` has: each query is searched alone, rows included."""
     own: list[str] = []
     count = collection.chunks.count_rows(f"{view.checksum_column} IS NOT NULL")
@@ -71,7 +75,7 @@ def measure(
     if queries is None:
         queries, own = _sample(collection, view, count)
     depth = K if given else K + 1
-    finder, times, found = CandidateFinder(collection, view), [], []
+    finder, times, found = CandidateFinder(collection, view, gpus=gpus), [], []
     for query in [*queries[:1], *queries]:  # the first one opens what is mapped
         started = time.perf_counter()
         with finder.reading():

@@ -40,16 +40,22 @@ MAX_QUERY_CHARACTERS = 100_000
 class Searcher:
     """Searches one view of a collection with the encoder that made it."""
 
-    def __init__(self, collection: Collection, encoder: Encoder | None = None, view: str | None = None) -> None:
+    def __init__(
+        self, collection: Collection, encoder: Encoder | None = None, view: str | None = None, *, gpus: str = "none"
+    ) -> None:
         """``encoder`` None: the view's own model is loaded when it is first needed.
+
+        ``gpus``: "none"; "replicate" or "shard": a FAISS index answers on all NVIDIA GPUs, each with all vectors or a
+        part; what has a filter, and where there are no GPUs, on the CPU.
 
         Raises:
             ViewMismatchError: ``encoder`` did not make the view.
             StoreError: there is no such view.
+            ValueError: ``gpus`` is none of these.
         """
         self.collection = collection
         self.view: View = collection.view(view)
-        self.finder = CandidateFinder(collection, self.view)
+        self.finder = CandidateFinder(collection, self.view, gpus=gpus)
         self._encoder = encoder
         self.seconds: dict[str, float] = {}  # of the last search
         self.num_query_tokens_cut = 0  # of the last query: it was longer than the window

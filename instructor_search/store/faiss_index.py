@@ -20,6 +20,7 @@ import numpy as np
 from instructor_search.encoder.runtimes import num_cores
 from instructor_search.errors import MissingExtraError, StoreError
 from instructor_search.store.exact import exact
+from instructor_search.store.faiss_gpu import MAX_DEPTH, GpuVectors, Spread
 
 _TRAINING_ROWS = 100_000  # that clusters and codes are learned from, at most
 _BLOCK = 50_000  # rows that are added or compared at a time
@@ -134,6 +135,7 @@ class FaissIndex:
         """``index``: FAISS's own, None for ``Kind.FLAT``."""
         self.kind, self.vectors, self.index = kind, np.asarray(vectors), index
         self.setting = setting or ladder(kind, len(vectors))[-1]
+        self.gpu: GpuVectors | None = None  # the vectors once more, on cards that compare them
         self._clusters: np.ndarray | None = None  # of each position; read when a mask is used
         self._centroids = np.zeros((0, 0), np.float32)
 
@@ -195,12 +197,16 @@ class FaissIndex:
         """Return cosines and positions of the nearest vectors, (q, k) each, best first; -inf and -1 for none.
 
         ``queries``: unit, float32, (q, dim). ``mask``: positions that may be found; None: all. What cannot be filled
-        with them is searched exactly, and so is a filter that leaves up to 50,000.
+        with them is searched exactly, and so is a filter that leaves up to 50,000. GPUs, where there are some, answer
+        what names neither filter nor setting.
         """
+        on_gpu = self.gpu is not None and setting is None and 4 * k <= MAX_DEPTH
         queries, setting = np.ascontiguousarray(queries, dtype=np.float32), setting or self.setting
-        if self.index is None or (mask is not None and self._better_exact(mask)):
+        if on_gpu and (mask is None or not mask.is_filter):
+            candidates, short = self._on_gpu(queries, k, mask)
+        elif self.index is None or (mask is not None and self._better_exact(mask)):
             return exact(queries, self.vectors, k, None if mask is None else mask.allowed)
-        if mask is not None and self.kind is Kind.HNSW and not mask.is_filter:
+        elif mask is not None and self.kind is Kind.HNSW and not mask.is_filter:
             candidates, short = self._around_holes(queries, 4 * k * setting.factor, setting.effort, mask)
         else:
             setting = setting if mask is None else self._through(queries, mask, setting)
@@ -212,6 +218,25 @@ class FaissIndex:
             left = None if mask is None else mask.allowed
             scores[short], positions[short] = exact(queries[short], self.vectors, k, left)
         return scores, positions
+
+    def place_on_gpus(self, spread: Spread) -> None:
+        """Copy the vectors to the GPUs, which answer what has no filter from now on.
+
+        Raises:
+            StoreError: they cannot, see ``GpuVectors``.
+        """
+        self.gpu = (
+            GpuVectors(faiss(), self.vectors, spread) if spread is not Spread.NONE and len(self.vectors) else None
+        )
+
+    def _on_gpu(self, queries: np.ndarray, k: int, mask: Mask | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return candidates of the GPUs without those that are gone, and which queries lie where too many are, (q,)."""
+        assert self.gpu is not None
+        candidates = self.gpu.candidates(queries, 2 * k if mask is None else 4 * k)
+        if mask is not None:
+            candidates = np.where((candidates >= 0) & mask.chosen[candidates], candidates, -1)
+        wanted = min(k, len(self.vectors) if mask is None else len(mask.allowed))
+        return candidates, (candidates >= 0).sum(1) < wanted
 
     def _around_holes(self, queries: np.ndarray, depth: int, effort: int, mask: Mask) -> tuple[np.ndarray, np.ndarray]:
         """Return candidates of a graph without those that are gone, and which queries lie where most are gone, (q,).

@@ -1,6 +1,7 @@
 """Tasks whose queries are ambiguous: what is made, and that their instructions are never taken away."""
 
 import json
+import random
 
 from instructor_search.instructions import InstructedText
 from train.collator import Collator, instructions_decide
@@ -89,3 +90,28 @@ def test_instructions_that_decide_are_neither_dropped_nor_varied(tiny):
         kept, plain = collator(examples, 1, (0, 0, 0), fixed=True), collator(examples, 1, (0, 0, 0))
         never = Collator(tiny.tokenizer)(examples, 1, (0, 0, 0))
         assert [t.ids for t in kept.texts] == [t.ids for t in never.texts] != [t.ids for t in plain.texts]
+
+
+def test_texts_of_a_batch_vary_apart_only_when_asked(tiny):
+    from train.examples import TrainingExample
+    from train.wording import vary
+
+    instruction = "Represent the medical question for retrieving articles: "
+    examples = [
+        TrainingExample(InstructedText(instruction, f"q {n}"), InstructedText(DOCUMENT_INSTRUCTION, f"p {n}"))
+        for n in range(12)
+    ]
+    words = {}
+    for apart in (False, True):
+        collator = Collator(tiny.tokenizer, vary_instruction=1.0, vary_apart=apart)
+        batch, again = (collator(examples, 0, (3, 1, 0)) for _ in range(2))
+        assert [t.ids for t in batch.texts] == [t.ids for t in again.texts]
+        second_half = collator(examples[6:], 0, (3, 1, 6))
+        assert [t.ids for t in second_half.texts[:6]] == [t.ids for t in batch.texts[6:12]]
+        words[apart] = {tuple(t.ids[: t.num_masked]) for t in batch.texts[:12]}
+    assert len(words[False]) == 1
+    assert len(words[True]) > 5
+    forms = {vary(instruction, random.Random(seed)) for seed in range(300)}
+    assert len(forms) > 40
+    assert all("question" in form for form in forms)
+    assert sum("retrieving articles" in form for form in forms) > 0.7 * len(forms)
