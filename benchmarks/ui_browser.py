@@ -29,14 +29,16 @@ WATCH = """() => { let shown; const results = document.querySelector('#results')
    requestAnimationFrame(() => setTimeout(() => window.took = [there, performance.now() - window.since])); } })
  .observe(results, {childList: true, subtree: true, attributes: true}); }"""
 FRAMES = """steps => new Promise(done => { const canvas = document.querySelector('.map canvas'), box = canvas.getBoundingClientRect();
- const gl = canvas.getContext('webgl'), pixel = new Uint8Array(4), times = []; let step = 0;
+ const times = [], points = []; let step = 0, before = 0;
  const at = (kind, x) => canvas.dispatchEvent(new PointerEvent(kind, {clientX: x, clientY: box.top + 200, pointerId: 1, bubbles: true}));
  canvas.setPointerCapture = () => {};
  at('pointerdown', box.left + 100);
- const move = () => { const from = performance.now(); at('pointermove', box.left + 100 + step);
-  gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel); times.push(performance.now() - from);
-  if (++step < steps) requestAnimationFrame(move); else { at('pointerup', box.left + 100 + step); done(times); } };
- move(); })"""
+ const move = now => { if (before) { times.push(now - before); points.push(+canvas.dataset.points); }
+  before = now; at('pointermove', box.left + 100 + step % 200);
+  if (++step < steps) requestAnimationFrame(move);
+  else { at('pointerup', box.left + 100 + step % 200); const moving = points.slice(steps / 4);
+   setTimeout(() => done([times, moving.reduce((a, b) => a + b) / moving.length, +canvas.dataset.points]), 1000); } };
+ requestAnimationFrame(move); })"""
 
 
 def main() -> None:
@@ -61,7 +63,7 @@ def main() -> None:
             rows.append(("search, from Enter until the hits are in the page", args.count, *there))
             rows.append(("the same, until they are drawn (software rendering)", args.count, *drawn))
         with running("--store", str(Path(folder) / "mapped")) as application, opened() as browser:
-            seconds, frames = drawn_map(browser, application.address)
+            seconds, (frames, moving, still) = drawn_map(browser, application.address)
             rows.append(
                 (
                     "map by principal components, from Draw to the points (once)",
@@ -70,7 +72,8 @@ def main() -> None:
                     1000 * seconds,
                 )
             )
-            rows.append(("map, one frame while it is dragged (software rendering)", args.points, *at(frames)))
+            what = f"map, from frame to frame while it is dragged ({moving:,.0f} of its points; {still:,} at rest)"
+            rows.append((what, args.points, *at(frames)))
     print("| | chunks | p50 ms | p95 ms |\n|---|---|---|---|")
     for what, count, middle, high in rows:
         print(f"| {what} | {count:,} | {middle:.0f} | {high:.0f} |")
@@ -117,8 +120,11 @@ def searches(browser: Any, address: str, asked: list[str]) -> list[tuple[float, 
     return [at(part) for part in zip(*times[5:], strict=True)]
 
 
-def drawn_map(browser: Any, address: str) -> tuple[float, list[float]]:
-    """Return the seconds until the points of a view are on the page, by principal components, and frames' ms."""
+def drawn_map(browser: Any, address: str) -> tuple[float, tuple[list[float], float, int]]:
+    """Return the seconds until the points of a view are on the page, by principal components, and how it is dragged.
+
+    That is: ms from each frame to the next, points drawn meanwhile (mean of the last three quarters), and afterwards.
+    """
     page = ready(browser, f"{address}?tab=map")
     page.wait_for_selector("#map-go")
     page.click("#map-method label >> nth=1")
@@ -128,7 +134,7 @@ def drawn_map(browser: Any, address: str) -> tuple[float, list[float]]:
     page.click("#map-go")
     page.wait_for_selector(".map-root[data-drawn]")
     seconds = time.perf_counter() - started
-    return seconds, page.evaluate(FRAMES, 60)
+    return seconds, page.evaluate(FRAMES, 240)
 
 
 def at(times: Sequence[float]) -> tuple[float, float]:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 REBUILD_SHARE = 0.2  # of changed rows, from which an index is made anew
 _SAMPLE = 200  # vectors that stand for queries when a recall is measured
+_KEPT_FILTERS = 32  # whose positions are remembered: 8 bytes for each that is allowed
 _GONE = np.uint64(NO_ROW)
 
 
@@ -98,6 +99,7 @@ class ViewIndex:
         self.extra_rows = np.zeros(0, dtype=ENTRY)
         self._mask: Mask | None = None  # of the positions that have a row; None: all have one
         self._by_row: tuple[np.ndarray, np.ndarray] | None = None  # table rows in order, with positions, for filters
+        self._filters: dict[str, tuple[Mask, np.ndarray]] = {}  # what each allows in this version of the table
         self.sync()
 
     @property
@@ -153,6 +155,7 @@ class ViewIndex:
     def _note_gone(self) -> None:
         there = np.flatnonzero(self.rows["row"] != _GONE)
         self._mask, self._by_row = (Mask(there, len(self.rows)) if len(there) < len(self.rows) else None), None
+        self._filters.clear()
 
     # -- searching -------------------------------------------------------------------------------------------------
 
@@ -167,11 +170,8 @@ class ViewIndex:
         queries = to_unit_length(queries)
         mask, extra, extra_rows = self._mask, self.extra, self.extra_rows
         if where is not None:
-            rows = rows_where(self.table, where)
-            mask = Mask(self._positions(rows), len(self.rows), is_filter=True)
-            if len(extra):
-                chosen = np.isin(extra_rows["row"], rows)
-                extra, extra_rows = extra[chosen], extra_rows[chosen]
+            mask, chosen = self._filter(where)
+            extra, extra_rows = extra[chosen], extra_rows[chosen]
         scores, positions = self.index.search(queries, k, mask=mask, setting=setting)
         found = self.rows[positions]
         found["row"][positions < 0] = _GONE
@@ -183,6 +183,17 @@ class ViewIndex:
             scores, found = np.take_along_axis(scores, order, 1), np.take_along_axis(found, order, 1)
             found["row"][np.isneginf(scores)] = _GONE
         return scores, found
+
+    def _filter(self, where: str) -> tuple[Mask, np.ndarray]:
+        """Return the positions that a filter allows, and which vectors beside the index; the last few are kept."""
+        if where not in self._filters:
+            rows = rows_where(self.table, where)
+            if len(self._filters) >= _KEPT_FILTERS:
+                del self._filters[next(iter(self._filters))]
+            mask = Mask(self._positions(rows), len(self.rows), is_filter=True)
+            self._filters[where] = mask, np.isin(self.extra_rows["row"], rows)
+        self._filters[where] = self._filters.pop(where)  # the newest is the last
+        return self._filters[where]
 
     def _positions(self, rows: np.ndarray) -> np.ndarray:
         """Return the positions of table rows, ascending; rows that the index lacks have none."""

@@ -12,6 +12,7 @@ pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
 
 from instructor_search import Collection  # noqa: E402
 from instructor_search.errors import StoreError  # noqa: E402
+from instructor_search.store import view_index  # noqa: E402
 from instructor_search.store.entries import rows_of  # noqa: E402
 from instructor_search.store.faiss_index import Kind, Setting  # noqa: E402
 from instructor_search.store.schema import chunk_schema  # noqa: E402
@@ -223,3 +224,23 @@ def test_files_that_are_not_what_was_written(made):
     assert open_index(collection, view) is None
     problems = verify(collection).problems
     assert any("the index of view default cannot be opened; make it again" in p for p in problems)
+
+
+def test_a_filter_is_looked_up_once_a_version(made, monkeypatch):
+    collection, view, rng = filled(made, 400, 9)
+    index, asked = build_index(collection, view, Kind.FLAT), []
+    looked_up = view_index.rows_where
+    monkeypatch.setattr(view_index, "rows_where", lambda table, where: asked.append(where) or looked_up(table, where))
+    for _ in range(3):
+        check(index, collection, view, rng, where="source = 's1'")
+    assert asked == ["source = 's1'"]
+    collection.upsert(rows(view, range(399, 420), rng), may_exist=True)
+    for _ in range(2):
+        check(index, collection, view, rng, where="source = 's1'")
+    assert asked == ["source = 's1'"] * 2
+    for number in range(40):
+        check(index, collection, view, rng, where=f"ordinal < {20 + number}")
+    check(index, collection, view, rng, where="ordinal < 59")
+    assert len(asked) == 42
+    check(index, collection, view, rng, where="source = 's1'")  # forgotten meanwhile
+    assert len(asked) == 43

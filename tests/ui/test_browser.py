@@ -195,6 +195,16 @@ def test_a_narrow_screen(application, open_page):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
 
 
+DRAG_SLOWLY = """() => new Promise(done => { const c = document.querySelector('.map canvas'); let step = 0;
+ c.setPointerCapture = () => {};
+ const at = kind => c.dispatchEvent(new PointerEvent(kind, {clientX: 300 + step, clientY: 300, pointerId: 7, bubbles: true}));
+ at('pointerdown');
+ const move = () => { const until = performance.now() + 60; while (performance.now() < until); step += 3; at('pointermove');
+  if (step < 90) return requestAnimationFrame(move);
+  const moving = +c.dataset.points; at('pointerup'); setTimeout(() => done([moving, +c.dataset.points]), 1000); };
+ move(); })"""  # a frame takes 60 ms: fewer points are drawn, and all of them afterwards
+
+
 def test_a_click_on_the_map_opens_the_document(application, open_page):
     page = open_page(at(application, tab="map"), ready="#map-go")
     page.click("#map-method label >> nth=1")
@@ -208,6 +218,9 @@ def test_a_click_on_the_map_opens_the_document(application, open_page):
         " gl.readPixels(0, 0, c.width, c.height, gl.RGBA, gl.UNSIGNED_BYTE, p); return p.filter((v, i) => i % 4 === 3 && v > 0).length; }"
     )
     assert drawn > count  # points are drawn, not only a frame
+    moving, still = page.evaluate(DRAG_SLOWLY)
+    assert moving < 0.5 * count
+    assert still == count
     x, y = page.evaluate("() => document.querySelector('.map canvas').place(5)")
     page.mouse.move(x, y)
     page.mouse.click(x, y)

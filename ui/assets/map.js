@@ -7,15 +7,33 @@ const FRAGMENT = `precision mediump float; varying vec4 colour;
 void main() { float r = length(gl_PointCoord - 0.5); if (r > 0.5) discard;
   float a = colour.a * smoothstep(0.5, 0.38, r); gl_FragColor = vec4(colour.rgb * a, a); }`;
 const CELLS = 160; // of the grid that finds the point under the pointer
+const FRAME = 25; // ms from one frame to the next, that a moving map keeps below by drawing fewer points
+const LEAST = 0.1; // of the points, though
+const STILL = 150; // ms after the last move until all points are drawn again
 
 const decode = (text, Kind) => new Kind(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
 
+const shuffled = (count) => {
+  const order = Uint32Array.from({ length: count }, (_, i) => i);
+  let state = 1; // the same order each time (a linear congruential generator)
+  for (let i = count - 1; i > 0; i--) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    const j = Math.floor(state / 2 ** 32 * (i + 1));
+    [order[i], order[j]] = [order[j], order[i]];
+  }
+  return order;
+};
+
 class Plane {
   constructor(shared, points, canvas, tip) {
-    Object.assign(this, { shared, points, canvas, tip, centre: [0, 0], scale: 0.9, near: -1 });
-    this.gl = canvas.getContext('webgl', { antialias: true, premultipliedAlpha: true, preserveDrawingBuffer: true });
-    if (!this.gl) throw new Error('no WebGL');
+    Object.assign(this, { shared, points, canvas, tip, centre: [0, 0], scale: 0.9, near: -1, share: 1, drawn: shared.count });
+    // edges are smooth by the fragment shader; more samples a pixel would only take time
+    this.gl = canvas.getContext('webgl', { antialias: false, premultipliedAlpha: true, preserveDrawingBuffer: true });
+    if (!this.gl || !this.gl.getExtension('OES_element_index_uint')) throw new Error('no WebGL');
     this.program = this.link();
+    this.order = this.gl.createBuffer();
+    this.gl.bindBuffer(this.gl.ELEMENT_ARRAY_BUFFER, this.order);
+    this.gl.bufferData(this.gl.ELEMENT_ARRAY_BUFFER, shared.order, this.gl.STATIC_DRAW);
     this.buffers = {};
     this.fill('place', points, 2);
     this.fill('paint', shared.paint, 4, this.gl.UNSIGNED_BYTE);
@@ -48,10 +66,25 @@ class Plane {
     return [this.scale * least / (w || 1), this.scale * least / (h || 1)];
   }
 
-  draw() {
+  // While the map moves, at most one drawing a frame; where frames take long, of as many points as they leave time for.
+  move() {
+    clearTimeout(this.rest);
+    this.rest = setTimeout(() => { this.moved = null; this.draw(); }, STILL);
+    if (this.asked) return;
+    this.asked = requestAnimationFrame((now) => {
+      this.asked = null;
+      const took = now - this.moved;
+      if (this.moved && took < STILL) this.share = Math.min(1, Math.max(LEAST, this.share * (took > FRAME ? 0.75 : 1.1)));
+      this.moved = now;
+      this.draw(this.share);
+    });
+  }
+
+  draw(share = 1) {
     const gl = this.gl, canvas = this.canvas, dpr = window.devicePixelRatio || 1;
-    canvas.width = Math.round(canvas.clientWidth * dpr); canvas.height = Math.round(canvas.clientHeight * dpr);
-    if (!canvas.width) return;
+    const width = Math.round(canvas.clientWidth * dpr), height = Math.round(canvas.clientHeight * dpr);
+    if (!width) return;
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     gl.viewport(0, 0, canvas.width, canvas.height);
     gl.clearColor(0, 0, 0, 0); gl.clear(gl.COLOR_BUFFER_BIT);
     gl.enable(gl.BLEND); gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
@@ -66,7 +99,9 @@ class Plane {
     const size = gl.getUniformLocation(this.program, 'size');
     const count = this.shared.count, base = count > 20000 ? 3 : count > 2000 ? 5 : 9;
     gl.uniform1f(size, base * dpr * Math.min(Math.max(Math.sqrt(this.scale), 0.8), 3));
-    gl.drawArrays(gl.POINTS, 0, count);
+    this.drawn = Math.ceil(count * share);
+    gl.drawElements(gl.POINTS, this.drawn, gl.UNSIGNED_INT, 0); // in an order of chance: any part shows the whole
+    canvas.dataset.points = String(this.drawn);
     if (this.shared.near >= 0) {
       gl.uniform1f(size, 18 * dpr);
       gl.drawArrays(gl.POINTS, this.shared.near, 1);
@@ -126,7 +161,7 @@ class Plane {
         const [zx, zy] = this.zoom();
         this.centre = [down.centre[0] - 2 * (e.clientX - down.x) / canvas.clientWidth / zx,
           down.centre[1] + 2 * (e.clientY - down.y) / canvas.clientHeight / zy];
-        this.draw();
+        this.move();
       }
     });
     canvas.addEventListener('pointerup', (e) => {
@@ -147,7 +182,7 @@ class Plane {
       else if (e.key === '-') this.scale /= 1.25;
       else return;
       e.preventDefault();
-      this.draw();
+      this.move();
     });
   }
 
@@ -156,7 +191,7 @@ class Plane {
     this.scale = Math.min(Math.max(this.scale * by, 0.2), 400);
     const after = this.toPlane(x, y);
     this.centre = [this.centre[0] + before[0] - after[0], this.centre[1] + before[1] - after[1]];
-    this.draw();
+    this.move();
   }
 
   select(from, e) {
@@ -175,6 +210,7 @@ const show = () => {
   const count = told.ids.length, planes = [];
   const shared = {
     count, paint: decode(told.paint, Uint8Array), lit: new Float32Array(count).fill(1), near: -1,
+    order: shuffled(count),
     open(i) { if (i >= 0) trigger('click', { action: 'open', chunk: told.ids[i], collection: told.collection }); },
     hover(i, plane, e) {
       for (const p of planes) p.tip.style.display = 'none';
