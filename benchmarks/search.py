@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.texts import docstrings
 from instructor_search import Collection, Searcher, load_encoder
+from instructor_search.command_line import PRECISIONS
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.store import vector_index
 from instructor_search.store.faiss_index import recall
@@ -224,6 +225,7 @@ def main() -> None:
     parser.add_argument("--real", type=int, default=16_000, help="real texts at most")
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precision", choices=PRECISIONS, help="of whole searches (default: bf16)")
     parser.add_argument("--cache", type=Path, default=Path("runs/benchmarks"))
     args = parser.parse_args()
     texts, real, asked, queries = embedded(args.cache, args.real, args.queries)
@@ -259,29 +261,36 @@ def main() -> None:
         print(f"\nsize of our index: {index.size / 1e6:.0f} MB with its vectors")
         with collection.writing():  # what the end of an ingest does: indexes for filters, the copy of what hits show
             collection.maintain()
-        whole(collection, asked, args.rounds)
+        whole(collection, asked, args.rounds, args.precision)
 
 
-def whole(collection: Collection, asked: list[str], rounds: int) -> None:
+def sources(first: int, count: int) -> str:
+    """Return a filter: so many of the thousand sources, each with a thousandth of the rows."""
+    return "source in (" + ", ".join(f'"library/{(first + n) % 1000}.py"' for n in range(count)) + ")"
+
+
+def whole(collection: Collection, asked: list[str], rounds: int, precision: str | None) -> None:
     """Print the times of whole searches: query embedding, index, rows and snippets."""
-    searcher = Searcher(collection, load_encoder())
+    searcher = Searcher(collection, load_encoder(precision=precision))
     searcher.encoder.load()
-    kinds: dict[str, dict[str, Any]] = {
-        "dense": {}, "dense, without snippets": {"snippets": "none"},
-        "dense, 1 % of the rows": {"where": 'source in ("' + '", "'.join(f"library/{n}.py" for n in range(10)) + '")'},
-        "dense, 0.1 % of the rows": {"where": 'source = "library/7.py"'},
-        "text": {"mode": "text"}, "hybrid": {"mode": "hybrid"},
+    kinds: dict[str, Callable[[int], dict[str, Any]]] = {
+        "dense": lambda _: {}, "dense, without snippets": lambda _: {"snippets": "none"},
+        "dense, 1 % of the rows": lambda _: {"where": sources(0, 10)},
+        "dense, 0.1 % of the rows": lambda _: {"where": sources(7, 1)},
+        "dense, 1 % of the rows, another filter each time": lambda n: {"where": sources(3 * n, 10)},
+        "text": lambda _: {"mode": "text"}, "hybrid": lambda _: {"mode": "hybrid"},
     }  # fmt: skip
     times: dict[str, list[float]] = {name: [] for name in kinds}
     parts: dict[str, list[float]] = {}
+    searches = 0
     for round_number in range(rounds):
         for number, (name, options) in enumerate(kinds.items()):
             for text in (f"{t} {number}" for t in asked[round_number::rounds]):  # vectors of known texts are kept
                 found: list[Any] = []
+                searches += 1
+                how = options(searches)
                 times[name].append(
-                    milliseconds(
-                        lambda t=text, o=options, f=found: f.extend(searcher.search(t, instruction=QUERY, **o))
-                    )
+                    milliseconds(lambda t=text, o=how, f=found: f.extend(searcher.search(t, instruction=QUERY, **o)))
                 )
                 assert len(found) == K or name == "text", f"{name}: {len(found)} hits"
                 if name == "dense":

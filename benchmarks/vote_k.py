@@ -6,7 +6,7 @@
 The peer is the algorithm as it was published: each item is compared with all others, one at a time, and each choice
 counts the votes of all items anew. Its time grows with the square of the items, so it is run up to 5,000.
 The vectors are those of real texts (the Python standard library's docstrings, under the default model), and for larger
-pools their neighbours: a real vector with noise of a fifth of its length. CPU seconds are of all cores together, and do not
+pools mixtures of a real one with a neighbour of it, with noise. CPU seconds are of all cores together, and do not
 grow when other programs take the cores away, as seconds do.
 """
 
@@ -23,6 +23,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.search import with_synthetic
 from benchmarks.texts import docstrings
 from instructor_search import InstructedText, load_encoder
 from instructor_search.in_context.neighbours import neighbour_graph
@@ -35,20 +36,6 @@ def real_vectors() -> np.ndarray:
     """Return vectors of docstrings of this Python's library, unit, (n, 384)."""
     texts = list(dict.fromkeys(" ".join(text.split())[:200] for text in docstrings(8)))[:REAL_TEXTS]
     return np.asarray(load_encoder().encode([InstructedText("Represent the docstring: ", text) for text in texts]))
-
-
-def pool(real: np.ndarray, size: int, seed: int = 0) -> np.ndarray:
-    """Return ``size`` vectors: the real ones, and neighbours of theirs."""
-    generator = np.random.default_rng(seed)
-    made = np.empty((size, real.shape[1]), np.float32)
-    made[: len(real)] = real[:size]
-    for start in range(len(real), size, 50_000):
-        stop = min(start + 50_000, size)
-        near = real[generator.integers(len(real), size=stop - start)]
-        noise = generator.normal(size=near.shape).astype(np.float32)
-        noise *= 0.2 / np.linalg.norm(noise, axis=1, keepdims=True)
-        made[start:stop] = near + noise
-    return made / np.linalg.norm(made, axis=1, keepdims=True)
 
 
 def published(vectors: np.ndarray) -> tuple[float, float, list[int]]:
@@ -81,7 +68,7 @@ def run(sizes: Iterable[int], real: np.ndarray) -> None:
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for size in sizes:
-        vectors = pool(real, size)
+        vectors = with_synthetic(real, size)
         started, cpu = time.perf_counter(), time.process_time()
         graph = neighbour_graph(vectors, NEIGHBOURS)
         compared = time.perf_counter()

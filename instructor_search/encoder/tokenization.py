@@ -136,8 +136,18 @@ class InstructedTokenizer:
             for instruction in {t[0] for t in texts}:
                 self.text_budget(instruction)
         joined = [self.join(instruction, text) for instruction, text in texts]
-        encodings = self.tokenizer.encode_batch(joined, add_special_tokens=False)
+        if len(joined) == 1:  # without the threads of a batch
+            encodings = [self.tokenizer.encode(joined[0], add_special_tokens=False)]
+        else:
+            encodings = self.tokenizer.encode_batch(joined, add_special_tokens=False)
         return [self._assemble(pair[0], e) for pair, e in zip(texts, encodings, strict=True)]
+
+    def num_cut(self, item: InstructedText) -> int:
+        """Return how many tokens of a text do not fit into the window beside its instruction."""
+        joined = self.join(*item)
+        if joined.isascii() and len(joined) + self.num_special < self.max_tokens:  # a token has a character at least
+            return 0
+        return self.encode_batch([item])[0].num_cut
 
     def text_spans(self, item: InstructedText) -> list[tuple[int, int] | None]:
         """Return which characters of the text each id of ``encode_batch`` stands for; None: special, or instruction."""

@@ -51,6 +51,7 @@ class CandidateFinder:
         self.index: ViewIndex | None = None
         self.table: Any = None
         self._version = -1
+        self._changed = -1  # chunks_changed_at, when that version was the newest
         self._refine = 0  # of LanceDB's index; 0: there is none
         self._copy: RowCopy | None = None  # of what hits show
         self._text_fields: tuple[str, ...] = ()  # that words are looked for in
@@ -68,9 +69,15 @@ class CandidateFinder:
 
     @clear_errors
     def _refresh(self) -> None:
-        newest, now = self.collection.chunks.version, time.monotonic()
+        now, changed = time.monotonic(), self.collection.chunks_changed_at()
         looks = now - self._looked_at > LOOK_SECONDS
+        if changed == self._changed and not looks:  # a thousandth of the time that asking for the version takes
+            return
+        if changed != self._changed:
+            self.collection.chunks.checkout_latest()
+        newest = self.collection.chunks.version
         if newest == self._version and not looks:
+            self._changed = changed
             return
         if newest != self._version:
             self._check_view()
@@ -87,7 +94,7 @@ class CandidateFinder:
         self._refine = REFINE_FACTORS.get(str(own.index_type), 5) if own is not None else 0
         self._text_fields = vector_index.text_fields(self.table)
         self._copy = open_copy(self.collection, self._copy)
-        self._version = newest
+        self._version, self._changed = newest, changed
 
     def _check_view(self) -> None:
         known = read_manifest(self.collection.folder).views.get(self.view.name)

@@ -204,7 +204,7 @@ class Searcher:
             encoder.load()
         with self._timed("embed"):
             asked = [InstructedText(query.instruction, query.text)]
-            self.num_query_tokens_cut = encoder.tokenizer.encode_batch(asked)[0].num_cut
+            self.num_query_tokens_cut = encoder.tokenizer.num_cut(asked[0])
             vector = np.asarray(encoder.encode(asked), dtype=np.float32)[0]
         _check_vectors(vector[None], [query])
         return vector

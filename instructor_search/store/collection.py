@@ -119,6 +119,10 @@ class Collection:
         """Return a handle of the chunk table of its own, to be held at one version."""
         return self._db.open_table(CHUNKS)
 
+    def chunks_changed_at(self) -> int:
+        """Return when a version of the chunk table came or went, by the file system's clock, in nanoseconds."""
+        return (self.folder / f"{CHUNKS}.lance" / "_versions").stat().st_mtime_ns
+
     def save_manifest(self, manifest: Manifest) -> None:
         """Write and adopt ``manifest``, if it differs."""
         if manifest != self.manifest:

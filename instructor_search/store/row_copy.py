@@ -36,8 +36,10 @@ class RowCopy:
         """
         self.path = path
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
-        self.batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
-        ids = [batch[_ROWS].to_numpy() for batch in self.batches]
+        batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        names = reader.schema.names
+        self._columns = [dict(zip(names, batch.columns, strict=True)) for batch in batches]  # looked up once
+        ids = [batch[_ROWS].to_numpy() for batch in batches]
         self._starts = np.cumsum([0, *map(len, ids)])
         self._ids = np.concatenate([np.zeros(0, np.uint64), *ids])
         self._order = np.argsort(self._ids)
@@ -65,8 +67,8 @@ class RowCopy:
 
     def _row(self, position: int, columns: list[str]) -> dict[str, Any]:
         number = int(np.searchsorted(self._starts, position, side="right")) - 1
-        batch, place = self.batches[number], position - int(self._starts[number])
-        return {name: batch[name][place].as_py() for name in columns}
+        values, place = self._columns[number], position - int(self._starts[number])
+        return {name: values[name][place].as_py() for name in columns}
 
 
 def open_copy(collection: Collection, known: RowCopy | None = None) -> RowCopy | None:

@@ -6,6 +6,7 @@ import pytest
 from ingest.pipeline import IngestConfig, ingest
 from instructor_search import Collection, Query, Searcher, load_encoder
 from instructor_search.errors import ViewMismatchError
+from instructor_search.search import candidates
 from instructor_search.search.fusion import reciprocal_rank_fusion
 from instructor_search.search.snippets import snippet_around, split_sentences
 from instructor_search.store import vector_index
@@ -200,3 +201,34 @@ def test_python_example_of_the_readme(corpus_store):
     encoder = load_encoder(device="cpu")
     vectors = encoder.encode([["Represent the Science title: ", "3D ActionSLAM"]])
     assert vectors.shape == (1, 384)
+
+
+def test_what_another_handle_writes_is_found_at_once(store, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/a.txt").write_text("the first text")
+    encoder = HashEncoder(dim=16)
+    ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=encoder)
+    searcher, other = Searcher(Collection.open("docs"), encoder), Collection.open("docs")
+    assert len(searcher.search("text", instruction="q: ")) == 1
+    for number in range(1, 6):
+        (tmp_path / f"docs/{number}.txt").write_text(f"text {number}")
+        ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=encoder)
+        assert len(searcher.search("text", instruction="q: ")) == number + 1
+    with other.writing():
+        other.delete_where("text = 'text 3'")
+    assert len(searcher.search("text", instruction="q: ")) == 5
+
+
+def test_the_version_is_not_asked_for_while_nothing_changes(store, tmp_path, monkeypatch):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/a.txt").write_text("the first text")
+    encoder = HashEncoder(dim=16)
+    ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=encoder)
+    searcher = Searcher(Collection.open("docs"), encoder)
+    searcher.search("text", instruction="q: ")
+    monkeypatch.setattr(candidates, "LOOK_SECONDS", 1e9)
+    monkeypatch.setattr(searcher.collection, "chunks", None)  # nobody reads its version
+    assert len(searcher.search("text", instruction="q: ")) == 1
+    monkeypatch.setattr(candidates, "LOOK_SECONDS", -1.0)
+    with pytest.raises(AttributeError):
+        searcher.search("text", instruction="q: ")
