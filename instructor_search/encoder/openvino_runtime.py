@@ -1,7 +1,7 @@
 """Runs the model on a CPU with OpenVINO. ``inference`` loads this module when the first text is embedded; no torch.
 
 Many texts go through one single-thread stream a core; a single text through a graph that is compiled for its length (a
-multiple of 16), with all threads.
+multiple of 8), with all threads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from instructor_search.encoder.tokenization import TokenizedText, pad
 
 BATCH_TOKENS = 1024  # padded tokens of a forward pass: the activations of MiniLM-size models stay in the cache
 _LENGTH_STEP = 16  # of padded lengths: each shape has kernels and buffers of its own (0.4 GB instead of 0.9)
+_FIXED_STEP = 8  # of the lengths that graphs for single texts are compiled for
 _LONGEST_FIXED = 128
+_NUM_FIXED = 8  # such graphs at most: each has weights of its own
 _CALLS_BEFORE_FIXED = 3  # single texts of a length before a graph is compiled for it (0.2 s)
 
 
@@ -106,21 +108,25 @@ class OpenVinoRuntime:
 
     def _embed_one(self, item: TokenizedText) -> np.ndarray:
         with self._single_lock:
-            request = self._request_for(self._padded(len(item.ids)))
-            request.infer(self._inputs([item]), share_inputs=True)
+            request, length = self._request_for(self._padded(len(item.ids), _FIXED_STEP))
+            request.infer(self._inputs([item], length), share_inputs=True)
             return request.get_output_tensor(0).data[0].copy()
 
-    def _request_for(self, length: int) -> Any:
-        """Return what runs a single text of a padded length: of the graph for that length once it is worth its time."""
-        if length in self._fixed:
-            return self._fixed[length]
+    def _request_for(self, length: int) -> tuple[Any, int]:
+        """Return what runs a single text, and the length to pad it to: a graph of its own once it is worth its time.
+
+        Else one that is a little wider, or else the one for any length.
+        """
         self._calls[length] = self._calls.get(length, 0) + 1
-        if length <= _LONGEST_FIXED and self._calls[length] >= _CALLS_BEFORE_FIXED:
+        often = length <= _LONGEST_FIXED and self._calls[length] >= _CALLS_BEFORE_FIXED
+        if often and length not in self._fixed and len(self._fixed) < _NUM_FIXED:
             self._fixed[length] = self._compile_fixed(length)
-            return self._fixed[length]
+        for wider in range(length, length + 2 * _FIXED_STEP + 1, _FIXED_STEP):
+            if wider in self._fixed:
+                return self._fixed[wider], wider
         if self._single is None:
             self._single = self._compiled.create_infer_request()
-        return self._single
+        return self._single, length
 
     def _compile_fixed(self, length: int) -> Any:
         graph = self.graph.clone()
@@ -132,11 +138,11 @@ class OpenVinoRuntime:
         }
         return self.core.compile_model(graph, "CPU", config).create_infer_request()
 
-    def _padded(self, length: int) -> int:
-        return min(-(-length // _LENGTH_STEP) * _LENGTH_STEP, max(self.longest, length))
+    def _padded(self, length: int, step: int = _LENGTH_STEP) -> int:
+        return min(-(-length // step) * step, max(self.longest, length))
 
-    def _inputs(self, batch: Sequence[TokenizedText]) -> list[np.ndarray]:
-        ids, attention, pooling = pad(batch, self.pad_id, self._padded(max(len(t.ids) for t in batch)))
+    def _inputs(self, batch: Sequence[TokenizedText], length: int | None = None) -> list[np.ndarray]:
+        ids, attention, pooling = pad(batch, self.pad_id, length or self._padded(max(len(t.ids) for t in batch)))
         return [ids.astype(np.int32), attention.astype(np.float32), pooling.astype(np.float32)]
 
 

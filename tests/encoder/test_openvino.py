@@ -165,6 +165,23 @@ def test_a_single_text_is_remembered(default):
         assert cosines(default.encode(pair), first).min() > 0.998
 
 
+def test_single_texts_of_all_lengths_share_few_graphs():
+    encoder = load_encoder(precision="fp32")
+    pairs = [("Represent the text: ", " ".join(["word"] * n)) for n in range(1, 125, 4)]
+    together, widths = encoder.encode(pairs), set()
+    for _ in range(4):
+        encoder._recent.clear()
+        for pair, expected in zip(pairs, together, strict=True):
+            np.testing.assert_allclose(encoder.encode([pair])[0], expected, atol=2e-5)
+    fixed = encoder._runtime._fixed
+    assert len(fixed) == 8 and all(length % 8 == 0 for length in fixed)
+    for length in range(8, 200, 8):
+        _, width = encoder._runtime._request_for(length)
+        widths.add((length, width))
+        assert width in fixed if any(length <= f <= length + 16 for f in fixed) else width == length
+    assert any(length < width for length, width in widths)
+
+
 def test_a_stream_is_read_one_window_ahead(default):
     taken = 0
 
