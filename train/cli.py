@@ -68,6 +68,7 @@ _HELP = {
     "lora_alpha": "scale of the adapters (default: twice the rank)",
     "fsdp": "spread weights and optimiser state over the ranks, for models that one GPU cannot hold",
     "gradient_checkpointing": "compute activations again instead of keeping them",
+    "quantization_aware": "let linear layers round as the model's int8 graph will: for a last phase",
     "learning_rate": "the highest, after the warmup",
     "warmup_ratio": "share of the steps in which it rises",
     "lr_scheduler_type": "how it falls: linear, cosine or constant",

@@ -49,6 +49,7 @@ class TrainConfig:
     micro_batch_tokens: int = 2048
     gradient_checkpointing: bool = False
     fsdp: bool = False  # weights and optimiser state spread over the ranks
+    quantization_aware: bool = False  # linear layers compute on the levels of the int8 graph
 
     learning_rate: float = 2e-5
     warmup_ratio: float = 0.1
@@ -96,6 +97,8 @@ class TrainConfig:
             raise ValueError(f"cl_temperature is {self.cl_temperature}; expected a number above 0, e.g. 0.05")
         if self.fsdp and self.lora_rank:
             raise ValueError("fsdp spreads all weights and lora_rank trains few of them; give one of the two")
+        if self.quantization_aware and (self.fsdp or self.lora_rank):
+            raise ValueError("quantization_aware rounds whole layers; train without fsdp and lora_rank")
         _one_of("loss", self.loss, ("info-nce", "official"))
         _one_of("lr_scheduler_type", self.lr_scheduler_type, ("linear", "cosine", "constant"))
         _one_of("report_to", self.report_to, ("none", "tensorboard"))

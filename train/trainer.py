@@ -23,6 +23,7 @@ from train.config import TrainConfig, learning_rate
 from train.examples import Mixture
 from train.lora import ADAPTER, add_adapters, plain_state
 from train.objective import Objective
+from train.quantized import make_quantization_aware
 from train.run_log import RunLog, Totals
 from train.sampler import Batch, TaskBatchSampler
 
@@ -85,6 +86,8 @@ class Trainer:
             torch.manual_seed(hash_of(config.seed))  # adapters begin at random
             encoder.model.backbone = add_adapters(encoder.model.backbone, config.lora_rank, config.lora_alpha)
         prepare_backbone(encoder.model.backbone, config)
+        if config.quantization_aware:
+            make_quantization_aware(encoder)
         self.whole: Any = sharding.shard(encoder) if config.fsdp else encoder  # what is saved
         self.optimizer: Any = torch.optim.AdamW(
             parameter_groups(encoder.model, config.weight_decay),

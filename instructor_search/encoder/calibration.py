@@ -17,7 +17,14 @@ import numpy as np
 from instructor_search.encoder.checkpoint import Checkpoint
 from instructor_search.encoder.graph import GraphBuilder
 from instructor_search.encoder.openvino_quietly import ov
-from instructor_search.encoder.quantization import GroupSample, Quantization, quantize
+from instructor_search.encoder.quantization import (
+    GroupSample,
+    InputCodes,
+    Quantization,
+    choose_codes,
+    groups_of,
+    quantize,
+)
 from instructor_search.encoder.tokenization import TokenizedText, pad
 from instructor_search.instruction_library import LIBRARY
 from instructor_search.instructions import InstructedText
@@ -66,6 +73,30 @@ def calibrate(
     checkpoint: Checkpoint, tokenized: Sequence[TokenizedText], pad_id: int, *, allow_pickle: bool = False
 ) -> Quantization:
     """Return the int8 form of a model that changes its layers' outputs on these texts least."""
+    builder, samples = _sampled(checkpoint, tokenized, pad_id, allow_pickle=allow_pickle)
+    return quantize(builder.layers, samples, list(builder.follows))
+
+
+def input_codes(
+    checkpoint: Checkpoint, tokenized: Sequence[TokenizedText], pad_id: int, *, allow_pickle: bool = False
+) -> dict[str, tuple[InputCodes, np.ndarray]]:
+    """Return the levels that the int8 form reads the input of each linear layer in, by the layer's checkpoint name.
+
+    With them their mean values on the texts, (channels and copies,), about which weights are rounded.
+    """
+    builder, samples = _sampled(checkpoint, tokenized, pad_id, allow_pickle=allow_pickle)
+    found: dict[str, tuple[InputCodes, np.ndarray]] = {}
+    for group, names in groups_of(builder.layers).items():
+        codes = choose_codes(builder.layers, names, samples[group], split=group in builder.follows)
+        mean = codes.apply(samples[group].rows).mean(0)
+        found |= {builder.layers[name].tensor: (codes, mean) for name in names}
+    return found
+
+
+def _sampled(
+    checkpoint: Checkpoint, tokenized: Sequence[TokenizedText], pad_id: int, *, allow_pickle: bool
+) -> tuple[GraphBuilder, dict[str, GroupSample]]:
+    """Run the model over the texts and return its graph's builder with the inputs of each group of layers."""
     builder = GraphBuilder(checkpoint, allow_pickle=allow_pickle)
     graph = builder.build(with_inputs=True)
     request = ov.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
@@ -79,4 +110,4 @@ def calibrate(
         real = attention.reshape(-1).astype(bool)
         for number, group in enumerate(builder.inputs, 1):
             samples[group].add(request.get_output_tensor(number).data[real])
-    return quantize(builder.layers, samples, list(builder.follows))
+    return builder, samples

@@ -26,11 +26,12 @@ _NARROW = 1e-3  # see ``GraphBuilder._codes``
 
 
 class LinearLayer(NamedTuple):
-    """A linear layer as it stands in the graph: weight (out, in), bias (out,)."""
+    """A linear layer as it stands in the graph: weight (out, in), bias (out,); and its name in the checkpoint."""
 
     group: str
     weight: np.ndarray
     bias: np.ndarray
+    tensor: str = ""
 
 
 class GraphBuilder:
@@ -203,7 +204,7 @@ class GraphBuilder:
             return _int8_linear(self._codes(group, source), *(values[wanted] for values in layer))
         if group not in self.inputs:
             self.inputs[group] = self._affine(*source) if isinstance(source, tuple) else source
-        self.layers[name] = LinearLayer(group, weight, bias)
+        self.layers[name] = LinearLayer(group, weight, bias, tensor)
         y = op.matmul(self.inputs[group], _floats(weight), False, True)
         return self._shift(y, bias)
 

@@ -105,23 +105,33 @@ def quantize(
     layers: Mapping[str, LinearLayer], samples: Mapping[str, GroupSample], can_split: Sequence[str]
 ) -> Quantization:
     """Return the int8 form of ``layers``; groups in ``can_split`` follow an activation and may have channels split."""
-    groups: dict[str, list[str]] = {}
-    for name, layer in layers.items():
-        groups.setdefault(layer.group, []).append(name)
     inputs, quantized = {}, {}
-    for group, names in groups.items():
+    for group, names in groups_of(layers).items():
+        codes = inputs[group] = choose_codes(layers, names, samples[group], split=group in can_split)
         weight = np.concatenate([layers[n].weight for n in names])
-        sample = samples[group]
-        assert sample.low is not None and sample.high is not None
-        rows = sample.rows
-        codes = _choose_codes(weight, rows[:_GRID_ROWS], sample.low, sample.high, split=group in can_split)
-        whole = _round_weights(weight, rows, codes)
-        inputs[group], start = codes, 0
+        whole, start = _round_weights(weight, samples[group].rows, codes), 0
         for name in names:
             part = slice(start, start := start + len(layers[name].weight))
             bias = whole.bias[part] + layers[name].bias
             quantized[name] = QuantizedLinear(whole.codes[part], whole.steps[part], bias.astype(np.float32))
     return Quantization(inputs, quantized)
+
+
+def groups_of(layers: Mapping[str, LinearLayer]) -> dict[str, list[str]]:
+    """Return the names of the layers that share each input."""
+    groups: dict[str, list[str]] = {}
+    for name, layer in layers.items():
+        groups.setdefault(layer.group, []).append(name)
+    return groups
+
+
+def choose_codes(
+    layers: Mapping[str, LinearLayer], names: Sequence[str], sample: GroupSample, *, split: bool
+) -> InputCodes:
+    """Return the levels of a group's input, on which the outputs of its layers ``names`` change least."""
+    assert sample.low is not None and sample.high is not None
+    weight = np.concatenate([layers[n].weight for n in names])
+    return _choose_codes(weight, sample.rows[:_GRID_ROWS], sample.low, sample.high, split=split)
 
 
 def _choose_codes(
