@@ -68,7 +68,7 @@ def test_searches_of_the_readme_print_what_it_shows(command, expected, readme_st
     shown = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert [NUMBER.sub("#", line) for line in shown] == [NUMBER.sub("#", line) for line in expected]
     scores = [[float(x) for line in lines for x in NUMBER.findall(line)] for lines in (shown, expected)]
-    assert scores[0] == pytest.approx(scores[1], abs=0.01)  # int8 differs a little between CPUs
+    assert scores[0] == pytest.approx(scores[1], abs=0.02)  # a CPU without int8 products computes in float32
 
 
 def test_the_python_example_of_the_readme_runs(store, tmp_path, monkeypatch, capsys):

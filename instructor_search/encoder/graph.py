@@ -25,6 +25,14 @@ _MASKED = -10_000.0  # added to the scores of padding: its weight is exactly 0 i
 _NARROW = 1e-3  # see ``GraphBuilder._codes``
 
 
+_HIDDEN = "last_hidden_state"
+
+
+def add_tokens(graph: ov.Model) -> None:
+    """Let a graph, built here or read from a file, also return the last hidden states, (batch, length, hidden)."""
+    graph.add_outputs(next(node for node in graph.get_ops() if node.get_friendly_name() == _HIDDEN).output(0))
+
+
 class LinearLayer(NamedTuple):
     """A linear layer as it stands in the graph: weight (out, in), bias (out,); and its name in the checkpoint."""
 
@@ -64,22 +72,19 @@ class GraphBuilder:
         self.follows: dict[str, list[str]] = {}  # group -> layers whose activated outputs are its input
         self._made: dict[str, Any] = {}
 
-    def build(self, *, with_inputs: bool = False, with_tokens: bool = False) -> ov.Model:
-        """Return the graph: embeddings (batch, dim), and what is asked for after them.
-
-        ``with_tokens``: last hidden states, (batch, length, hidden). ``with_inputs``: those of all groups of linear
-        layers.
-        """
+    def build(self, *, with_inputs: bool = False) -> ov.Model:
+        """Return the graph: embeddings (batch, dim); ``with_inputs``: after them the inputs of all groups of layers."""
         ids = op.parameter([-1, -1], np.int32, name="ids")
         attention, pooling = (op.parameter([-1, -1], np.float32, name=n) for n in ("attention", "pooling"))
         self.shape = op.shape_of(ids, "i64")
         self.batch, self.length = (op.gather(self.shape, _ints(i), _int(0)) for i in (0, 1))
         x = self._t5(ids, attention) if self.config["model_type"] == "t5" else self._bert(ids, attention)
         hidden = op.reshape(x, self._dims(self.shape, self.checkpoint.hidden_size), False)
+        hidden.set_friendly_name(_HIDDEN)
         total = op.squeeze(op.matmul(op.unsqueeze(pooling, _ints(1)), hidden, False, False), _ints(1))
         y = op.divide(total, op.maximum(op.reduce_sum(pooling, _ints(1), True), _floats(1e-9)))
         y = self._dense(y)
-        results = [y, *([hidden] if with_tokens else []), *(self.inputs.values() if with_inputs else [])]
+        results = [y, *(self.inputs.values() if with_inputs else [])]
         return ov.Model(results, [ids, attention, pooling], self.checkpoint.name)
 
     # -- backbones -------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from instructor_search.errors import ModelError
 if TYPE_CHECKING:
     from instructor_search.encoder.inference import InstructorEncoder
 
-GRAPH_VERSION = 2  # of how graphs are built and calibrated
+GRAPH_VERSION = 3  # of how graphs are built and calibrated
 _SHIPPED = "openvino-int8"
 _NAME = "graph.xml"
 
@@ -39,9 +39,8 @@ def cache_folder() -> Path:
 
 def int8_graph(encoder: InstructorEncoder) -> Path:
     """Return the encoder's int8 graph: the one that its folder ships, the one kept, or one that is made now."""
-    shipped = encoder.checkpoint.folder / _SHIPPED
-    if _is_whole(shipped) and _facts(shipped).get("fingerprint") == encoder.fingerprint:
-        return shipped / _NAME
+    if ships_graph(encoder):
+        return encoder.checkpoint.folder / _SHIPPED / _NAME
     folder = kept_folder(encoder)
     if not _is_whole(folder):
         sys.stderr.write(
@@ -49,6 +48,12 @@ def int8_graph(encoder: InstructorEncoder) -> Path:
         )
         export(encoder, folder)
     return folder / _NAME
+
+
+def ships_graph(encoder: InstructorEncoder) -> bool:
+    """Whether the encoder's folder has its int8 graph, for this window and dialect."""
+    shipped = encoder.checkpoint.folder / _SHIPPED
+    return _is_whole(shipped) and _facts(shipped).get("fingerprint") == encoder.fingerprint
 
 
 def kept_folder(encoder: InstructorEncoder) -> Path:
@@ -98,7 +103,8 @@ def _write(encoder: InstructorEncoder, folder: Path, texts: Sequence[Any]) -> di
     from instructor_search.encoder.calibration import calibrate
     from instructor_search.encoder.graph import GraphBuilder
     from instructor_search.encoder.openvino_quietly import ov
-    from instructor_search.encoder.openvino_runtime import OpenVinoRuntime, has_int8_products
+    from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
+    from instructor_search.encoder.runtimes import has_int8_products
 
     started = time.perf_counter()
     checkpoint, allow_pickle = encoder.checkpoint, encoder.allow_pickle

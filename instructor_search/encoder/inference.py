@@ -24,8 +24,9 @@ from instructor_search.encoder.checkpoint import (
     read_checkpoint,
     resolve_folder,
 )
+from instructor_search.encoder.graph_cache import ships_graph
 from instructor_search.encoder.inputs import to_instructed_texts
-from instructor_search.encoder.runtimes import Runtime, choose
+from instructor_search.encoder.runtimes import Runtime, choose, has_int8_products
 from instructor_search.encoder.tokenization import InstructedTokenizer, TokenizedText
 from instructor_search.errors import MissingExtraError
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION, InstructedText
@@ -81,7 +82,6 @@ class InstructorEncoder:
         self.name = name
         self.allow_pickle = allow_pickle
         self.num_cut_texts = 0  # texts that did not fit into the window, over the life of this encoder
-        self.runtime, self.precision = map(str, choose(runtime, precision, device, self.checkpoint.config))
         self.pad_id: int = self.checkpoint.config.get("pad_token_id") or 0
         self._device = device
         self._loaded: TorchRuntime | OpenVinoRuntime | None = None
@@ -97,6 +97,8 @@ class InstructorEncoder:
             instruction_overflow=instruction_overflow,
         )
         self.fingerprint = self._fingerprint()
+        chosen = choose(runtime, precision, device, self.checkpoint.config, ships_int8=ships_graph(self))
+        self.runtime, self.precision = map(str, chosen)
 
     def _check_window(self, window: int) -> int:
         limit = max_positions(self.checkpoint)
@@ -120,7 +122,7 @@ class InstructorEncoder:
             return self._torch
         with self._loading:  # two threads must not load the weights twice
             if self._loaded is None:
-                from instructor_search.encoder.openvino_runtime import OpenVinoRuntime, has_int8_products
+                from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
 
                 longest = max_positions(self.checkpoint)
                 graph = self._graph(quantised=self.precision == "int8" and has_int8_products())

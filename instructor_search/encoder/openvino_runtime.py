@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from instructor_search.encoder.openvino_quietly import ov
-from instructor_search.encoder.runtimes import cpu_flags, num_cores
+from instructor_search.encoder.runtimes import num_cores
 from instructor_search.encoder.tokenization import TokenizedText, pad
 
 BATCH_TOKENS = 1024  # padded tokens of a forward pass: the activations of MiniLM-size models stay in the cache
@@ -144,12 +144,3 @@ class OpenVinoRuntime:
     def _inputs(self, batch: Sequence[TokenizedText], length: int | None = None) -> list[np.ndarray]:
         ids, attention, pooling = pad(batch, self.pad_id, length or self._padded(max(len(t.ids) for t in batch)))
         return [ids.astype(np.int32), attention.astype(np.float32), pooling.astype(np.float32)]
-
-
-def has_int8_products() -> bool:
-    """Whether the CPU sums int8 products in 32 bits (VNNI, AMX, ARM's dot products); True where it does not say.
-
-    Without them sums are cut at 16 bits: slower than float32 and less exact (mean cosine 0.998 instead of 0.9994).
-    """
-    flags = cpu_flags()
-    return not flags or bool(flags & {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})

@@ -41,12 +41,13 @@ PRECISIONS = {
 
 
 def choose(
-    runtime: str | None, precision: str | None, device: str | None, config: dict[str, Any]
+    runtime: str | None, precision: str | None, device: str | None, config: dict[str, Any], *, ships_int8: bool = False
 ) -> tuple[Runtime, Precision]:
     """Return runtime and precision; what is None is chosen.
 
     A device is torch's, so naming one chooses torch; else a GPU does; else OpenVINO where it is installed and the model
-    is one that a graph is built of. OpenVINO then runs in bf16 (float32 on a CPU that lacks it), torch in fp32.
+    is one that a graph is built of. OpenVINO then runs in int8 where the model ships that graph (``ships_int8``) and
+    the CPU has products for it, else in bf16 (float32 on a CPU that lacks it); torch in fp32.
 
     Raises:
         ValueError: an unknown name, or a precision that the runtime does not have.
@@ -60,7 +61,9 @@ def choose(
     if chosen is Runtime.OPENVINO:
         _check_openvino(device, config)
     if precision is None:
-        return chosen, Precision.BF16 if chosen is Runtime.OPENVINO else Precision.FP32
+        if chosen is Runtime.TORCH:
+            return chosen, Precision.FP32
+        return chosen, Precision.INT8 if ships_int8 and has_int8_products() else Precision.BF16
     if precision not in PRECISIONS[chosen]:
         raise ValueError(
             f"precision is {precision!r}; {chosen} has {', '.join(PRECISIONS[chosen])}"
@@ -94,6 +97,15 @@ def cpu_flags() -> frozenset[str]:
         return frozenset(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
     except OSError:
         return frozenset()
+
+
+def has_int8_products() -> bool:
+    """Whether the CPU sums int8 products in 32 bits (VNNI, AMX, ARM's dot products); True where it does not say.
+
+    Without them sums are cut at 16 bits: slower than float32 and less exact (mean cosine 0.998 instead of 0.9994).
+    """
+    flags = cpu_flags()
+    return not flags or bool(flags & {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
 
 
 def num_cores() -> int:

@@ -36,7 +36,7 @@ class Explanation:
     """One score taken apart. ``tokens``, ``sentences`` and ``query_tokens`` each sum to ``score``.
 
     ``stored_score``: the cosine with the vector in the store, where there is one; it differs from ``score``, which is
-    computed in float32, by the precision of the store's vectors.
+    computed by the int8 graph where the view's precision is int8 and in float32 otherwise, by the vectors' precision.
     """
 
     query: str
@@ -54,7 +54,7 @@ class Explainer:
     """Takes scores apart with one encoder."""
 
     def __init__(self, encoder: Any) -> None:
-        """``encoder``: an ``InstructorEncoder``; its tokens' states are computed in float32."""
+        """``encoder``: an ``InstructorEncoder``."""
         self.states = TokenStates(encoder)
 
     def explain(self, query: InstructedText, text: InstructedText) -> Explanation:

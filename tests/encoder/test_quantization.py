@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from instructor_search import load_encoder
-from instructor_search.encoder import openvino_runtime
+from instructor_search.encoder import inference, runtimes
 from instructor_search.encoder.graph import LinearLayer
 from instructor_search.encoder.graph_cache import export, int8_graph, kept_folder
 from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
@@ -149,7 +149,7 @@ def test_a_graph_that_a_folder_ships_is_used(tiny_folder, own_cache, tmp_path):
 
 
 def test_a_cpu_without_int8_products_computes_in_float32(tiny_folder, own_cache, monkeypatch):
-    monkeypatch.setattr(openvino_runtime, "has_int8_products", lambda: False)
+    monkeypatch.setattr(inference, "has_int8_products", lambda: False)
     pairs = [("a: ", "text"), ("", "b")]
     quantised, exact = (load_encoder(str(tiny_folder), precision=p).encode(pairs) for p in ("int8", "fp32"))
     assert np.abs(quantised - exact).max() < 0.02  # bf16 where the CPU has it
@@ -175,6 +175,20 @@ def test_wrong_wishes_are_one_line(tiny_folder, tmp_path):
     assert choose(None, None, "cpu", config) == ("torch", "fp32")
     assert choose(None, None, None, config) == ("openvino", "bf16")
     assert choose(None, "int8", None, config) == ("openvino", "int8")
+
+
+@pytest.mark.parametrize(("products", "expected"), [(True, "int8"), (False, "bf16")])
+def test_a_shipped_graph_is_the_default_where_the_cpu_has_its_products(products, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(runtimes, "has_int8_products", lambda: products)
+    monkeypatch.setattr(inference, "has_int8_products", lambda: products)
+    monkeypatch.setenv("INSTRUCTOR_SEARCH_CACHE", str(tmp_path))
+    assert (load_encoder().runtime, load_encoder().precision) == ("openvino", expected)
+    assert load_encoder(max_seq_length=64).precision == "bf16"  # no graph is shipped for that window
+    assert load_encoder(precision="bf16").precision == "bf16"
+    assert load_encoder(device="cpu").precision == "fp32"
+    config = {"model_type": "bert", "hidden_size": 8}
+    assert choose(None, None, None, config, ships_int8=True) == ("openvino", expected)
+    assert choose("torch", None, None, config, ships_int8=True) == ("torch", "fp32")
 
 
 def test_the_export_command(tiny_folder, own_cache, tmp_path, capsys):

@@ -68,7 +68,7 @@ def test_the_instruction_decides_what_mercury_is(searcher, domain, first):
     [
         ("virus", ("biology question", "programming question"), ("Virus (biology)", "Virus (computing)")),
         ("bark", ("chemistry question", "animal"), ("Bark (tree)", "Bark (dog)")),
-        ("jaguar", ("animal", "engineering question"), ("Jaguar (animal)", "Jaguar (car)")),
+        ("jaguar", ("zoology question", "engineering question"), ("Jaguar (animal)", "Jaguar (car)")),
         ("java", ("geography question", "programming question"), ("Java (island)", "Java (programming language)")),
     ],
 )
