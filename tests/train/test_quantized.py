@@ -52,6 +52,7 @@ def test_gradients_pass_straight_through_and_stop_at_the_ends(layer):
     torch.testing.assert_close(of_weight[inside], x.detach()[0][inside], atol=0.02, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_model_computes_as_its_int8_graph_does(minilm):
     texts = [" ".join(p.read_text(encoding="utf-8").split()[:90]) for p in sorted((ROOT / "corpus").rglob("*.md"))[:40]]
     pairs = [("Represent the text: ", text) for text in texts]
@@ -62,6 +63,17 @@ def test_a_model_computes_as_its_int8_graph_does(minilm):
     near = np.sum(vectors * exact, 1)
     assert 0.998 < near.mean() < 0.9999
     assert np.sum(graph * exact, 1).mean() > near.mean()  # the graph's weights are rounded better
+
+
+def test_all_layers_of_a_model_round(tiny_folder):
+    pairs = [("Represent the text: ", f"The river is {n} metres deep, and cold.") for n in range(20)]
+    exact, aware = (load_encoder(str(tiny_folder), device="cpu") for _ in range(2))
+    linear = [m for m in aware.model.backbone.modules() if isinstance(m, torch.nn.Linear)]
+    assert make_quantization_aware(aware) == len(linear) > 5
+    assert all("forward" in vars(layer) for layer in linear)
+    plain, vectors = (e.encode(pairs) for e in (exact, aware))
+    near = np.sum(plain * vectors, 1) / np.linalg.norm(plain, axis=1) / np.linalg.norm(vectors, axis=1)
+    assert 0.99 < near.mean() < 0.999999
 
 
 def test_it_is_refused_where_there_is_no_graph(tiny, monkeypatch):
