@@ -225,7 +225,7 @@ def main() -> None:
     parser.add_argument("--real", type=int, default=16_000, help="real texts at most")
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--precision", choices=PRECISIONS, help="of whole searches (default: bf16)")
+    parser.add_argument("--precision", choices=PRECISIONS, help="of whole searches (default: as the encoder chooses)")
     parser.add_argument("--cache", type=Path, default=Path("runs/benchmarks"))
     args = parser.parse_args()
     texts, real, asked, queries = embedded(args.cache, args.real, args.queries)

@@ -144,6 +144,10 @@ def test_a_graph_that_a_folder_ships_is_used(tiny_folder, own_cache, tmp_path):
     assert facts["mean_cosine_to_fp32"] > 0.99 and facts["fingerprint"] == encoder.fingerprint
     assert int8_graph(encoder) == folder.resolve() / "openvino-int8" / "graph.xml"
     assert not own_cache.exists()
+    kept = (folder / "openvino-int8" / "facts.json").read_text()
+    (folder / "openvino-int8" / "facts.json").write_text(kept.replace('"graph_version": ', '"graph_version": 1'))
+    assert int8_graph(encoder).is_relative_to(own_cache)  # of another build
+    (folder / "openvino-int8" / "facts.json").write_text(kept)
     encoder.max_seq_length = 64  # another window is another fingerprint: the graph is not this encoder's
     assert int8_graph(encoder).is_relative_to(own_cache)
 

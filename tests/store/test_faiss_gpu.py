@@ -9,6 +9,7 @@ faiss = pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss
 
 from ingest.pipeline import IngestConfig, ingest  # noqa: E402
 from instructor_search import Collection, Searcher  # noqa: E402
+from instructor_search.command_line import GPU_SPREADS  # noqa: E402
 from instructor_search.errors import StoreError  # noqa: E402
 from instructor_search.search.index_report import make_index  # noqa: E402
 from instructor_search.store import faiss_gpu  # noqa: E402
@@ -90,6 +91,8 @@ def test_filters_and_settings_are_for_the_cpu(vectors, three_cards, monkeypatch)
 
 
 def test_why_there_are_no_cards():
+    assert tuple(Spread) == GPU_SPREADS  # what the commands offer
+
     class ForCpus:
         pass
 
