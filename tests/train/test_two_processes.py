@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tests.train.test_trainer import config, trainer
 
 RUN = """
 import json, sys
+from pathlib import Path
 from accelerate import Accelerator
 from instructor_search import load_encoder
 from tests.train.test_trainer import config, mixture
@@ -36,7 +38,8 @@ def texts(number):
     return batch, found
 run._texts = texts
 run.run()
-print("RANK", json.dumps([accelerator.process_index, accelerator.num_processes, tasks]))
+rank, size = accelerator.process_index, accelerator.num_processes
+Path(f"{folder}-rank{rank}.json").write_text(json.dumps([rank, size, tasks]))
 """
 
 
@@ -49,7 +52,7 @@ def train(processes, folder, model, **options):
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(folder.parent)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
-    ranks = sorted(json.loads(line.split("RANK ", 1)[1]) for line in done.stdout.splitlines() if "RANK" in line)
+    ranks = [json.loads(Path(f"{folder}-rank{rank}.json").read_text()) for rank in range(processes)]
     log = [json.loads(line) for line in (folder / "train_log.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in log if "loss" in line]
     return ranks, losses, load_encoder(str(folder / "model"), device="cpu").model.state_dict()
