@@ -234,8 +234,6 @@ def main() -> None:
     print(f"{len(vectors):,} x {vectors.shape[1]} vectors, {len(real):,} of real texts, {len(queries)} queries")
     with tempfile.TemporaryDirectory(dir=args.cache) as folder:
         collection = collection_of(Path(folder), texts, vectors)
-        vector_index.ensure_text_index(collection.chunks)
-        collection.chunks.optimize()
         made, index = engines(vectors, collection)
         for engine in [*made, *([lance_engine(collection)] if args.count <= 200_000 else [])]:
             if engine not in made:

@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from instructor_search.errors import MissingExtraError, StoreError
-from instructor_search.search.words import text_query
 from instructor_search.store import vector_index
 from instructor_search.store.collection import Collection
-from instructor_search.store.entries import NO_ROW, rows_of
+from instructor_search.store.entries import NO_ROW, rows_of, rows_where
 from instructor_search.store.exact import exact_search
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.faiss_gpu import Spread
 from instructor_search.store.manifest import View, read_manifest
 from instructor_search.store.row_copy import RowCopy, open_copy
 from instructor_search.store.view_index import ViewIndex, open_index, saved_indexes
+from instructor_search.store.word_index import WordIndex, open_words, saved_words
 
 REFINE_FACTORS = {"IvfHnswSq": 5, "IvfRq": 20}  # candidates of LanceDB's indexes compared exactly, for each hit
 LOOK_SECONDS = 2.0  # between looks for an index that was saved meanwhile
@@ -49,12 +49,12 @@ class CandidateFinder:
         self._lock = RLock()
         self._looked_at = -math.inf  # time.monotonic of the last look for a newer index
         self.index: ViewIndex | None = None
+        self.words: WordIndex | None = None
         self.table: Any = None
         self._version = -1
         self._changed = -1  # chunks_changed_at, when that version was the newest
         self._refine = 0  # of LanceDB's index; 0: there is none
         self._copy: RowCopy | None = None  # of what hits show
-        self._text_fields: tuple[str, ...] = ()  # that words are looked for in
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -92,7 +92,6 @@ class CandidateFinder:
             self.table.checkout(newest)
         own = vector_index.index_of(self.table, self.view.column)
         self._refine = REFINE_FACTORS.get(str(own.index_type), 5) if own is not None else 0
-        self._text_fields = vector_index.text_fields(self.table)
         self._copy = open_copy(self.collection, self._copy)
         self._version, self._changed = newest, changed
 
@@ -161,14 +160,31 @@ class CandidateFinder:
         Raises:
             StoreError: the collection has chunks and no full-text index.
         """
-        if "text" not in self._text_fields:
+        words = self._newest_words()
+        if words is None:
             if not self.table.count_rows():
                 return []
             raise StoreError(f"{self.collection.name!r} has no full-text index yet; run its ingest again to its end")
-        search: Any = self.table.search(text_query(text, self._text_fields), query_type="fts")
-        search = search.with_row_id(True).select(["id", "_score"]).limit(depth)
-        rows = (search.where(where, prefilter=True) if where else search).to_list()
-        return _by_score(Found(row["id"], row["_rowid"], row["_score"]) for row in rows)
+        rows = None
+        if where is not None:
+            rows = self.index.allowed(where) if self.index is not None else rows_where(self.table, where)
+        scores, entries = words.search(text, depth, rows)
+        return _listed(scores[None], entries[None])[0]
+
+    def _newest_words(self) -> WordIndex | None:
+        """Return the full-text index at the version that is read; None where there is none."""
+        if self.words is None or self.words.version != self._version:
+            newest = next((folder for folder, _ in saved_words(self.collection)), None)
+            if self.words is None or newest not in (None, self.words.folder):
+                self.words = open_words(self.collection)
+            try:
+                if self.words is not None:
+                    self.words.sync(self.table, self._version)
+            except StoreError:  # a writer has saved another and deleted this one's files just now
+                self.words = open_words(self.collection)
+                if self.words is not None:
+                    self.words.sync(self.table, self._version)
+        return self.words
 
     @clear_errors
     def rows(self, rows: Iterable[int], columns: list[str]) -> dict[int, dict[str, Any]]:

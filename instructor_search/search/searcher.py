@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -102,17 +101,14 @@ class Searcher:
         compiled = self._compile(asked.where)
         self.seconds = {}
         depth = how.depth(offset + top_k)
-        vector = self._embed(asked) if how.mode == Mode.DENSE else None
-        with self.finder.reading(), ThreadPoolExecutor(1) as beside:
-            rankings: dict[str, list[Found]] = {}
-            words = beside.submit(self.finder.matching, asked.text, depth, compiled) if how.mode != Mode.DENSE else None
-            if how.mode == Mode.HYBRID:  # while the words are looked up
-                vector = self._embed(asked)
+        vector = self._embed(asked) if how.mode != Mode.TEXT else None
+        rankings: dict[str, list[Found]] = {}
+        with self.finder.reading():
             with self._timed("find"):
                 if vector is not None:
                     rankings["dense"] = self.finder.nearest(vector, depth, compiled)
-                if words is not None:
-                    rankings["text"] = words.result()
+                if how.mode != Mode.DENSE:
+                    rankings["text"] = self.finder.matching(asked.text, depth, compiled)
             ranked = self._ranked(asked.text, rankings, how, offset + top_k)[offset:]
             with self._timed("fetch"):
                 rows = self.finder.rows([c.row for c in ranked], SHOWN_COLUMNS)

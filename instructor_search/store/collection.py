@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import MissingExtraError, StoreError, ViewMismatchError
-from instructor_search.store import row_copy, vector_index, view_index
+from instructor_search.store import row_copy, vector_index, view_index, word_index
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.folders import COLLECTION_NAME, find_collection, store_folder
 from instructor_search.store.lancedb_lightly import lancedb
@@ -349,7 +349,9 @@ class Collection:
     @clear_errors
     def maintain(self) -> list[str]:
         """Compact, bring the indexes up to date and make those that are due; return what was made, in words."""
-        made = vector_index.ensure_text_index(self.chunks) + vector_index.ensure_filter_indexes(self.chunks)
+        for field in word_index.FIELD_WEIGHTS:
+            vector_index.drop(self.chunks, field)  # LanceDB's own full-text index, which collections had before
+        made = vector_index.ensure_filter_indexes(self.chunks)
         kinds = {view.name: self.index_kind(view) for view in self.manifest.views.values()}
         for view in self.manifest.views.values():
             made += vector_index.ensure_lance_index(self.chunks, view, kinds[view.name])
@@ -360,6 +362,7 @@ class Collection:
                 made += vector_index.ensure_faiss_index(self, view, self.index_wish(view), kinds[view.name])
             except MissingExtraError as error:
                 made.append(f"the index of view {view.name} was not brought up to date: {error}")
+        made += word_index.ensure_words(self)
         row_copy.ensure_copy(self, vector_index.INDEX_THRESHOLD)
         return made
 

@@ -20,7 +20,7 @@ NO_ROW = 2**64 - 1  # of an entry whose chunk is no more in the table, and where
 _BATCH = 8192  # rows read at a time
 
 
-def batches(table: Any, columns: list[str], where: str) -> Iterator[Any]:
+def batches(table: Any, columns: list[str], where: str = "true") -> Iterator[Any]:
     """Yield record batches of the rows that ``where`` holds for, with "_rowid"."""
     query = table.search().where(where).with_row_id(True).select(columns).limit(table.count_rows() or 1)
     yield from query.to_batches(batch_size=_BATCH)
@@ -95,7 +95,8 @@ def rows_of(table: Any, rows: Iterable[int], columns: list[str]) -> dict[int, di
     return {row.pop("_rowid"): row for row in found}
 
 
-def _taken(table: Any, rows: np.ndarray, columns: list[str]) -> Iterator[Any]:
+def taken(table: Any, rows: np.ndarray, columns: list[str]) -> Iterator[Any]:
+    """Yield record batches of table rows, with "_rowid"."""
     for start in range(0, len(rows), _BATCH):
         query = table.take_row_ids(rows[start : start + _BATCH].tolist()).with_row_id().select(columns)
         yield from query.to_arrow().combine_chunks().to_batches()
@@ -103,14 +104,14 @@ def _taken(table: Any, rows: np.ndarray, columns: list[str]) -> Iterator[Any]:
 
 def read_entries(table: Any, view: View, rows: np.ndarray) -> np.ndarray:
     """Return id, checksum and row of table rows."""
-    parts = [_entries(batch, view) for batch in _taken(table, rows, ["id", view.checksum_column])]
+    parts = [_entries(batch, view) for batch in taken(table, rows, ["id", view.checksum_column])]
     return np.concatenate([np.zeros(0, ENTRY), *parts])
 
 
 def read_vectors(table: Any, view: View, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the entries of table rows, and their unit vectors, (n, dim)."""
     parts = []
-    for batch in _taken(table, rows, ["id", view.checksum_column, view.column]):
+    for batch in taken(table, rows, ["id", view.checksum_column, view.column]):
         parts.append((_entries(batch, view), _vectors(batch, view)))
         _add_checksums(*parts[-1])
     entries = np.concatenate([np.zeros(0, ENTRY), *(p[0] for p in parts)])

@@ -98,25 +98,16 @@ def _run(path: Path, name: str) -> ModuleType:
 
 
 os.environ.setdefault("LANCEDB_LOG", "error")  # read when lancedb is imported; its warnings are not for our users
-# MiB of a full-text index that are made at a time. With its default, lancedb 0.40 ends the process when it compacts a
-# table of some 100,000 rows that each have a word of their own several times: positions ask for tens of gigabytes.
-os.environ.setdefault("LANCE_FTS_PARTITION_SIZE", "16")
 with _deferring():
     import lancedb
-    from lancedb.index import FTS, Bitmap, BTree, HnswSq, IvfRq
-    from lancedb.query import BooleanQuery, MatchQuery, Occur, PhraseQuery
+    from lancedb.index import Bitmap, BTree, HnswSq, IvfRq
     from lancedb.table import Table
 
 __all__ = [
-    "FTS",
     "BTree",
     "Bitmap",
-    "BooleanQuery",
     "HnswSq",
     "IvfRq",
-    "MatchQuery",
-    "Occur",
-    "PhraseQuery",
     "Table",
     "lancedb",
 ]

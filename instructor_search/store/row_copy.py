@@ -91,7 +91,7 @@ def ensure_copy(collection: Collection, threshold: int) -> None:
     table = collection.open_chunks()
     version = collection.chunks.version
     table.checkout(version)
-    rows = np.concatenate([np.zeros(0, np.uint64), *(b[_ROWS].to_numpy() for b in batches(table, [_ROWS], "true"))])
+    rows = np.concatenate([np.zeros(0, np.uint64), *(b[_ROWS].to_numpy() for b in batches(table, [_ROWS]))])
     if len(rows) <= threshold:
         drop_copy(collection)
         return
@@ -104,7 +104,7 @@ def ensure_copy(collection: Collection, threshold: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{os.getpid()}.part"
     try:
-        _write(part, batches(table, [*SHOWN_COLUMNS, _ROWS], "true"))
+        _write(part, batches(table, [*SHOWN_COLUMNS, _ROWS]))
         path = folder / f"{version:020}.arrow"
         part.replace(path)
     finally:

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from instructor_search.store.faiss_index import MIN_ROWS, Kind
-from instructor_search.store.lancedb_lightly import FTS, Bitmap, BTree, HnswSq, IvfRq, Table
+from instructor_search.store.lancedb_lightly import Bitmap, BTree, HnswSq, IvfRq, Table
 from instructor_search.store.manifest import View
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 INDEX_THRESHOLD = 20_000  # chunks with a vector; exact search took 105 ms at 100,000 x 384 on one core
 AUTO, EXACT, LANCE_HNSW, LANCE_RABITQ = "auto", "exact", "lance-hnsw-sq", "lance-ivf-rq"
 FILTER_INDEXES: dict[str, Any] = {"source": BTree, "mime": Bitmap, "mtime": BTree}  # without one a filter is a scan
-TEXT_FIELDS = ("text", "title", "heading")
 CHOICES = (AUTO, EXACT, *map(str, Kind), LANCE_HNSW, LANCE_RABITQ)
 _PARTITION_ROWS = 100_000
 _EF_CONSTRUCTION = 150
@@ -70,22 +69,6 @@ def _memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
         return 8 * 2**30
-
-
-def ensure_text_index(table: Table) -> list[str]:
-    """Make the full-text indexes that are missing; rows added later are found without their being renewed."""
-    if text_fields(table) == TEXT_FIELDS or not table.count_rows():
-        return []
-    for field in TEXT_FIELDS:  # all of them: an index of the text from before there were phrases has no positions
-        config = FTS(stem=True, remove_stop_words=True, ascii_folding=True, with_position=True)
-        table.create_index(field, config=config, replace=True)
-    return ["full-text index"]
-
-
-def text_fields(table: Table) -> tuple[str, ...]:
-    """Return the columns that have a full-text index."""
-    there = [index.columns for index in table.list_indices()]
-    return tuple(field for field in TEXT_FIELDS if [field] in there)
 
 
 def ensure_filter_indexes(table: Table) -> list[str]:

@@ -14,6 +14,7 @@ from instructor_search.store.row_copy import open_copy
 from instructor_search.store.schema import SHOWN_COLUMNS, content_hash
 from instructor_search.store.vectors import checksum, present_vectors
 from instructor_search.store.view_index import damaged_vectors, has_damaged_files, open_index, saved_indexes
+from instructor_search.store.word_index import damaged_files, open_words, saved_words
 
 
 @dataclass
@@ -71,6 +72,7 @@ def _check_rows(collection: Collection, report: VerifyReport) -> None:
     report.notes += [f"{count} {what[5:]}" for what, count in bad.items() if count and what.startswith("note:")]
     _check_sources(collection, per_source, report)
     _check_copy(collection, report)
+    _check_words(collection, report)
     for view in views:
         _check_index(collection, view, report)
 
@@ -97,6 +99,17 @@ def _check_copy(collection: Collection, report: VerifyReport) -> None:
     if wrong:
         report.problems.append(
             f"{wrong} rows of the copy that hits are shown from are not the table's; delete {copy.path}"
+        )
+
+
+def _check_words(collection: Collection, report: VerifyReport) -> None:
+    """Compare the files of the full-text index with their checksums."""
+    index = open_words(collection)
+    damaged = damaged_files(index) if index is not None else [f.name for f, _ in saved_words(collection)]
+    if damaged:
+        report.problems.append(
+            f"the full-text index is not what was written ({damaged[0]}); delete {collection.folder / 'words'} and run "
+            "the ingest again"
         )
 
 

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -40,6 +40,7 @@ from instructor_search.store.entries import (
 )
 from instructor_search.store.exact import exact
 from instructor_search.store.faiss_index import FaissIndex, Kind, Mask, Setting, tune
+from instructor_search.store.folders import flush_folder
 from instructor_search.store.manifest import View
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 REBUILD_SHARE = 0.2  # of changed rows, from which an index is made anew
 _SAMPLE = 200  # vectors that stand for queries when a recall is measured
-_KEPT_FILTERS = 32  # whose positions are remembered: 8 bytes for each that is allowed
+_KEPT_FILTERS = 32  # whose positions and rows are remembered: 16 bytes for each that is allowed
 _GONE = np.uint64(NO_ROW)
 
 
@@ -71,6 +72,14 @@ class IndexFacts:
     created: str
     checksums: tuple[int, int] = (0, 0)  # CRC-32 of index.faiss and rows.npy
     format: int = FORMAT
+
+
+class _Allowed(NamedTuple):
+    """What a filter allows."""
+
+    mask: Mask  # positions of the index
+    beside: np.ndarray  # whether each vector beside it, (n,)
+    rows: np.ndarray  # of the table
 
 
 class ViewIndex:
@@ -99,7 +108,7 @@ class ViewIndex:
         self.extra_rows = np.zeros(0, dtype=ENTRY)
         self._mask: Mask | None = None  # of the positions that have a row; None: all have one
         self._by_row: tuple[np.ndarray, np.ndarray] | None = None  # table rows in order, with positions, for filters
-        self._filters: dict[str, tuple[Mask, np.ndarray]] = {}  # what each allows in this version of the table
+        self._filters: dict[str, _Allowed] = {}  # by this version of the table
         self.sync()
 
     @property
@@ -170,8 +179,8 @@ class ViewIndex:
         queries = to_unit_length(queries)
         mask, extra, extra_rows = self._mask, self.extra, self.extra_rows
         if where is not None:
-            mask, chosen = self._filter(where)
-            extra, extra_rows = extra[chosen], extra_rows[chosen]
+            mask, beside, _ = self._filter(where)
+            extra, extra_rows = extra[beside], extra_rows[beside]
         scores, positions = self.index.search(queries, k, mask=mask, setting=setting)
         found = self.rows[positions]
         found["row"][positions < 0] = _GONE
@@ -184,14 +193,18 @@ class ViewIndex:
             found["row"][np.isneginf(scores)] = _GONE
         return scores, found
 
-    def _filter(self, where: str) -> tuple[Mask, np.ndarray]:
-        """Return the positions that a filter allows, and which vectors beside the index; the last few are kept."""
+    def allowed(self, where: str) -> np.ndarray:
+        """Return the table rows that a filter allows, (n,)."""
+        return self._filter(where).rows
+
+    def _filter(self, where: str) -> _Allowed:
+        """Return what a filter allows; the last few are kept."""
         if where not in self._filters:
             rows = rows_where(self.table, where)
             if len(self._filters) >= _KEPT_FILTERS:
                 del self._filters[next(iter(self._filters))]
             mask = Mask(self._positions(rows), len(self.rows), is_filter=True)
-            self._filters[where] = mask, np.isin(self.extra_rows["row"], rows)
+            self._filters[where] = _Allowed(mask, np.isin(self.extra_rows["row"], rows), rows)
         self._filters[where] = self._filters.pop(where)  # the newest is the last
         return self._filters[where]
 
@@ -350,23 +363,13 @@ def _write(generation: Path, index: FaissIndex, rows: np.ndarray, facts: IndexFa
         np.save(part / "rows.npy", rows)
         facts = replace(facts, checksums=_checksums(part))
         (part / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
-        _flush(part)
+        flush_folder(part)
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
-        _flush(generation, files=False)
+        flush_folder(generation, files=False)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder, facts
-
-
-def _flush(folder: Path, *, files: bool = True) -> None:
-    """Have a folder, and its files, written to the disk."""
-    for path in [*(folder.iterdir() if files else ()), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _mapped(path: Path, count: int, dim: int) -> np.ndarray:

@@ -1,13 +1,14 @@
-"""Full text: fields with weights, phrases, and the sentence that is shown."""
+"""Full text: fields with weights, phrases, parts of names, and the sentence that is shown."""
+
+import math
+from collections import Counter
 
 import pytest
 
 from ingest.pipeline import IngestConfig, ingest
 from instructor_search import Collection, Searcher
 from instructor_search.search.snippets import Snippets, lexical_scores
-from instructor_search.search.words import FIELD_WEIGHTS, text_query
-from instructor_search.store import vector_index
-from instructor_search.store.lancedb_lightly import FTS, MatchQuery, PhraseQuery
+from instructor_search.store.word_analysis import analyzer
 from tests.toy import HashEncoder
 
 FILES = {
@@ -16,6 +17,7 @@ FILES = {
     "art.md": "# Methods\n\nThis is the state of the art of melting metals.",
     "state.md": "# Museums\n\nThe art of the state was shown there, and so were old metals.",
 }
+WEIGHTS = {"text": 1.0, "title": 0.3, "heading": 0.3}
 
 
 @pytest.fixture
@@ -29,62 +31,79 @@ def searcher(store, tmp_path):
     return Searcher(Collection.open("docs"), encoder)
 
 
-def scores_of(searcher, field, text):
-    """BM25 of one field by the store's own single query."""
-    rows = searcher.collection.chunks.search(MatchQuery(text, field), query_type="fts").limit(50).to_list()
-    return {row["id"]: row["_score"] for row in rows}
+def bm25(chunks, field, text):
+    """Robertson and Zaragoza (2009), with k1 = 1.2 and b = 0.75; chunks without the field count, with no words."""
+    words = {i: Counter(analyzer().analyze(chunk[field] or "")) for i, chunk in chunks.items()}
+    mean = sum(c.total() for c in words.values()) / len(words)
+    scores = Counter()
+    for word in analyzer().analyze(text):
+        having = sum(word in counted for counted in words.values())
+        idf = math.log(1 + (len(words) - having + 0.5) / (having + 0.5))
+        for i, counted in words.items():
+            if counted[word]:
+                norm = 1.2 * (1 - 0.75 + 0.75 * counted.total() / mean)
+                scores[i] += idf * counted[word] * 2.2 / (counted[word] + norm)
+    return scores
 
 
-def test_a_score_is_the_weighted_sum_over_the_fields(searcher):
-    for text in ("mercury", "orbit of mercury", "metals"):
+def test_a_score_is_the_weighted_sum_of_the_fields_bm25(searcher):
+    table = searcher.collection.chunks.search().select(["id", *WEIGHTS]).limit(99).to_list()
+    chunks = {row["id"]: row for row in table}
+    assert len(chunks) == 4
+    for text in ("mercury", "orbit of mercury", "metals", "The sun's metals, metals"):
         found = {h.chunk_id: h.score for h in searcher.search(text, mode="text", top_k=50)}
-        fields = {field: scores_of(searcher, field, text) for field in FIELD_WEIGHTS}
-        by_hand = {
-            i: sum(weight * fields[field].get(i, 0.0) for field, weight in FIELD_WEIGHTS.items())
-            for i in set().union(*fields.values())
-        }
-        assert found == pytest.approx(by_hand, rel=1e-5) and found
-    assert scores_of(searcher, "title", "mercury") and scores_of(searcher, "heading", "orbit")
+        expected = Counter()
+        for field, weight in WEIGHTS.items():
+            for name, score in bm25(chunks, field, text).items():
+                expected[name] += weight * score
+        assert found == pytest.approx(dict(expected), rel=1e-5)
+        assert found
+    assert bm25(chunks, "title", "mercury")
+    assert bm25(chunks, "heading", "orbit")
+
+
+def titles(searcher, text, **options):
+    return [h.title for h in searcher.search(text, mode="text", **options)]
 
 
 def test_words_in_quotes_stand_together(searcher):
-    titles = lambda text: [h.title for h in searcher.search(text, mode="text")]  # noqa: E731
-    assert set(titles("state of the art")) == {"Methods", "Museums"}
-    assert titles('"state of the art"')[0] == "Methods" and titles('"art of the state"')[0] == "Museums"
-    assert titles('+"state of the art"') == ["Methods"]
-    assert titles('+"art of the state" metals') == ["Museums"]
-    assert titles('+"melting metal"') == ["Methods"]  # endings do not count
-    assert titles('+"liquid metals" +"hat making"') == ["Metals"]
-    assert titles('+"metal liquid"') == []
+    assert set(titles(searcher, "state of the art")) == {"Methods", "Museums"}
+    assert titles(searcher, '"state of the art"')[0] == "Methods"
+    assert titles(searcher, '"art of the state"')[0] == "Museums"
+    assert titles(searcher, '+"state of the art"') == ["Methods"]
+    assert titles(searcher, '+"art of the state" metals') == ["Museums"]
+    assert titles(searcher, '+"melting metal"') == ["Methods"]  # endings do not count
+    assert titles(searcher, '+"liquid metals" +"hat making"') == ["Metals"]
+    assert titles(searcher, '+"metal liquid"') == []
     for odd in ('metals " liquid', 'metals "liquid"', "metals +liquid"):  # one mark is no phrase, nor is one word
-        assert set(titles(odd)) == {"Metals", "Methods", "Museums"}
-    assert titles('""') == []
-    assert titles('+"state of the art"  ') == titles(' +"state of the art"')
+        assert set(titles(searcher, odd)) == {"Metals", "Methods", "Museums"}
+    assert titles(searcher, '+"liquid" metals') == ["Metals"]
+    assert set(titles(searcher, '+"the" metals')) == {"Metals", "Methods", "Museums"}  # a stop word asks for nothing
+    assert titles(searcher, '""') == []
+    assert titles(searcher, '+"state of the art"  ') == titles(searcher, ' +"state of the art"')
 
 
 def test_a_phrase_counts_once_more(searcher):
     plain, quoted = (
-        {h.chunk_id: h.score for h in searcher.search(text, mode="text")}
+        {h.title: h.score for h in searcher.search(text, mode="text")}
         for text in ("state of the art", '"state of the art"')
     )
-    rows = searcher.collection.chunks.search(PhraseQuery("state of the art", "text"), query_type="fts").to_list()
-    phrase = {row["id"]: row["_score"] for row in rows}
-    assert quoted == pytest.approx({i: score + phrase.get(i, 0.0) for i, score in plain.items()}, rel=1e-5)
-    assert len(phrase) == 1 < len(plain)
+    more = {title: quoted[title] - score for title, score in plain.items()}
+    assert more["Museums"] == pytest.approx(0, abs=1e-6)
+    assert more["Methods"] > 0.5
 
 
-def test_an_index_from_before_is_made_anew(searcher):
-    table = searcher.collection.chunks
-    for index in list(table.list_indices()):
-        table.drop_index(index.name)
-    table.create_index("text", config=FTS(stem=True, remove_stop_words=True, ascii_folding=True))
-    assert searcher.search("mercury", mode="text")  # words are found with what there is
-    with searcher.collection.writing():
-        searcher.collection.maintain()
-    assert vector_index.text_fields(table) == vector_index.TEXT_FIELDS == tuple(FIELD_WEIGHTS)
-    assert [h.title for h in searcher.search('+"state of the art"', mode="text")] == ["Methods"]
-    assert vector_index.ensure_text_index(table) == []
-    assert text_query("a", ["text"]) != text_query("a", ["text", "title"])
+def test_names_count_as_a_whole_and_by_their_parts(searcher, tmp_path):
+    code = "def read(maxSourceLength, parseHTMLDocument=None, snake_case_name=0):\n    return maxSourceLength\n"
+    (tmp_path / "docs" / "code.py").write_text(code)
+    ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=searcher.encoder)
+    for text in ("maxSourceLength", "maxsourcelength", "source length", "HTML", "parse a document", "snake case"):
+        assert titles(searcher, text, where="source contains code.py"), text
+    assert titles(searcher, "axsource urcelen") == []
+    whole, other = (searcher.search(t, mode="text")[0].score for t in ("parseHTMLDocument", "parse HTML Document"))
+    assert whole > other
+    assert titles(searcher, '+"parseHTMLDocument None"')  # parts do not come between words
+    assert titles(searcher, '+"Length parse"') == []
 
 
 def test_the_sentence_shown_shares_words_with_the_query_then_with_the_instruction():
@@ -98,7 +117,8 @@ def test_the_sentence_shown_shares_words_with_the_query_then_with_the_instructio
 
 def test_snippets_by_words_or_meaning_or_none(searcher):
     shown = {kind: [h.snippet for h in searcher.search("sun", snippets=kind)] for kind in Snippets}
-    assert all("sun" in s for s in shown["words"] if "planet" in s) and set(shown["none"]) == {""}
+    assert all("sun" in s for s in shown["words"] if "planet" in s)
+    assert set(shown["none"]) == {""}
     assert all(shown["meaning"])
     with pytest.raises(ValueError, match="snippets is 'all'; expected one of words, meaning, none"):
         searcher.search("sun", snippets="all")

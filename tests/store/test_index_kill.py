@@ -14,6 +14,7 @@ pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
 from instructor_search import Collection  # noqa: E402
 from instructor_search.search.candidates import CandidateFinder  # noqa: E402
 from instructor_search.store.view_index import has_damaged_files, open_index  # noqa: E402
+from instructor_search.store.word_index import saved_words  # noqa: E402
 from tests.conftest import ROOT  # noqa: E402
 from tests.store.test_view_index import DIM, name_of, table_of  # noqa: E402
 
@@ -74,6 +75,9 @@ def check(collection, rng):
         np.testing.assert_allclose([f.score for f in found], [cosines[place[f.id]] for f in found], atol=1e-5)
         shares.append(len({place[f.id] for f in found} & set(np.argsort(-cosines)[:10].tolist())) / 10)
     assert np.mean(shares) >= 0.85  # tuned to 0.95 on other queries
+    if list(saved_words(collection)):
+        with finder.reading():
+            assert sorted(f.id for f in finder.matching("text", 10**5)) == sorted(names)
     return finder.index is not None
 
 

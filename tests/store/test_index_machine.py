@@ -20,6 +20,7 @@ from instructor_search.store.entries import rows_of  # noqa: E402
 from instructor_search.store.schema import SHOWN_COLUMNS  # noqa: E402
 from instructor_search.store.vector_index import Wish  # noqa: E402
 from instructor_search.store.verify import verify  # noqa: E402
+from instructor_search.store.word_index import saved_words  # noqa: E402
 from tests.store.test_view_index import DIM, name_of, rows  # noqa: E402
 from tests.toy import HashEncoder  # noqa: E402
 
@@ -102,6 +103,11 @@ class Machine(RuleBasedStateMachine):
             if self.kind in EXACT or where is not None:
                 best = sorted((cosines[name_of(n)] for n in allowed), reverse=True)[:10]
                 np.testing.assert_allclose(scores, best, atol=1e-5)
+        if list(saved_words(self.collection)):  # by words all of them are found, and none that is gone
+            with self.reader.reading():
+                assert {f.id for f in self.reader.matching("text", 10**4)} == set(map(name_of, numbers))
+                allowed = {name_of(n) for n in numbers if n % 3 == 0}
+                assert {f.id for f in self.reader.matching("text", 10**4, "ordinal % 3 = 0")} == allowed
         newest = max(numbers)  # whatever the index, a row is found by its own vector
         with self.reader.reading():
             (first,) = self.reader.nearest(self.model[newest].astype(np.float32), 1)

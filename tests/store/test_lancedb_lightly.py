@@ -41,20 +41,3 @@ def test_a_package_that_was_imported_before_is_used():
         print(lancedb.db.ListTablesResponse is lance_namespace.ListTablesResponse)
     """)
     assert out == ["True"]
-
-
-def test_a_table_whose_rows_have_words_of_their_own_is_compacted(tmp_path):
-    """The process ended here: "memory allocation of 25783965669 bytes failed"."""
-    out = run(f"""
-        import pyarrow as pa
-        from instructor_search.store.lancedb_lightly import FTS, PhraseQuery, lancedb
-        def rows(start, end):
-            return pa.table({{"id": range(start, end), "text": [f"some text {{i}} " * 20 for i in range(start, end)]}})
-        table = lancedb.connect({str(tmp_path)!r}).create_table("t", rows(0, 50_000))
-        table.add(rows(50_000, 100_000))
-        table.create_index("text", config=FTS(stem=True, remove_stop_words=True, with_position=True))
-        table.optimize()
-        found = table.search(PhraseQuery("text 77321", "text"), query_type="fts").limit(5).to_list()
-        print(*[row["id"] for row in found], table.count_rows())
-    """)
-    assert out == ["77321", "100000"]

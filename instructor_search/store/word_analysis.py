@@ -1,0 +1,108 @@
+"""Which words a text counts under in full-text search, and the query for texts that share words with another one.
+
+Words are runs of letters and digits, without case, accents, English endings and stop words. A name such as
+``maxSourceLength`` counts as a whole and by its parts.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import tantivy
+
+if TYPE_CHECKING:
+    from tantivy import Document, Query, Schema, TextAnalyzer
+
+ANALYZER = "words"
+PLACE = "place"  # of a chunk among the index's entries
+# BM25 of each field is added up. A title's words mostly stand in its text too, so they count 1.3 times.
+FIELD_WEIGHTS = {"text": 1.0, "title": 0.3, "heading": 0.3}
+_MAX_WORD_BYTES = 256
+_PHRASE = re.compile(r'(\+?)"([^"]*\w[^"]*)"')
+_NAME = re.compile(r"[A-Za-z0-9]*[a-z][A-Z][A-Za-z0-9]*")
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+
+
+@cache
+def analyzer() -> TextAnalyzer:
+    """Return what makes words of a text."""
+    steps = [
+        tantivy.Filter.remove_long(_MAX_WORD_BYTES),
+        tantivy.Filter.lowercase(),
+        tantivy.Filter.ascii_fold(),
+        tantivy.Filter.stopword("english"),
+        tantivy.Filter.stemmer("english"),
+    ]
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+    for step in steps:
+        builder = builder.filter(step)
+    return builder.build()
+
+
+@cache
+def schema() -> Schema:
+    """Return the fields of an index: words of each of ``FIELD_WEIGHTS``, and the place; no text is stored."""
+    builder = tantivy.SchemaBuilder()
+    for field in FIELD_WEIGHTS:  # only the text is looked through for phrases
+        kept = "position" if field == "text" else "freq"
+        builder = builder.add_text_field(field, tokenizer_name=ANALYZER, index_option=kept)
+    return builder.add_unsigned_field(PLACE, indexed=True, fast=True).build()
+
+
+def document(place: int, fields: dict[str, str | None]) -> Document:
+    """Return what an index is given of a chunk; ``fields`` are those of ``FIELD_WEIGHTS``."""
+    made = tantivy.Document()
+    made.add_unsigned(PLACE, place)
+    for field in FIELD_WEIGHTS:
+        text = fields[field]
+        if text:
+            made.add_text(field, text)
+            parts = " ".join(_parts_of_names(text))
+            if parts:  # a value of its own: phrases do not run from one into the other
+                made.add_text(field, parts)
+    return made
+
+
+def words_query(text: str) -> Query:
+    """Return the query for chunks that share words with ``text``: the sum of the fields' weighted BM25.
+
+    Words in double quotes count once more where they stand together in the chunk's text, in this order (stop words and
+    endings apart); with a plus before them, +"...", they must, as in Lucene's syntax.
+    """
+    words = analyzer().analyze(text) + analyzer().analyze(" ".join(_parts_of_names(text)))
+    parts = [
+        (tantivy.Occur.Should, _weighted(tantivy.Query.term_query(schema(), field, word, "freq"), weight))
+        for field, weight in FIELD_WEIGHTS.items()
+        for word in words
+    ]
+    for plus, quoted in _PHRASE.findall(text):
+        phrase = _phrase_query(quoted)
+        if phrase is not None:
+            parts.append((tantivy.Occur.Must if plus else tantivy.Occur.Should, phrase))
+    return tantivy.Query.boolean_query(parts)
+
+
+def within(query: Query, places: list[int]) -> Query:
+    """Return ``query`` among these places only; scores stay."""
+    allowed = tantivy.Query.const_score_query(tantivy.Query.term_set_query(schema(), PLACE, places), 0.0)
+    return tantivy.Query.boolean_query([(tantivy.Occur.Must, query), (tantivy.Occur.Must, allowed)])
+
+
+def _weighted(query: Query, weight: float) -> Query:
+    return query if weight == 1 else tantivy.Query.boost_query(query, weight)
+
+
+def _phrase_query(text: str) -> Query | None:
+    """Return the query for ``text`` as it stands; stop words leave gaps that any word may fill."""
+    tokens: list[str | tuple[int, str]] = [(t.position, t.text) for t in analyzer().pre_tokenize(text).tokens]
+    if len(tokens) > 1:
+        return tantivy.Query.phrase_query(schema(), "text", tokens)
+    return tantivy.Query.term_query(schema(), "text", tokens[0][1], "freq") if tokens else None
+
+
+def _parts_of_names(text: str) -> list[str]:
+    """Return the parts of names in ``text`` that have capitals inside: max, Source and Length of maxSourceLength."""
+    return list(chain.from_iterable(_PART.findall(name) for name in _NAME.findall(text)))

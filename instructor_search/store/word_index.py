@@ -1,0 +1,345 @@
+"""The full-text index (tantivy), kept beside the chunk table and brought up to date with it before it is searched.
+
+    COLLECTION/words/VERSION/*            tantivy's files
+                             rows.npy     chunk id, checksum, row of each place
+                             facts.json   written last: table version, checksums of the files
+
+As with a view's index, rows are compared when the table has a newer version. What is new or changed is added in a
+folder of the reader's own, where the saved files are linked; what is gone is masked. Words are weighed by how often
+they occur in all chunks of the index, those that are gone included until it is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tantivy
+
+from instructor_search.errors import StoreError
+from instructor_search.store.entries import NO_ROW, batches, find, taken
+from instructor_search.store.folders import flush_folder
+from instructor_search.store.word_analysis import (
+    ANALYZER,
+    FIELD_WEIGHTS,
+    PLACE,
+    analyzer,
+    document,
+    schema,
+    within,
+    words_query,
+)
+
+if TYPE_CHECKING:
+    from instructor_search.store.collection import Collection
+
+FORMAT = 1  # another way of making words of a text is another format
+REBUILD_SHARE = 0.2  # of places whose chunk is gone, from which an index is made anew
+_ENTRY = np.dtype([("id", "S32"), ("checksum", "<i8"), ("row", "<u8")])  # ``checksum``: of the fields' texts
+_COLUMNS = ["id", "content_hash", *FIELD_WEIGHTS]
+_GONE = np.uint64(NO_ROW)
+_HEAP = 128 * 2**20  # bytes of words that are collected before they are written
+_SMALL_HEAP = 16 * 2**20
+_FEW = 1000  # places that a filter allows, up to which they are part of the query
+
+
+@dataclass(frozen=True)
+class WordFacts:
+    """What is known of a saved index. ``checksums``: CRC-32 of its files, by name."""
+
+    version: int  # of the table
+    count: int
+    checksums: dict[str, int]
+    format: int = FORMAT
+
+
+class WordIndex:
+    """A saved index with what has changed since. One thread at a time may use it."""
+
+    def __init__(self, folder: Path, facts: WordFacts) -> None:
+        """Open the index of ``folder``; use ``open_words``.
+
+        Raises:
+            StoreError: one of its files is missing or damaged.
+        """
+        self.folder, self.facts, self.version = folder, facts, facts.version
+        self._own = _links(folder)  # files of a reader of a folder are locked, and may be deleted meanwhile
+        try:
+            self.entries = np.load(folder / "rows.npy")
+            self._index = tantivy.Index.open(self._own.name)
+        except (OSError, ValueError, EOFError) as error:
+            raise StoreError(f"{folder} is damaged ({str(error)[:120]})") from error
+        self._index.register_tokenizer(ANALYZER, analyzer())
+        self._searcher = self._index.searcher()
+        if self.entries.dtype != _ENTRY or not len(self.entries) == facts.count == self._searcher.num_docs:
+            raise StoreError(f"{folder} is damaged: {len(self.entries)} rows for {self._searcher.num_docs} texts")
+        self._note_rows()
+
+    @property
+    def num_gone(self) -> int:
+        """Places whose chunk is no more in the table, or has other words."""
+        return int((self.entries["row"] == _GONE).sum())
+
+    # -- the table's newest version --------------------------------------------------------------------------------
+
+    def sync(self, table: Any, version: int) -> None:
+        """Bring the index to what ``table``, held at ``version``, has.
+
+        Raises:
+            StoreError: its files are no more there; a newer index is.
+        """
+        if version == self.version:
+            return
+        rows = np.concatenate([np.zeros(0, np.uint64), *(b["_rowid"].to_numpy() for b in batches(table, ["_rowid"]))])
+        place = self._places(rows)
+        current = np.full(len(self.entries), _GONE)
+        current[place[place >= 0]] = rows[place >= 0]
+        fresh = self._moved(table, rows[place < 0], current)
+        self.entries["row"] = current
+        if len(fresh):
+            self._add(table, fresh)
+        self._note_rows()
+        self.version = version
+
+    def _moved(self, table: Any, unknown: np.ndarray, current: np.ndarray) -> np.ndarray:
+        """Note in ``current`` which of the ``unknown`` rows are known chunks in another place; return the others."""
+        lost = np.flatnonzero(current == _GONE)
+        if not len(unknown) or not len(lost):
+            return unknown
+        found = np.concatenate([_entries(b) for b in taken(table, unknown, [c for c in _COLUMNS if c != "text"])])
+        place = find(self.entries["id"][lost], found["id"], self.entries["checksum"][lost], found["checksum"])
+        current[lost[place[place >= 0]]] = found["row"][place >= 0]
+        return found["row"][place < 0]
+
+    def _add(self, table: Any, rows: np.ndarray) -> None:
+        try:
+            writer = self._index.writer(_SMALL_HEAP, 1)
+            fresh = _write_words(writer, taken(table, rows, _COLUMNS), len(self.entries))
+            self._index.reload()
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.folder} cannot be added to ({str(error)[:120]})") from error
+        self._searcher = self._index.searcher()
+        self.entries = np.concatenate([self.entries, fresh])
+
+    def _note_rows(self) -> None:
+        rows = self.entries["row"]
+        self._order = np.argsort(rows, kind="stable")
+        self._sorted = rows[self._order]
+        self._there = rows != _GONE if self.num_gone else None  # None: all are
+
+    def _places(self, rows: np.ndarray) -> np.ndarray:
+        """Return the places of table rows; -1 for those that the index lacks."""
+        if not len(self._sorted):
+            return np.full(len(rows), -1)
+        at = np.minimum(np.searchsorted(self._sorted, rows), len(self._sorted) - 1)
+        return np.where(self._sorted[at] == rows, self._order[at], -1)
+
+    # -- searching -------------------------------------------------------------------------------------------------
+
+    def search(self, text: str, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return BM25 scores and entries of the ``k`` chunks, at most, that share words with ``text``, best first.
+
+        ``allowed``: table rows, any others are not found. BM25: Robertson and Zaragoza, "The Probabilistic Relevance
+        Framework" (2009), with k1 = 1.2 and b = 0.75, a sum over the fields of ``FIELD_WEIGHTS``.
+        """
+        query, among = words_query(text), self._there
+        if allowed is not None:
+            places = self._places(allowed)
+            places = places[places >= 0]
+            if len(places) <= _FEW:
+                query, among = within(query, places.tolist()), None
+            else:
+                among = np.zeros(len(self.entries), dtype=bool)
+                among[places] = True
+        limit = k if among is None else int(1.5 * k / max(float(among.mean()), 1e-6))
+        while True:
+            scores, places = self._best(query, min(limit, len(self.entries)))
+            done = len(places) < limit
+            if among is not None:
+                scores, places = scores[among[places]], places[among[places]]
+            if done or len(places) >= k:
+                return scores[:k], self.entries[places[:k]]
+            limit *= 4
+
+    def _best(self, query: tantivy.Query, limit: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores and places of the best ``limit`` chunks, gone or not."""
+        hits = self._searcher.search(query, limit, count=False).hits if limit else []
+        found = self._searcher.fast_field_values(PLACE, [address for _, address in hits]) if hits else []
+        return np.array([score for score, _ in hits], np.float64), np.array(found, np.int64)
+
+    # -- keeping ---------------------------------------------------------------------------------------------------
+
+    def save(self, collection: Collection) -> WordIndex:
+        """Write the index with all that has changed, and return the one that was written; under the writer's lock."""
+
+        def fill(part: Path) -> None:
+            for path in Path(self._own.name).iterdir():
+                _link(path.resolve(), part / path.name)
+            np.save(part / "rows.npy", self.entries)
+
+        return _write(collection, self.version, len(self.entries), fill, self.facts.checksums)
+
+
+def open_words(collection: Collection) -> WordIndex | None:
+    """Return the newest whole index, as it was saved; None where there is none that can be used."""
+    for _ in range(2):  # a writer may delete one while it is opened: then there is a newer one
+        for folder, facts in saved_words(collection):
+            with contextlib.suppress(StoreError, OSError):
+                return WordIndex(folder, facts)
+    return None
+
+
+def ensure_words(collection: Collection) -> list[str]:
+    """Make the index or bring its files up to date, under the writer's lock; return what was made, in words."""
+    table = collection.open_chunks()
+    version = collection.chunks.version
+    table.checkout(version)
+    index, made = open_words(collection), []
+    if index is not None:
+        index.sync(table, version)
+    if index is None or index.num_gone > REBUILD_SHARE * len(index.entries):
+        if not table.count_rows():
+            drop_words(collection)
+            return []
+        index, made = build_words(collection, table, version), ["full-text index"]
+    elif index.version != index.facts.version:
+        index = index.save(collection)
+    drop_words(collection, keep=index.folder)
+    return made
+
+
+def build_words(collection: Collection, table: Any, version: int) -> WordIndex:
+    """Make the index anew of all rows of ``table``, which is held at ``version``, and save it."""
+
+    def fill(part: Path) -> None:
+        index = tantivy.Index(schema(), path=str(part))
+        index.register_tokenizer(ANALYZER, analyzer())
+        np.save(part / "rows.npy", _write_words(index.writer(_HEAP, 1), batches(table, _COLUMNS), 0))
+
+    return _write(collection, version, table.count_rows(), fill, {})
+
+
+def drop_words(collection: Collection, *, keep: Path | None = None) -> None:
+    """Delete the saved indexes, but ``keep``. Readers that have one open go on: their files stay mapped."""
+    folder = _folder(collection)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path != keep:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def saved_words(collection: Collection) -> Iterator[tuple[Path, WordFacts]]:
+    """Yield the saved indexes, the newest first."""
+    found = []
+    for path in _folder(collection).glob("*/facts.json"):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            facts = WordFacts(**json.loads(path.read_text(encoding="utf-8")))
+            if facts.format == FORMAT:
+                found.append((facts.version, path.parent, facts))
+    for _, folder, facts in sorted(found, key=lambda item: item[0], reverse=True):
+        yield folder, facts
+
+
+def damaged_files(index: WordIndex) -> list[str]:
+    """Return the names of files of a saved index that are not what was written."""
+    there = {path.name for path in index.folder.iterdir()}
+    return [n for n, known in index.facts.checksums.items() if n not in there or _checksum(index.folder / n) != known]
+
+
+def _folder(collection: Collection) -> Path:
+    return collection.folder / "words"
+
+
+def _write_words(writer: Any, parts: Iterator[Any], first: int) -> np.ndarray:
+    """Add the chunks of record batches to an index from place ``first`` on; return their entries."""
+    made = [np.zeros(0, _ENTRY)]
+    for batch in parts:
+        columns = {name: batch[name].to_pylist() for name in FIELD_WEIGHTS}
+        for number in range(batch.num_rows):
+            writer.add_document(document(first + number, {name: texts[number] for name, texts in columns.items()}))
+        made.append(_entries(batch))
+        first += batch.num_rows
+    writer.commit()
+    writer.wait_merging_threads()
+    return np.concatenate(made)
+
+
+def _entries(batch: Any) -> np.ndarray:
+    found = np.zeros(batch.num_rows, dtype=_ENTRY)
+    found["id"] = batch["id"].to_pylist()
+    texts = zip(*(batch[name].to_pylist() for name in ("content_hash", "title", "heading")), strict=True)
+    found["checksum"] = [zlib.crc32("\0".join(t or "" for t in own).encode("utf-8", "surrogatepass")) for own in texts]
+    found["row"] = batch["_rowid"].to_numpy()
+    return found
+
+
+def _links(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    """Return a folder of links to the files of an index, in which tantivy can lock, and add files of its own."""
+    own = tempfile.TemporaryDirectory(prefix="words-", ignore_cleanup_errors=True)
+    for path in folder.iterdir():
+        if path.name not in ("rows.npy", "facts.json"):
+            _link(path.absolute(), Path(own.name, path.name), by=os.symlink)
+    return own
+
+
+def _link(path: Path, to: Path, by: Any = os.link) -> None:
+    """Link to a file that is never written again; copy one that is, and where the file systems or the user cannot."""
+    if path.name.endswith(".lock"):
+        return
+    with contextlib.suppress(OSError):
+        if _is_final(path.name):
+            by(path, to)
+            return
+    shutil.copy2(path, to)
+
+
+def _write(collection: Collection, version: int, count: int, fill: Any, known: dict[str, int]) -> WordIndex:
+    """Have ``fill`` write an index's files, and return it; the folder has its name only when all is there.
+
+    ``known``: checksums of files that are links to those of an earlier one.
+
+    Raises:
+        StoreError: it cannot be written, as on a full disk.
+    """
+    folder = _folder(collection) / str(version)
+    part = folder.with_name(f".{version}.{os.getpid()}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        fill(part)
+        for lock in part.glob("*.lock"):
+            lock.unlink()
+        names = sorted(path.name for path in part.iterdir())
+        sums = {n: known[n] if n in known and _is_final(n) else _checksum(part / n) for n in names}
+        facts = WordFacts(version, count, sums)
+        (part / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
+        flush_folder(part)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+        flush_folder(folder.parent, files=False)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"the full-text index cannot be written to {folder.parent} ({str(error)[:200]})") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return WordIndex(folder, facts)
+
+
+def _is_final(name: str) -> bool:
+    """Whether tantivy never writes a file of this name again."""
+    return not name.endswith((".json", ".npy"))
+
+
+def _checksum(path: Path) -> int:
+    total = 0
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            total = zlib.crc32(block, total)
+    return total

@@ -1,0 +1,214 @@
+"""The full-text index follows its table: what it finds is what an index made anew of the same rows finds."""
+
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from instructor_search import Collection
+from instructor_search.errors import StoreError
+from instructor_search.search.candidates import CandidateFinder
+from instructor_search.store import word_index
+from instructor_search.store.schema import chunk_schema, content_hash
+from instructor_search.store.vectors import vector_arrays
+from instructor_search.store.verify import verify
+from instructor_search.store.word_index import build_words, ensure_words, open_words, saved_words
+from tests.toy import HashEncoder
+
+DIM = 8
+WORDS = "mercury planet orbit metal liquid temperature god message trade silver".split()
+ASKED = ("mercury metal", "orbit", "god of trade", "silver new", '"mercury planet" orbit', '+"liquid temperature"')
+
+
+def rows(view, numbers, word=""):
+    numbers = list(numbers)
+    rng = np.random.default_rng(numbers[0])
+    texts = [" ".join([*rng.choice(WORDS, 5 + n % 7), word, f"n{n}"]) for n in numbers]
+    values = {
+        "id": [f"{n:032x}" for n in numbers], "source": [f"s{n % 10}" for n in numbers], "text": texts,
+        "title": [None if n % 3 else f"{WORDS[n % 10]} title" for n in numbers], "ordinal": numbers,
+        "content_hash": list(map(content_hash, texts)),
+    }  # fmt: skip
+    base = [pa.array(values.get(f.name, [None] * len(numbers)), f.type) for f in chunk_schema([])]
+    vectors = np.ones((len(numbers), DIM), np.float32)
+    return pa.Table.from_arrays([*base, *vector_arrays(view, vectors)], schema=chunk_schema([view]))
+
+
+@pytest.fixture
+def made(store):
+    """A collection of 300 rows with its index, and a reader that stays open."""
+    collection = Collection.create("c", chunk_tokens=100, chunk_overlap=0)
+    view = collection.add_view(HashEncoder(DIM), "doc: ", "default")
+    collection.upsert(rows(view, range(300)), may_exist=False)
+    maintain(collection)
+    return collection, view, CandidateFinder(Collection.open("c"), view)
+
+
+def maintain(collection):
+    with collection.writing():
+        return collection.maintain()
+
+
+def found_by(finder, text, depth=1000, where=None):
+    finder.collection.chunks.checkout_latest()  # now, not within two seconds
+    finder._changed = -1
+    with finder.reading():
+        found = finder.matching(text, depth, where)
+        texts = finder.rows([f.row for f in found], ["text"])
+    assert [f.score for f in found] == sorted((f.score for f in found), reverse=True)
+    return {f.id: (f.score, texts[f.row]["text"]) for f in found}
+
+
+def anew(collection, tmp_path):
+    """An index of the same rows that no change was made to."""
+    other = Collection.open("c")
+    other.folder = tmp_path / "anew"
+    return build_words(other, other.open_chunks(), other.chunks.version)
+
+
+def check(made, tmp_path, *, scores=True):
+    """The reader finds what an index made anew finds, with its scores if nothing is gone."""
+    collection, _, finder = made
+    fresh = anew(collection, tmp_path)
+    for text in ASKED:
+        found = found_by(finder, text)
+        expected = {e["id"].decode(): s for s, e in zip(*fresh.search(text, 1000), strict=True)}
+        assert found.keys() == expected.keys()
+        for name, (score, stored) in found.items():
+            assert f"n{int(name, 16)}" in stored.split()  # the row is the chunk's
+            if scores:
+                assert score == pytest.approx(expected[name], rel=1e-5)
+    return len(found_by(finder, "mercury metal"))
+
+
+def test_rows_that_come_change_and_go(made, tmp_path):
+    collection, view, finder = made
+    before = check(made, tmp_path)
+    collection.upsert(rows(view, range(300, 340), word="new"), may_exist=False)
+    assert check(made, tmp_path) > before
+    collection.upsert(rows(view, range(340, 350)), may_exist=False)  # a second time: what was added before stays
+    check(made, tmp_path)
+    assert finder.words.folder == open_words(collection).folder
+    collection.upsert(rows(view, range(20), word="new"), may_exist=True)
+    collection.delete_where("ordinal >= 30 AND ordinal < 40")
+    check(made, tmp_path, scores=False)  # words of what is gone still count in their weights
+    assert not {f"{n:032x}" for n in range(30, 40)} & found_by(finder, " ".join(WORDS)).keys()
+    assert finder.words.num_gone == 30
+    maintain(collection)
+    assert len(list(saved_words(collection))) == 1
+    assert open_words(collection).num_gone == 30
+    check(made, tmp_path, scores=False)
+    collection.delete_where("ordinal < 100")  # more than a fifth
+    assert maintain(collection) == ["full-text index"]
+    assert open_words(collection).num_gone == 0
+    check(made, tmp_path)
+    assert not verify(collection).problems
+
+
+def test_rows_that_only_move_are_not_read_again(made, tmp_path, monkeypatch):
+    collection, view, finder = made
+    for first in range(300, 340, 10):
+        collection.upsert(rows(view, range(first, first + 10)), may_exist=False)
+    found_by(finder, "mercury")
+    asked = []
+    real = word_index.document
+    monkeypatch.setattr(word_index, "document", lambda place, fields: asked.append(place) or real(place, fields))
+    files = {p.name for p in open_words(collection).folder.iterdir() if p.suffix == ".idx"}
+    collection.chunks.optimize()
+    found_by(finder, "mercury")
+    assert not asked
+    maintain(collection)
+    assert asked == list(range(300, 340))  # by the writer; the first 300 have other rows now
+    assert files < {p.name for p in open_words(collection).folder.iterdir()}
+    check(made, tmp_path)
+
+
+def test_only_what_a_filter_allows_is_found(made, monkeypatch):
+    _, _, finder = made
+    everything = found_by(finder, "mercury metal")
+    for few in (word_index._FEW, 5):  # as part of the query; by looking further down
+        monkeypatch.setattr(word_index, "_FEW", few)
+        for where, allowed in (("ordinal < 40", range(40)), ("source = 's3'", range(3, 300, 10)), ("ordinal < 0", ())):
+            names = {f"{n:032x}" for n in allowed}
+            expected = {name: found for name, found in everything.items() if name in names}
+            assert found_by(finder, "mercury metal", where=where) == expected
+            best = sorted((s for s, _ in expected.values()), reverse=True)[:5]
+            assert [s for s, _ in found_by(finder, "mercury metal", 5, where).values()] == best
+        assert found_by(finder, "mercury metal", 10**4) == everything
+
+
+def test_without_its_files_nothing_is_found_in_silence(made):
+    collection, view, finder = made
+    assert found_by(finder, "mercury")
+    shutil.rmtree(open_words(collection).folder)
+    assert found_by(finder, "mercury")  # a reader that has them open
+    with pytest.raises(StoreError, match="no full-text index yet; run its ingest again to its end"):
+        found_by(CandidateFinder(Collection.open("c"), view), "mercury")
+    assert maintain(collection) == ["full-text index"]
+    collection.upsert(rows(view, range(300, 310), word="new"), may_exist=False)
+    assert len(found_by(finder, "new")) == 10
+
+
+@pytest.mark.parametrize("name", ["*.idx", "*.term", "rows.npy", "meta.json"])
+def test_damage_is_seen(made, name):
+    collection, view, _ = made
+    (path,) = open_words(collection).folder.glob(name)
+    assert not [p for p in verify(collection).problems if "full-text" in p]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert [p for p in verify(collection).problems if p.startswith("the full-text index is not what was written")]
+    path.unlink()
+    assert [p for p in verify(collection).problems if p.startswith("the full-text index is not what was written")]
+    with pytest.raises(StoreError, match="no full-text index yet"):
+        found_by(CandidateFinder(Collection.open("c"), view), "mercury")
+    assert maintain(collection) == ["full-text index"]
+    assert found_by(CandidateFinder(Collection.open("c"), view), "mercury")
+
+
+def test_a_reader_writes_nothing_into_the_collection(made):
+    collection, view, finder = made
+    collection.upsert(rows(view, range(300, 310), word="new"), may_exist=False)
+    before = {p: p.stat().st_mtime_ns for p in collection.folder.rglob("*")}
+    assert len(found_by(finder, "new")) == 10
+    assert {p: p.stat().st_mtime_ns for p in collection.folder.rglob("*")} == before
+
+
+def test_what_cannot_be_written_leaves_the_one_that_was(made, monkeypatch):
+    collection, view, finder = made
+    collection.upsert(rows(view, range(300, 310), word="new"), may_exist=False)
+    before = open_words(collection).folder
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(word_index, "flush_folder", full)
+    with pytest.raises(StoreError, match="full-text index cannot be written to .*No space left"), collection.writing():
+        ensure_words(collection)
+    assert [path for path in before.parent.iterdir()] == [before]
+    assert len(found_by(finder, "new")) == 10
+
+
+def test_lancedbs_own_index_of_before_is_dropped(made):
+    from lancedb.index import FTS
+
+    collection, _, finder = made
+    collection.chunks.create_index("text", config=FTS())
+    maintain(collection)
+    assert not [i for i in collection.chunks.list_indices() if i.columns == ["text"]]
+    assert found_by(finder, "mercury")
+
+
+def test_an_empty_collection_has_none(store):
+    collection = Collection.create("c", chunk_tokens=100, chunk_overlap=0)
+    view = collection.add_view(HashEncoder(DIM), "doc: ", "default")
+    assert maintain(collection) == []
+    assert not list(saved_words(collection))
+    assert found_by(CandidateFinder(collection, view), "mercury") == {}
+    collection.upsert(rows(view, range(3)), may_exist=False)
+    assert maintain(collection) == ["full-text index"]
+    collection.delete_where("true")
+    assert found_by(CandidateFinder(collection, view), "mercury") == {}
+    maintain(collection)
+    assert not list(saved_words(collection))
