@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -138,6 +138,7 @@ class FaissIndex:
         self.gpu: GpuVectors | None = None  # the vectors once more, on cards that compare them
         self._clusters: np.ndarray | None = None  # of each position; read when a mask is used
         self._centroids = np.zeros((0, 0), np.float32)
+        self._parameters = lru_cache(64)(partial(self._made, mask=None))  # making them takes as long as half the rest
 
     @classmethod
     def build(cls, kind: Kind, vectors: np.ndarray) -> FaissIndex:
@@ -200,20 +201,14 @@ class FaissIndex:
         with them is searched exactly, and so is a filter that leaves up to 50,000. GPUs, where there are some, answer
         what names neither filter nor setting.
         """
-        on_gpu = self.gpu is not None and setting is None and 4 * k <= MAX_DEPTH
-        queries, setting = np.ascontiguousarray(queries, dtype=np.float32), setting or self.setting
-        if on_gpu and (mask is None or not mask.is_filter):
-            candidates, short = self._on_gpu(queries, k, mask)
+        queries, propose = np.ascontiguousarray(queries, dtype=np.float32), self._of_codes
+        if self.gpu is not None and setting is None and 4 * k <= MAX_DEPTH and (mask is None or not mask.is_filter):
+            propose = self._of_gpus
         elif self.index is None or (mask is not None and self._better_exact(mask)):
             return exact(queries, self.vectors, k, None if mask is None else mask.allowed)
-        elif mask is not None and self.kind is Kind.HNSW and not mask.is_filter:
-            candidates, short = self._around_holes(queries, 4 * k * setting.factor, setting.effort, mask)
-        else:
-            setting = setting if mask is None else self._through(queries, mask, setting)
-            candidates = self._candidates(queries, k * setting.factor, setting.effort, mask)
-            wanted = min(k, len(self.vectors) if mask is None else len(mask.allowed))
-            short = np.count_nonzero(candidates >= 0, axis=1) < wanted
-        scores, positions = self._refined(queries, candidates, k)
+        with _threads(0 if len(queries) == 1 else _BLOCK):
+            candidates, short = propose(queries, k, mask, setting or self.setting)
+            scores, positions = self._refined(queries, candidates, k)
         if short.any():
             left = None if mask is None else mask.allowed
             scores[short], positions[short] = exact(queries[short], self.vectors, k, left)
@@ -229,7 +224,20 @@ class FaissIndex:
             GpuVectors(faiss(), self.vectors, spread) if spread is not Spread.NONE and len(self.vectors) else None
         )
 
-    def _on_gpu(self, queries: np.ndarray, k: int, mask: Mask | None) -> tuple[np.ndarray, np.ndarray]:
+    def _of_codes(
+        self, queries: np.ndarray, k: int, mask: Mask | None, setting: Setting
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return candidates by their codes, and which queries have too few, (q,)."""
+        if mask is not None and self.kind is Kind.HNSW and not mask.is_filter:
+            return self._around_holes(queries, 4 * k * setting.factor, setting.effort, mask)
+        setting = setting if mask is None else self._through(queries, mask, setting)
+        candidates = self._candidates(queries, k * setting.factor, setting.effort, mask)
+        wanted = min(k, len(self.vectors) if mask is None else len(mask.allowed))
+        return candidates, candidates[:, wanted - 1] < 0 if wanted else np.zeros(len(queries), bool)  # none comes last
+
+    def _of_gpus(
+        self, queries: np.ndarray, k: int, mask: Mask | None, setting: Setting
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return candidates of the GPUs without those that are gone, and which queries lie where too many are, (q,)."""
         assert self.gpu is not None
         candidates = self.gpu.candidates(queries, 2 * k if mask is None else 4 * k)
@@ -273,15 +281,13 @@ class FaissIndex:
 
     def _refined(self, queries: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the best ``k`` candidates of each query by their cosines, which are read where the vectors lie."""
-        cosines = np.empty(candidates.shape, dtype=np.float32)
-        pointer = faiss().swig_ptr
-        with _threads(0):
-            faiss().fvec_inner_products_by_idx(
-                pointer(cosines), pointer(queries), pointer(self.vectors), pointer(candidates),
-                queries.shape[1], len(queries), candidates.shape[1],
-            )  # fmt: skip
-        cosines[candidates < 0] = -np.inf
-        best, each = np.argsort(-cosines, axis=1, kind="stable")[:, :k], np.arange(len(queries))[:, None]
+        cosines, module = np.empty(candidates.shape, dtype=np.float32), faiss()
+        pointer = module.swig_ptr
+        module.fvec_inner_products_by_idx(
+            pointer(cosines), pointer(queries), pointer(self.vectors), pointer(candidates),
+            queries.shape[1], len(queries), candidates.shape[1],
+        )  # fmt: skip  # -inf where there is none
+        best, each = (-cosines).argsort(axis=1, kind="stable")[:, :k], np.arange(len(queries))[:, None]
         scores, positions = cosines[each, best], candidates[each, best]
         if (missing := k - scores.shape[1]) > 0:
             wider = ((0, 0), (0, missing))
@@ -290,14 +296,17 @@ class FaissIndex:
         return scores, positions
 
     def _candidates(self, queries: np.ndarray, depth: int, effort: int, mask: Mask | None) -> np.ndarray:
-        module, depth = faiss(), min(depth, len(self.vectors))
+        depth = min(depth, len(self.vectors))
+        parameters = self._parameters(depth, effort) if mask is None else self._made(depth, effort, mask)
+        return self.index.search(queries, depth, params=parameters)[1]
+
+    def _made(self, depth: int, effort: int, mask: Mask | None) -> Any:
+        """Return FAISS's parameters of a search."""
+        module = faiss()
         options = {} if mask is None else {"sel": module.IDSelectorBitmap(mask.bits)}
         if self.kind is Kind.HNSW:
-            parameters = module.SearchParametersHNSW(efSearch=max(effort, depth), **options)
-        else:
-            parameters = module.SearchParametersIVF(nprobe=min(effort, self.index.nlist), **options)
-        with _threads(0 if len(queries) == 1 else _BLOCK):
-            return self.index.search(queries, depth, params=parameters)[1]
+            return module.SearchParametersHNSW(efSearch=max(effort, depth), **options)
+        return module.SearchParametersIVF(nprobe=min(effort, self.index.nlist), **options)
 
 
 def _clusters_of(index: Any, count: int) -> np.ndarray:

@@ -103,7 +103,7 @@ def test_names_count_as_a_whole_and_by_their_parts(searcher, tmp_path):
     whole, other = (searcher.search(t, mode="text")[0].score for t in ("parseHTMLDocument", "parse HTML Document"))
     assert whole > other
     assert titles(searcher, '+"parseHTMLDocument None"')  # parts do not come between words
-    assert titles(searcher, '+"Length parse"') == []
+    assert titles(searcher, '+"Length snake"') == []
 
 
 def test_the_sentence_shown_shares_words_with_the_query_then_with_the_instruction():
