@@ -137,7 +137,10 @@ def engines(vectors: np.ndarray, collection: Collection) -> tuple[list[Engine], 
     found.append(
         faiss_engine(
             f"FAISS IVF{lists},PQ192x4fs,RFlat", f"IVF{lists},PQ192x4fs,RFlat", vectors,
-            [(n, f) for n in (8, 16, 24, 32, 48, 64, 96, 128, 192, 256) for f in (4, 10, 20)],
+            sorted(
+                ((n, f) for n in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256) for f in (4, 7, 10, 14, 20, 40)),
+                key=lambda s: s[0] * count / lists + 800 * s[1],
+            ),
             lambda f, s: f.IndexRefineSearchParameters(k_factor=s[1], base_index_params=f.SearchParametersIVF(nprobe=s[0])),
         )
     )  # fmt: skip
@@ -215,7 +218,7 @@ def milliseconds(action: Callable[[], Any]) -> float:
 
 def line(name: str, times: list[float], more: str = "") -> str:
     """Return a row of the table."""
-    return f"| {name} | {np.median(times):.2f} | {np.percentile(times, 95):.2f} | {more}"
+    return f"| {name} | {np.median(times):.3g} | {np.percentile(times, 95):.3g} | {more}"
 
 
 def main() -> None:

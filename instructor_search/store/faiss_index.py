@@ -100,10 +100,12 @@ def ladder(kind: Kind, count: int) -> list[Setting]:
     if kind is Kind.HNSW:
         return [Setting(ef, 2) for ef in (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)]
     clusters = num_clusters(count)
-    efforts = sorted({max(1, round(clusters * share)) for share in _SHARES})
-    return [Setting(effort, factor) for effort in efforts for factor in (4, 10, 20, 40)]
+    efforts = {max(1, round(clusters * share)) for share in _SHARES}
+    steps = [Setting(effort, factor) for effort in efforts for factor in (4, 7, 10, 14, 20, 40)]
+    return sorted(steps, key=lambda s: (s.effort * count / clusters + _CODES_OF_A_CANDIDATE * s.factor, s))
 
 
+_CODES_OF_A_CANDIDATE = 10 * 80  # that are compared in the time of ten candidates, whose vectors lie anywhere
 _SHARES = (0.01, 0.02, 0.03, 0.045, 0.0625, 0.09, 0.125, 0.18, 0.25, 0.5, 1.0)  # of the clusters
 
 
