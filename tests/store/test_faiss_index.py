@@ -158,7 +158,7 @@ def test_a_filter_on_another_part_of_the_space(kind, exact_rows, vectors, monkey
 def test_masked_vectors_are_not_found_and_hits_are_filled(vectors, queries):
     for kind in Kind:
         index = FaissIndex.build(kind, vectors)
-        index.setting, _ = tune(index, queries, 0.97)
+        index.setting, _ = tune(index, queries, 0.98)
         gone = oracle(queries, vectors, 200)[0].ravel()
         left = np.setdiff1d(np.arange(len(vectors)), gone)
         scores, positions = index.search(queries, 10, mask=Mask(left, len(vectors)))
