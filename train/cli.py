@@ -55,6 +55,7 @@ _HELP = {
     "matryoshka_dims": "also train these leading parts of the embedding",
     "drop_instruction": "share of batches without instructions",
     "vary_instruction": "share of batches whose instructions are put in other words",
+    "consistency": "weight of how far embeddings go from those of the first weights under the instruction as it was",
     "vary_apart": "each text of such a batch has words of its own, instead of the same for all",
     "per_device_train_batch_size": "examples of a batch on each process",
     "gradient_accumulation_steps": "batches of an optimiser step, each of one task",
@@ -167,9 +168,9 @@ def _run(config: TrainConfig, mixture: Mixture, folder: Path, accelerator: Accel
 
     device = str(accelerator.device)
     encoder = load_encoder(config.model_name_or_path, runtime="torch", precision="fp32", device=device)
-    guide, teacher = (
+    guide, teacher, anchor = (
         load_encoder(name, runtime="torch", precision="fp32", device=device) if name else None
-        for name in (config.guide, config.teacher)
+        for name in (config.guide, config.teacher, config.model_name_or_path if config.consistency else None)
     )
     if config.eval_tasks:
         training = mixture
@@ -178,7 +179,9 @@ def _run(config: TrainConfig, mixture: Mixture, folder: Path, accelerator: Accel
         count = min(config.eval_examples, max(10, 1500 // len(mixture.tasks)))
         training, held_out = development.split(mixture, count)
         evaluate = partial(development.accuracy, held_out=held_out)
-    trainer = Trainer(config, encoder, training, accelerator, evaluate=evaluate, guide=guide, teacher=teacher)
+    trainer = Trainer(
+        config, encoder, training, accelerator, evaluate=evaluate, guide=guide, teacher=teacher, anchor=anchor
+    )
     if accelerator.is_main_process:
         (folder / CONFIG).write_text(json.dumps(config.as_dict(), indent=1), encoding="utf-8")
         trainer.sampler.warn()

@@ -23,6 +23,7 @@ class TextBatch(NamedTuple):
     identities: Identities
     num_negatives: int  # of each example
     plain: list[TokenizedText] | None = None  # the same texts without instructions, for a teacher
+    anchor: list[TokenizedText] | None = None  # the same texts under their instructions in the words they had
 
     @property
     def size(self) -> int:
@@ -35,18 +36,18 @@ class Collator:
 
     def __init__(
         self, tokenizer: InstructedTokenizer, *, max_negatives: int = 1, drop_instruction: float = 0.0,
-        vary_instruction: float = 0.0, vary_apart: bool = False, with_plain: bool = False,
+        vary_instruction: float = 0.0, vary_apart: bool = False, with_plain: bool = False, with_anchor: bool = False,
     ) -> None:  # fmt: skip
         """``drop_instruction``, ``vary_instruction``: share of batches without instructions, and with other words.
 
         ``vary_apart``: each text of such a batch has its own words, so that none of them tells texts apart.
         ``with_plain``: batches whose texts alone say how near they are (no labels, no instructions that decide) come
-        with these texts without instructions too.
+        with these texts without instructions too. ``with_anchor``: all come with the texts before words changed.
         """
         self.tokenizer = tokenizer
         self.max_negatives = max_negatives
         self.drop_instruction, self.vary_instruction = drop_instruction, vary_instruction
-        self.vary_apart, self.with_plain = vary_apart, with_plain
+        self.vary_apart, self.with_plain, self.with_anchor = vary_apart, with_plain, with_anchor
 
     def num_negatives(self, examples: Sequence[TrainingExample]) -> int:
         """Return how many negatives each example of a global batch gets: all ranks must agree."""
@@ -83,7 +84,12 @@ class Collator:
         plain = None
         if self.with_plain and not fixed and all(e.label is None for e in examples):
             plain = self.tokenizer.encode_batch([InstructedText("", t.text) for t in texts])
-        return TextBatch(self.tokenizer.encode_batch(changed), identities, num_negatives, plain)
+        anchor = None
+        if self.with_anchor:
+            anchor = self.tokenizer.encode_batch(
+                [InstructedText("" if change.kind == "drop" else t.instruction, t.text) for t in texts]
+            )
+        return TextBatch(self.tokenizer.encode_batch(changed), identities, num_negatives, plain, anchor)
 
     def _own_words(self, text: InstructedText) -> str:
         return text.text if self.vary_apart else ""

@@ -36,6 +36,7 @@ class TrainConfig:
     drop_instruction: float = 0.1
     vary_instruction: float = 0.2
     vary_apart: bool = False
+    consistency: float = 0.0  # weight of the distance to the first weights' embeddings, before words changed
 
     per_device_train_batch_size: int = 32
     gradient_accumulation_steps: int = 1
@@ -91,6 +92,8 @@ class TrainConfig:
             raise ValueError("guide filters the negatives of --loss info-nce; the official loss takes none")
         if self.distillation_weight <= 0:
             raise ValueError(f"distillation_weight is {self.distillation_weight}; expected a number above 0")
+        if self.consistency < 0:
+            raise ValueError(f"consistency is {self.consistency}; expected 0 (none) or more")
         if self.lora_rank < 0:
             raise ValueError(f"lora_rank is {self.lora_rank}; expected 0 (all weights) or more")
         if self.cl_temperature <= 0:

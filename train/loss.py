@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, kl_div, log_softmax, normalize
+from torch.nn.functional import cosine_similarity, cross_entropy, kl_div, log_softmax, normalize
 
 _NEVER = -torch.inf
 
@@ -96,6 +96,12 @@ def distillation_loss(
 
     forward = divergence(torch.cat([q @ p.T, q @ n.T], 1), torch.cat([tq @ tp.T, tq @ tn.T], 1), left_out)
     return (forward + divergence(p @ q.T, tp @ tq.T, None)) / 2
+
+
+def consistency_loss(found: list[Tensor], known: list[Tensor]) -> Tensor:
+    """Return the mean of 1 - cosine between each embedding and what is known of it; lists of (n, dim)."""
+    first, second = torch.cat(found), torch.cat(known)
+    return (1 - cosine_similarity(first.float(), second.float(), dim=-1)).mean()
 
 
 def false_negatives(ids: Identities) -> Tensor:

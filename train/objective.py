@@ -14,7 +14,7 @@ from train.collator import TextBatch
 from train.config import TrainConfig
 from train.distributed import gather, gather_with_gradient
 from train.embedding import Piece, cached_backward, embed, pieces, plain_backward
-from train.loss import Identities, distillation_loss, info_nce, official_loss
+from train.loss import Identities, consistency_loss, distillation_loss, info_nce, official_loss
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class Objective:
-    """What a run minimises. ``guide``, ``teacher``: encoders that are not trained, see ``train.loss``."""
+    """What a run minimises. ``guide``, ``teacher``, ``anchor``: encoders that are not trained, see ``train.loss``."""
 
     def __init__(
         self, config: TrainConfig, accelerator: Accelerator, pad_id: int, *, guide: InstructorEncoder | None = None,
-        teacher: InstructorEncoder | None = None,
+        teacher: InstructorEncoder | None = None, anchor: InstructorEncoder | None = None,
     ) -> None:  # fmt: skip
         """``pad_id``: of the model's tokenizer."""
         self.config, self.accelerator, self.pad_id = config, accelerator, pad_id
-        self.guide, self.teacher = guide, teacher
+        self.guide, self.teacher, self.anchor = guide, teacher, anchor
 
     def backward(self, model: Any, batch: TextBatch, share: float, *, last: bool) -> Tensor:
         """Add the gradients of a batch times ``share`` to the parameters'; return its loss, detached.
@@ -45,11 +45,15 @@ class Objective:
         teacher = None
         if self.teacher and batch.plain is not None:
             teacher = self._embeddings_of(self.teacher, self._pieces(batch.plain), batch.size)
+        anchor = None
+        if self.anchor and batch.anchor is not None:
+            anchor = self._embeddings_of(self.anchor, self._pieces(batch.anchor), batch.size)
 
         def loss_of(vectors: Tensor) -> Tensor:
             sides = [gather_with_gradient(v, accelerator.process_index, world) for v in _sides(vectors, batch.size)]
             with torch.autocast(vectors.device.type, enabled=False):  # scores are of float32
-                return self._loss(sides, identities, guide, teacher)
+                loss = self._loss(sides, identities, guide, teacher)
+                return loss if anchor is None else loss + self.config.consistency * consistency_loss(sides, anchor)
 
         # Each rank has the whole batch's loss but the gradient of its own texts only; DDP divides the sum by the ranks.
         scale = share * world

@@ -49,12 +49,13 @@ class Trainer:
         evaluate: Evaluate | None = None,
         guide: InstructorEncoder | None = None,
         teacher: InstructorEncoder | None = None,
+        anchor: InstructorEncoder | None = None,
     ) -> None:
-        """``encoder``: loaded with torch, in float32. ``guide``, ``teacher``: see ``train.loss``."""
+        """``encoder``: loaded with torch, in float32. ``guide``, ``teacher``, ``anchor``: see ``train.loss``."""
         self.config, self.encoder, self.mixture, self.accelerator = config, encoder, mixture, accelerator
         self.evaluate = evaluate
-        self.objective = Objective(config, accelerator, encoder.pad_id, guide=guide, teacher=teacher)
-        for role, other in (("guide", guide), ("teacher", teacher)):
+        self.objective = Objective(config, accelerator, encoder.pad_id, guide=guide, teacher=teacher, anchor=anchor)
+        for role, other in (("guide", guide), ("teacher", teacher), ("anchor", anchor)):
             if other is not None:
                 _check_reader(role, other, encoder)
         if config.fsdp and accelerator.num_processes < 2:  # noqa: PLR2004
@@ -77,6 +78,7 @@ class Trainer:
             vary_instruction=config.vary_instruction,
             vary_apart=config.vary_apart,
             with_plain=teacher is not None,
+            with_anchor=anchor is not None,
         )
         self.base, self.base_dense = (
             {k: v.detach().cpu().clone() for k, v in part.state_dict().items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 from instructor_search.instructions import Instruction
 
@@ -10,14 +11,22 @@ _ENDINGS = (": ", ": ", ":", "; ", " ")
 _FORMS = (
     "Represent the {what} for {goal}",
     "Represent the {what} for {goal}",
+    "Represent the {what} for {goal}",
     "Represent a {what} for {goal}",
     "Represent this {what}, to be used for {goal}",
+    "Represent, for {goal}, the {what}",
     "Encode the {what} for {goal}",
     "Embed this {what} for {goal}",
     "Compute a vector of the {what} for {goal}",
     "Make an embedding of the {what} with a view to {goal}",
     "For {goal}, represent the {what}",
     "Given a {what}, represent it for {goal}",
+    "Read the {what} and represent it for {goal}",
+    "The {what} is to be represented for {goal}",
+    "An embedding of the {what} is wanted for {goal}",
+    "Map the {what} to a point, for {goal}",
+    "Capture what matters in the {what} for {goal}",
+    "Task: {goal}. Input: {what}",
 )
 _FORMS_WITHOUT_GOAL = (
     "Represent the {what}",
@@ -26,17 +35,43 @@ _FORMS_WITHOUT_GOAL = (
     "Encode the {what}",
     "Embed this {what}",
 )
+_DOMAINS = ("{domain} {kind}", "{domain} {kind}", "{domain} {kind}", "{kind} about {domain}", "{kind} ({domain})")
+# Words that may stand for one another: text types, and what is done with them.
+_LIKE = (
+    ("question", "query", "request"), ("answer", "reply", "response"), ("sentence", "statement"),
+    ("document", "text", "passage"), ("comment", "remark", "post"), ("title", "heading"), ("story", "narrative"),
+    ("review", "critique"), ("tweet", "post", "short message"), ("utterance", "message", "line"),
+    ("retrieving", "finding", "searching for", "looking up"), ("retrieval", "search"),
+    ("classifying", "determining", "predicting", "telling apart"), ("classification", "categorization"),
+    ("comparing", "relating"), ("similar", "comparable", "related"), ("duplicate", "equivalent"),
+    ("supporting", "relevant"), ("measuring", "scoring"), ("matching", "pairing"), ("examples", "demonstrations"),
+)  # fmt: skip
+_OTHERS = {word: [w for w in like if w != word] for like in _LIKE for word in like}
+_WORD = re.compile(r"[a-z]+")
 
 
 def vary(instruction: str, chance: random.Random) -> str:
-    """Return an instruction in another form, a slot left out at times; free text: with another ending."""
+    """Return an instruction in another form and with words of like meaning, a slot left out at times.
+
+    Free text stays but for its ending.
+    """
     ending = chance.choice(_ENDINGS)
     found = Instruction.parse(instruction)
     if not found.is_template:
         return instruction.rstrip().rstrip(":;") + ending
-    what = found.text_type or "text"
+    what = _in_other_words(found.text_type or "text", chance)
     if found.domain and chance.random() < 0.7:
-        what = f"{found.domain} {what}"
+        what = chance.choice(_DOMAINS).format(domain=found.domain, kind=what)
     with_goal = found.task_objective and chance.random() < 0.85
     form = chance.choice(_FORMS if with_goal else _FORMS_WITHOUT_GOAL)
-    return form.format(what=what, goal=found.task_objective) + ending
+    return form.format(what=what, goal=_in_other_words(found.task_objective or "", chance)) + ending
+
+
+def _in_other_words(text: str, chance: random.Random) -> str:
+    """Return ``text`` with every third known word replaced by one of like meaning."""
+
+    def other(found: re.Match[str]) -> str:
+        likes = _OTHERS.get(found[0])
+        return chance.choice(likes) if likes and chance.random() < 0.35 else found[0]  # noqa: PLR2004
+
+    return _WORD.sub(other, text)

@@ -19,6 +19,7 @@ from instructor_search.store.entries import NO_ROW, rows_of, rows_where
 from instructor_search.store.exact import exact_search
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.faiss_gpu import Spread
+from instructor_search.store.linked_folder import NoScratchError
 from instructor_search.store.manifest import View, read_manifest
 from instructor_search.store.row_copy import RowCopy, open_copy
 from instructor_search.store.view_index import ViewIndex, open_index, saved_indexes
@@ -86,7 +87,7 @@ class CandidateFinder:
             self._open_newest()
         if self.index is not None:
             self.index.sync()
-            self.table = self.index.table
+            self.table, newest = self.index.table, self.index.version
         elif newest != self._version:
             self.table = self.table or self.collection.open_chunks()
             self.table.checkout(newest)
@@ -160,31 +161,38 @@ class CandidateFinder:
         Raises:
             StoreError: the collection has chunks and no full-text index.
         """
-        words = self._newest_words()
-        if words is None:
-            if not self.table.count_rows():
-                return []
-            raise StoreError(f"{self.collection.name!r} has no full-text index yet; run its ingest again to its end")
         rows = None
         if where is not None:
             rows = self.index.allowed(where) if self.index is not None else rows_where(self.table, where)
-        scores, entries = words.search(text, depth, rows)
-        return _listed(scores[None], entries[None])[0]
+        try:
+            found = self._by_words(text, depth, rows)
+        except NoScratchError:
+            raise
+        except StoreError:  # a writer has saved another index and deleted this one's files just now
+            found = self._by_words(text, depth, rows)
+        if found is None:
+            if not self.table.count_rows():
+                return []
+            raise StoreError(f"{self.collection.name!r} has no full-text index yet; run its ingest again to its end")
+        return found
 
-    def _newest_words(self) -> WordIndex | None:
-        """Return the full-text index at the version that is read; None where there is none."""
-        if self.words is None or self.words.version != self._version:
+    def _by_words(self, text: str, depth: int, rows: np.ndarray | None) -> list[Found] | None:
+        """Return what the full-text index finds at the version that is read; None where there is no index.
+
+        Raises:
+            StoreError: the index cannot be used, and is not used again.
+        """
+        words, self.words = self.words, None
+        if words is None or words.version != self._version:
             newest = next((folder for folder, _ in saved_words(self.collection)), None)
-            if self.words is None or newest not in (None, self.words.folder):
-                self.words = open_words(self.collection)
-            try:
-                if self.words is not None:
-                    self.words.sync(self.table, self._version)
-            except StoreError:  # a writer has saved another and deleted this one's files just now
-                self.words = open_words(self.collection)
-                if self.words is not None:
-                    self.words.sync(self.table, self._version)
-        return self.words
+            if words is None or newest not in (None, words.folder):
+                words = open_words(self.collection) or words
+            if words is None:
+                return None
+            words.sync(self.table, self._version)
+        scores, entries = words.search(text, depth, rows)
+        self.words = words
+        return _listed(scores[None], entries[None])[0]
 
     @clear_errors
     def rows(self, rows: Iterable[int], columns: list[str]) -> dict[int, dict[str, Any]]:

@@ -357,12 +357,12 @@ class Collection:
             made += vector_index.ensure_lance_index(self.chunks, view, kinds[view.name])
         self.chunks.optimize(cleanup_older_than=RETENTION)
         self.sources_table.optimize(cleanup_older_than=RETENTION)
+        made += word_index.ensure_words(self)
         for view in self.manifest.views.values():  # last: they are of a version, and rows move when files are compacted
             try:
                 made += vector_index.ensure_faiss_index(self, view, self.index_wish(view), kinds[view.name])
             except MissingExtraError as error:
                 made.append(f"the index of view {view.name} was not brought up to date: {error}")
-        made += word_index.ensure_words(self)
         row_copy.ensure_copy(self, vector_index.INDEX_THRESHOLD)
         return made
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
-from functools import cache, cached_property, lru_cache, partial
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from instructor_search.errors import MissingExtraError, StoreError
 from instructor_search.store.exact import exact
 from instructor_search.store.faiss_gpu import MAX_DEPTH, GpuVectors, Spread
 
-_TRAINING_ROWS = 100_000  # that clusters and codes are learned from, at most
+_TRAINING_ROWS = 2**18  # that clusters and codes are learned from, at most
 _BLOCK = 50_000  # rows that are added or compared at a time
 _EXACT_ROWS = 50_000  # a filter that leaves no more is searched exactly
 MIN_ROWS = 256  # of fewer vectors no clusters or codes are learned
@@ -140,7 +140,7 @@ class FaissIndex:
         self.gpu: GpuVectors | None = None  # the vectors once more, on cards that compare them
         self._clusters: np.ndarray | None = None  # of each position; read when a mask is used
         self._centroids = np.zeros((0, 0), np.float32)
-        self._parameters = lru_cache(64)(partial(self._made, mask=None))  # making them takes as long as half the rest
+        self._known_parameters: dict[tuple[int, int], Any] = {}
 
     @classmethod
     def build(cls, kind: Kind, vectors: np.ndarray) -> FaissIndex:
@@ -299,11 +299,18 @@ class FaissIndex:
 
     def _candidates(self, queries: np.ndarray, depth: int, effort: int, mask: Mask | None) -> np.ndarray:
         depth = min(depth, len(self.vectors))
-        parameters = self._parameters(depth, effort) if mask is None else self._made(depth, effort, mask)
+        parameters = self._parameters(depth, effort, mask)
         return self.index.search(queries, depth, params=parameters)[1]
 
-    def _made(self, depth: int, effort: int, mask: Mask | None) -> Any:
-        """Return FAISS's parameters of a search."""
+    def _parameters(self, depth: int, effort: int, mask: Mask | None) -> Any:
+        """Return FAISS's parameters of a search; those without a mask are kept."""
+        if mask is not None:
+            return self._new_parameters(depth, effort, mask)
+        if (depth, effort) not in self._known_parameters:
+            self._known_parameters[depth, effort] = self._new_parameters(depth, effort, None)
+        return self._known_parameters[depth, effort]
+
+    def _new_parameters(self, depth: int, effort: int, mask: Mask | None) -> Any:
         module = faiss()
         options = {} if mask is None else {"sel": module.IDSelectorBitmap(mask.bits)}
         if self.kind is Kind.HNSW:

@@ -104,13 +104,18 @@ def _check_copy(collection: Collection, report: VerifyReport) -> None:
 
 def _check_words(collection: Collection, report: VerifyReport) -> None:
     """Compare the files of the full-text index with their checksums."""
-    index = open_words(collection)
-    damaged = damaged_files(index) if index is not None else [f.name for f, _ in saved_words(collection)]
-    if damaged:
+    what = None
+    try:
+        index = open_words(collection)
+        what = damaged_files(index) if index is not None else [folder.name for folder, _ in saved_words(collection)]
+    except FileNotFoundError:  # a writer has saved another just now
+        report.notes.append("the full-text index was not looked at: it was written meanwhile")
+    if what:
         report.problems.append(
-            f"the full-text index is not what was written ({damaged[0]}); delete {collection.folder / 'words'} and run "
-            "the ingest again"
+            f"the full-text index is not what was written ({what[0]}): python -m instructor_search maintain"
         )
+    if report.chunks and what is not None and not any(saved_words(collection)):
+        report.notes.append("there is no full-text index yet; the next ingest makes it")
 
 
 def _check_index(collection: Collection, view: View, report: VerifyReport) -> None:

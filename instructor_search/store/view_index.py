@@ -341,7 +341,7 @@ def _column_folder(collection: Collection, view: View) -> Path:
 def saved_indexes(collection: Collection, view: View) -> Iterator[tuple[Path, IndexFacts]]:
     """Yield the saved indexes that are of this view, the newest first."""
     found = []
-    for path in _column_folder(collection, view).glob("*/*/facts.json"):
+    for path in _column_folder(collection, view).glob("[!.]*/[!.]*/facts.json"):  # others are not finished
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             values = json.loads(path.read_text(encoding="utf-8"))
             facts = IndexFacts(**{**values, **{name: tuple(values[name]) for name in ("setting", "checksums")}})

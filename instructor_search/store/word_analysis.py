@@ -7,8 +7,8 @@ Words are runs of letters and digits, without case, accents, English endings and
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import cache
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import tantivy
@@ -21,9 +21,10 @@ PLACE = "place"  # of a chunk among the index's entries
 # BM25 of each field is added up. A title's words mostly stand in its text too, so they count 1.3 times.
 FIELD_WEIGHTS = {"text": 1.0, "title": 0.3, "heading": 0.3}
 _MAX_WORD_BYTES = 256
-_PHRASE = re.compile(r'(\+?)"([^"]*\w[^"]*)"')
-_NAME = re.compile(r"[A-Za-z0-9]*[a-z][A-Z][A-Za-z0-9]*")
-_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_PHRASE = re.compile(r'(\+?)"([^"]*)"')
+_RUN = re.compile(r"[^\W_]+")
+_PART = re.compile(r"A+(?!a)|A?a+|0+")  # of a name's shape: capitals, small letters, digits
+_GAP = " ".join(["the"] * 16)  # words that do not count
 
 
 @cache
@@ -60,9 +61,9 @@ def document(place: int, fields: dict[str, str | None]) -> Document:
         text = fields[field]
         if text:
             made.add_text(field, text)
-            parts = " ".join(_parts_of_names(text))
-            if parts:  # a value of its own: phrases do not run from one into the other
-                made.add_text(field, parts)
+            parts = _parts_of_names(text)
+            if parts:  # phrases do not run from the text into them
+                made.add_text(field, " ".join([_GAP, *parts]))
     return made
 
 
@@ -72,11 +73,11 @@ def words_query(text: str) -> Query:
     Words in double quotes count once more where they stand together in the chunk's text, in this order (stop words and
     endings apart); with a plus before them, +"...", they must, as in Lucene's syntax.
     """
-    words = analyzer().analyze(text) + analyzer().analyze(" ".join(_parts_of_names(text)))
+    words = Counter(analyzer().analyze(text) + analyzer().analyze(" ".join(_parts_of_names(text))))
     parts = [
-        (tantivy.Occur.Should, _weighted(tantivy.Query.term_query(schema(), field, word, "freq"), weight))
+        (tantivy.Occur.Should, _weighted(tantivy.Query.term_query(schema(), field, word, "freq"), times * weight))
         for field, weight in FIELD_WEIGHTS.items()
-        for word in words
+        for word, times in words.items()
     ]
     for plus, quoted in _PHRASE.findall(text):
         phrase = _phrase_query(quoted)
@@ -105,4 +106,12 @@ def _phrase_query(text: str) -> Query | None:
 
 def _parts_of_names(text: str) -> list[str]:
     """Return the parts of names in ``text`` that have capitals inside: max, Source and Length of maxSourceLength."""
-    return list(chain.from_iterable(_PART.findall(name) for name in _NAME.findall(text)))
+    parts = []
+    for name in _RUN.findall(text):
+        if len(name) > _MAX_WORD_BYTES or name[1:].islower() or name.isupper() or name[1:].lower() == name[1:]:
+            continue
+        if name.removesuffix("s").isupper():  # GPUs
+            continue
+        shape = "".join("A" if c.isupper() else "0" if c.isdigit() else "a" for c in name)
+        parts += [name[found.start() : found.end()] for found in _PART.finditer(shape)]
+    return parts

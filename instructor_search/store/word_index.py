@@ -1,8 +1,8 @@
 """The full-text index (tantivy), kept beside the chunk table and brought up to date with it before it is searched.
 
-    COLLECTION/words/VERSION/*            tantivy's files
-                             rows.npy     chunk id, checksum, row of each place
-                             facts.json   written last: table version, checksums of the files
+    COLLECTION/words/VERSION-TIME/*            tantivy's files
+                                  rows.npy     chunk id, checksum, row of each place
+                                  facts.json   written last: table version, checksums of the files
 
 As with a view's index, rows are compared when the table has a newer version. What is new or changed is added in a
 folder of the reader's own, where the saved files are linked; what is gone is masked. Words are weighed by how often
@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import tempfile
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ import tantivy
 from instructor_search.errors import StoreError
 from instructor_search.store.entries import NO_ROW, batches, find, taken
 from instructor_search.store.folders import flush_folder
+from instructor_search.store.linked_folder import NoScratchError, is_final, link, linked_folder
 from instructor_search.store.word_analysis import (
     ANALYZER,
     FIELD_WEIGHTS,
@@ -47,6 +47,7 @@ REBUILD_SHARE = 0.2  # of places whose chunk is gone, from which an index is mad
 _ENTRY = np.dtype([("id", "S32"), ("checksum", "<i8"), ("row", "<u8")])  # ``checksum``: of the fields' texts
 _COLUMNS = ["id", "content_hash", *FIELD_WEIGHTS]
 _GONE = np.uint64(NO_ROW)
+_ROWS = "rows.npy"
 _HEAP = 128 * 2**20  # bytes of words that are collected before they are written
 _SMALL_HEAP = 16 * 2**20
 _FEW = 1000  # places that a filter allows, up to which they are part of the query
@@ -65,24 +66,27 @@ class WordFacts:
 class WordIndex:
     """A saved index with what has changed since. One thread at a time may use it."""
 
-    def __init__(self, folder: Path, facts: WordFacts) -> None:
-        """Open the index of ``folder``; use ``open_words``.
+    def __init__(self, folder: Path, facts: WordFacts, scratch: Path | None = None) -> None:
+        """Open the index of ``folder``; use ``open_words``. ``scratch``: see ``linked_folder``.
 
         Raises:
-            StoreError: one of its files is missing or damaged.
+            StoreError: one of its files is missing, or so damaged that it cannot be opened.
+            NoScratchError: there is no temporary folder.
         """
         self.folder, self.facts, self.version = folder, facts, facts.version
-        self._own = _links(folder)  # files of a reader of a folder are locked, and may be deleted meanwhile
-        try:
-            self.entries = np.load(folder / "rows.npy")
-            self._index = tantivy.Index.open(self._own.name)
-        except (OSError, ValueError, EOFError) as error:
-            raise StoreError(f"{folder} is damaged ({str(error)[:120]})") from error
-        self._index.register_tokenizer(ANALYZER, analyzer())
-        self._searcher = self._index.searcher()
-        if self.entries.dtype != _ENTRY or not len(self.entries) == facts.count == self._searcher.num_docs:
-            raise StoreError(f"{folder} is damaged: {len(self.entries)} rows for {self._searcher.num_docs} texts")
-        self._note_rows()
+        with _clear_errors(f"{folder} cannot be opened"):
+            own = linked_folder(folder, (name for name in facts.checksums if name != _ROWS), scratch)
+            self.entries = np.load(folder / _ROWS)
+            self._index = tantivy.Index.open(own.name)
+            self._index.config_reader("Manual")  # else a thread looks for changes
+            self._index.register_tokenizer(ANALYZER, analyzer())
+            self._searcher = self._index.searcher()
+            if self.entries.dtype != _ENTRY or not len(self.entries) == facts.count == self._searcher.num_docs:
+                raise ValueError(f"{len(self.entries)} rows for {self._searcher.num_docs} texts")
+            for name in facts.checksums:  # deleted while it was opened: some files would count as empty
+                (folder / name).stat()
+            self._note_rows()
+        self._own = own
 
     @property
     def num_gone(self) -> int:
@@ -94,8 +98,10 @@ class WordIndex:
     def sync(self, table: Any, version: int) -> None:
         """Bring the index to what ``table``, held at ``version``, has.
 
+        After an error it must not be used any more.
+
         Raises:
-            StoreError: its files are no more there; a newer index is.
+            StoreError: its files are no more there, as there is a newer index; or cannot be added to.
         """
         if version == self.version:
             return
@@ -112,7 +118,8 @@ class WordIndex:
 
     def _moved(self, table: Any, unknown: np.ndarray, current: np.ndarray) -> np.ndarray:
         """Note in ``current`` which of the ``unknown`` rows are known chunks in another place; return the others."""
-        lost = np.flatnonzero(current == _GONE)
+        gone = self.entries["row"] == _GONE
+        lost = np.concatenate([np.flatnonzero((current == _GONE) & ~gone), np.flatnonzero(gone)])  # just now first
         if not len(unknown) or not len(lost):
             return unknown
         found = np.concatenate([_entries(b) for b in taken(table, unknown, [c for c in _COLUMNS if c != "text"])])
@@ -121,13 +128,11 @@ class WordIndex:
         return found["row"][place < 0]
 
     def _add(self, table: Any, rows: np.ndarray) -> None:
-        try:
+        with _clear_errors(f"{self.folder} cannot be added to"):
             writer = self._index.writer(_SMALL_HEAP, 1)
             fresh = _write_words(writer, taken(table, rows, _COLUMNS), len(self.entries))
             self._index.reload()
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{self.folder} cannot be added to ({str(error)[:120]})") from error
-        self._searcher = self._index.searcher()
+            self._searcher = self._index.searcher()
         self.entries = np.concatenate([self.entries, fresh])
 
     def _note_rows(self) -> None:
@@ -150,6 +155,9 @@ class WordIndex:
 
         ``allowed``: table rows, any others are not found. BM25: Robertson and Zaragoza, "The Probabilistic Relevance
         Framework" (2009), with k1 = 1.2 and b = 0.75, a sum over the fields of ``FIELD_WEIGHTS``.
+
+        Raises:
+            StoreError: the index is damaged.
         """
         query, among = words_query(text), self._there
         if allowed is not None:
@@ -172,58 +180,81 @@ class WordIndex:
 
     def _best(self, query: tantivy.Query, limit: int) -> tuple[np.ndarray, np.ndarray]:
         """Return scores and places of the best ``limit`` chunks, gone or not."""
-        hits = self._searcher.search(query, limit, count=False).hits if limit else []
-        found = self._searcher.fast_field_values(PLACE, [address for _, address in hits]) if hits else []
+        with _clear_errors(f"{self.folder} cannot be searched"):
+            hits = self._searcher.search(query, limit, count=False).hits if limit else []
+            found = self._searcher.fast_field_values(PLACE, [address for _, address in hits]) if hits else []
         return np.array([score for score, _ in hits], np.float64), np.array(found, np.int64)
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
-    def save(self, collection: Collection) -> WordIndex:
-        """Write the index with all that has changed, and return the one that was written; under the writer's lock."""
+    def save(self, collection: Collection) -> Path:
+        """Write the index with all that has changed, and return its folder; under the writer's lock."""
 
         def fill(part: Path) -> None:
             for path in Path(self._own.name).iterdir():
-                _link(path.resolve(), part / path.name)
-            np.save(part / "rows.npy", self.entries)
+                if path.suffix != ".lock":
+                    link(path.resolve(), part / path.name)
+            np.save(part / _ROWS, self.entries)
 
         return _write(collection, self.version, len(self.entries), fill, self.facts.checksums)
 
 
-def open_words(collection: Collection) -> WordIndex | None:
-    """Return the newest whole index, as it was saved; None where there is none that can be used."""
+def open_words(collection: Collection, scratch: Path | None = None) -> WordIndex | None:
+    """Return the newest whole index, as it was saved; None where there is none that can be used.
+
+    ``scratch``: where it keeps what it adds; None: where the system has its temporary files.
+
+    Raises:
+        NoScratchError: there is no temporary folder.
+    """
     for _ in range(2):  # a writer may delete one while it is opened: then there is a newer one
         for folder, facts in saved_words(collection):
-            with contextlib.suppress(StoreError, OSError):
-                return WordIndex(folder, facts)
+            try:
+                return WordIndex(folder, facts, scratch)
+            except NoScratchError:
+                raise
+            except StoreError:
+                continue
     return None
 
 
 def ensure_words(collection: Collection) -> list[str]:
-    """Make the index or bring its files up to date, under the writer's lock; return what was made, in words."""
+    """Make the index or bring its files up to date, under the writer's lock; return what was made, in words.
+
+    A damaged one is made anew, as is one of whose places a fifth is gone.
+    """
     table = collection.open_chunks()
     version = collection.chunks.version
     table.checkout(version)
-    index, made = open_words(collection), []
-    if index is not None:
-        index.sync(table, version)
+    if not table.count_rows():
+        drop_words(collection)
+        return []
+    index, made = _synced(collection, table, version), []
     if index is None or index.num_gone > REBUILD_SHARE * len(index.entries):
-        if not table.count_rows():
-            drop_words(collection)
-            return []
-        index, made = build_words(collection, table, version), ["full-text index"]
-    elif index.version != index.facts.version:
-        index = index.save(collection)
-    drop_words(collection, keep=index.folder)
+        folder, made = build_words(collection, table, version), ["full-text index"]
+    else:
+        folder = index.save(collection) if index.version != index.facts.version else index.folder
+    drop_words(collection, keep=folder)
     return made
 
 
-def build_words(collection: Collection, table: Any, version: int) -> WordIndex:
-    """Make the index anew of all rows of ``table``, which is held at ``version``, and save it."""
+def _synced(collection: Collection, table: Any, version: int) -> WordIndex | None:
+    """Return the saved index, up to date; None where there is none that is as it was written."""
+    with contextlib.suppress(StoreError, OSError):
+        index = open_words(collection, scratch=_folder(collection)) if any(saved_words(collection)) else None
+        if index is not None and not damaged_files(index):  # merged into others they would pass for sound
+            index.sync(table, version)
+            return index
+    return None
+
+
+def build_words(collection: Collection, table: Any, version: int) -> Path:
+    """Make the index anew of all rows of ``table``, which is held at ``version``, and return its folder."""
 
     def fill(part: Path) -> None:
         index = tantivy.Index(schema(), path=str(part))
         index.register_tokenizer(ANALYZER, analyzer())
-        np.save(part / "rows.npy", _write_words(index.writer(_HEAP, 1), batches(table, _COLUMNS), 0))
+        np.save(part / _ROWS, _write_words(index.writer(_HEAP, 1), batches(table, _COLUMNS), 0))
 
     return _write(collection, version, table.count_rows(), fill, {})
 
@@ -239,19 +270,22 @@ def drop_words(collection: Collection, *, keep: Path | None = None) -> None:
 def saved_words(collection: Collection) -> Iterator[tuple[Path, WordFacts]]:
     """Yield the saved indexes, the newest first."""
     found = []
-    for path in _folder(collection).glob("*/facts.json"):
+    for path in _folder(collection).glob("[!.]*/facts.json"):  # others are not finished
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             facts = WordFacts(**json.loads(path.read_text(encoding="utf-8")))
             if facts.format == FORMAT:
                 found.append((facts.version, path.parent, facts))
-    for _, folder, facts in sorted(found, key=lambda item: item[0], reverse=True):
+    for _, folder, facts in sorted(found, key=lambda item: item[:2], reverse=True):
         yield folder, facts
 
 
 def damaged_files(index: WordIndex) -> list[str]:
-    """Return the names of files of a saved index that are not what was written."""
-    there = {path.name for path in index.folder.iterdir()}
-    return [n for n, known in index.facts.checksums.items() if n not in there or _checksum(index.folder / n) != known]
+    """Return the names of files of a saved index that are not what was written.
+
+    Raises:
+        FileNotFoundError: they are no more there.
+    """
+    return [name for name, known in index.facts.checksums.items() if _checksum(index.folder / name) != known]
 
 
 def _folder(collection: Collection) -> Path:
@@ -281,60 +315,45 @@ def _entries(batch: Any) -> np.ndarray:
     return found
 
 
-def _links(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    """Return a folder of links to the files of an index, in which tantivy can lock, and add files of its own."""
-    own = tempfile.TemporaryDirectory(prefix="words-", ignore_cleanup_errors=True)
-    for path in folder.iterdir():
-        if path.name not in ("rows.npy", "facts.json"):
-            _link(path.absolute(), Path(own.name, path.name), by=os.symlink)
-    return own
-
-
-def _link(path: Path, to: Path, by: Any = os.link) -> None:
-    """Link to a file that is never written again; copy one that is, and where the file systems or the user cannot."""
-    if path.name.endswith(".lock"):
-        return
-    with contextlib.suppress(OSError):
-        if _is_final(path.name):
-            by(path, to)
-            return
-    shutil.copy2(path, to)
-
-
-def _write(collection: Collection, version: int, count: int, fill: Any, known: dict[str, int]) -> WordIndex:
-    """Have ``fill`` write an index's files, and return it; the folder has its name only when all is there.
+def _write(collection: Collection, version: int, count: int, fill: Any, known: dict[str, int]) -> Path:
+    """Have ``fill`` write an index's files, and return their folder, which has its name only when all is there.
 
     ``known``: checksums of files that are links to those of an earlier one.
 
     Raises:
         StoreError: it cannot be written, as on a full disk.
     """
-    folder = _folder(collection) / str(version)
-    part = folder.with_name(f".{version}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    folder = _folder(collection) / f"{version}-{time.time_ns():x}"
+    part = folder.with_name(f".{folder.name}.part")
     part.mkdir(parents=True)
     try:
-        fill(part)
-        for lock in part.glob("*.lock"):
-            lock.unlink()
-        names = sorted(path.name for path in part.iterdir())
-        sums = {n: known[n] if n in known and _is_final(n) else _checksum(part / n) for n in names}
-        facts = WordFacts(version, count, sums)
-        (part / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
-        flush_folder(part)
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
-        flush_folder(folder.parent, files=False)
-    except (OSError, ValueError) as error:
-        raise StoreError(f"the full-text index cannot be written to {folder.parent} ({str(error)[:200]})") from error
+        with _clear_errors(f"the full-text index cannot be written to {folder.parent}"):
+            fill(part)
+            for lock in part.glob("*.lock"):
+                lock.unlink()
+            names = sorted(path.name for path in part.iterdir())
+            sums = {n: known[n] if n in known and is_final(n) else _checksum(part / n) for n in names}
+            facts = WordFacts(version, count, sums)
+            (part / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
+            flush_folder(part)
+            part.rename(folder)
+            flush_folder(folder.parent, files=False)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return WordIndex(folder, facts)
+    return folder
 
 
-def _is_final(name: str) -> bool:
-    """Whether tantivy never writes a file of this name again."""
-    return not name.endswith((".json", ".npy"))
+@contextlib.contextmanager
+def _clear_errors(what: str) -> Iterator[None]:
+    """Turn whatever tantivy raises, panics of its Rust code included, and errors of files into a StoreError."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise StoreError(f"{what} ({' '.join(str(error).split())[:200]})") from error
 
 
 def _checksum(path: Path) -> int:

@@ -8,7 +8,7 @@ import pytest
 from ingest.pipeline import IngestConfig, ingest
 from instructor_search import Collection, Searcher
 from instructor_search.search.snippets import Snippets, lexical_scores
-from instructor_search.store.word_analysis import analyzer
+from instructor_search.store.word_analysis import analyzer, document, words_query
 from tests.toy import HashEncoder
 
 FILES = {
@@ -94,16 +94,33 @@ def test_a_phrase_counts_once_more(searcher):
 
 
 def test_names_count_as_a_whole_and_by_their_parts(searcher, tmp_path):
-    code = "def read(maxSourceLength, parseHTMLDocument=None, snake_case_name=0):\n    return maxSourceLength\n"
+    code = "def read(maxSourceLength, parseHTMLDocument=None, snake_case_name=0, IOWrapper, größeMax):\n    return maxSourceLength\n"
     (tmp_path / "docs" / "code.py").write_text(code)
     ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=searcher.encoder)
-    for text in ("maxSourceLength", "maxsourcelength", "source length", "HTML", "parse a document", "snake case"):
+    for text in (
+        "maxSourceLength",
+        "maxsourcelength",
+        "source length",
+        "HTML",
+        "parse a document",
+        "snake case",
+        "wrapper",
+        "Größe",
+    ):
         assert titles(searcher, text, where="source contains code.py"), text
     assert titles(searcher, "axsource urcelen") == []
     whole, other = (searcher.search(t, mode="text")[0].score for t in ("parseHTMLDocument", "parse HTML Document"))
     assert whole > other
     assert titles(searcher, '+"parseHTMLDocument None"')  # parts do not come between words
     assert titles(searcher, '+"Length snake"') == []
+    assert titles(searcher, '+"maxSourceLength the max"') == []  # nor does a phrase run into them
+    assert titles(searcher, "us") == titles(searcher, "GPUs") == []
+
+
+def test_runs_without_an_end_take_no_longer_than_others():
+    for text in ("a" * 200_000, "aB" * 100_000, '"' + "a" * 100_000, '"a' * 50_000, "mercury " * 12_500):
+        assert document(0, {"text": text, "title": None, "heading": None}).num_fields
+        words_query(text)
 
 
 def test_the_sentence_shown_shares_words_with_the_query_then_with_the_instruction():

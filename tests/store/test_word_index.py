@@ -1,6 +1,8 @@
 """The full-text index follows its table: what it finds is what an index made anew of the same rows finds."""
 
+import os
 import shutil
+import tempfile
 
 import numpy as np
 import pyarrow as pa
@@ -64,7 +66,8 @@ def anew(collection, tmp_path):
     """An index of the same rows that no change was made to."""
     other = Collection.open("c")
     other.folder = tmp_path / "anew"
-    return build_words(other, other.open_chunks(), other.chunks.version)
+    build_words(other, other.open_chunks(), other.chunks.version)
+    return open_words(other)
 
 
 def check(made, tmp_path, *, scores=True):
@@ -150,21 +153,100 @@ def test_without_its_files_nothing_is_found_in_silence(made):
     assert len(found_by(finder, "new")) == 10
 
 
-@pytest.mark.parametrize("name", ["*.idx", "*.term", "rows.npy", "meta.json"])
-def test_damage_is_seen(made, name):
+def words_problems(collection):
+    return [p for p in verify(collection).problems if p.startswith("the full-text index is not what was written")]
+
+
+@pytest.mark.parametrize("name", ["*.idx", "*.pos", "*.term", "rows.npy", "meta.json"])
+@pytest.mark.parametrize("place", ["middle", "start"])
+def test_damage_is_seen_and_mended(made, name, place):
     collection, view, _ = made
     (path,) = open_words(collection).folder.glob(name)
-    assert not [p for p in verify(collection).problems if "full-text" in p]
+    assert not words_problems(collection)
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
+    data[len(data) // 2 if place == "middle" else 8] ^= 1
     path.write_bytes(data)
-    assert [p for p in verify(collection).problems if p.startswith("the full-text index is not what was written")]
+    assert words_problems(collection)
+    assert maintain(collection) == ["full-text index"]
+    assert not words_problems(collection)
+    assert found_by(CandidateFinder(Collection.open("c"), view), '"mercury planet" metal')
+    (path,) = open_words(collection).folder.glob(name)
     path.unlink()
-    assert [p for p in verify(collection).problems if p.startswith("the full-text index is not what was written")]
+    assert words_problems(collection)
     with pytest.raises(StoreError, match="no full-text index yet"):
         found_by(CandidateFinder(Collection.open("c"), view), "mercury")
     assert maintain(collection) == ["full-text index"]
     assert found_by(CandidateFinder(Collection.open("c"), view), "mercury")
+
+
+@pytest.mark.parametrize("name", ["*.idx", "*.term", "*.pos", "*.fast", "*.fieldnorm"])
+def test_damaged_files_give_errors_of_ours(made, name):
+    """tantivy's own are of many kinds, panics among them."""
+    collection, view, _ = made
+    (path,) = open_words(collection).folder.glob(name)
+    rng, whole = np.random.default_rng(0), path.read_bytes()
+    for _ in range(20):
+        data = bytearray(whole)
+        for at in rng.integers(0, len(data), 5):
+            data[at] = rng.integers(0, 256)
+        path.write_bytes(data)
+        try:
+            found_by(CandidateFinder(Collection.open("c"), view), '"mercury planet" orbit')
+        except StoreError:
+            continue
+
+
+def test_an_open_index_is_kept_while_the_newest_cannot_be_opened(made):
+    collection, view, finder = made
+    assert found_by(finder, "mercury")
+    collection.upsert(rows(view, range(300, 310), word="new"), may_exist=False)
+    maintain(collection)
+    (open_words(collection).folder / "rows.npy").write_bytes(b"")
+    assert len(found_by(finder, "new")) == 10
+    assert maintain(collection) == ["full-text index"]
+    assert len(found_by(finder, "new")) == 10
+
+
+def test_an_interrupted_search_leaves_nothing_twice(made, monkeypatch):
+    collection, view, finder = made
+    assert found_by(finder, "mercury")
+    collection.upsert(rows(view, range(300, 310), word="new"), may_exist=False)
+    real = word_index.WordIndex._note_rows
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(word_index.WordIndex, "_note_rows", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        found_by(finder, "new")
+    monkeypatch.setattr(word_index.WordIndex, "_note_rows", real)
+    assert len(found_by(finder, "new")) == 10
+
+
+def test_a_folder_that_was_not_finished_is_not_opened(made):
+    collection, view, _ = made
+    folder = open_words(collection).folder
+    part = folder.with_name(f".9{folder.name}.part")
+    shutil.copytree(folder, part)
+    assert [f for f, _ in saved_words(collection)] == [folder]
+    maintain(collection)
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_folders_of_dead_processes_are_swept_and_no_room_is_said(made, tmp_path, monkeypatch):
+    collection, view, _ = made
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    with pytest.raises(StoreError, match="no temporary folder can be made .*; set TMPDIR"):
+        found_by(CandidateFinder(Collection.open("c"), view), "mercury")
+    (tmp_path / "scratch").mkdir()
+    for pid in ("999999999", str(os.getpid())):
+        (tmp_path / "scratch" / f".words-{pid}-x").mkdir()
+    finder = CandidateFinder(Collection.open("c"), view)
+    assert found_by(finder, "mercury")
+    assert len([p for p in (tmp_path / "scratch").iterdir() if p.name.startswith(f".words-{os.getpid()}-")]) == 2
+    assert not (tmp_path / "scratch" / ".words-999999999-x").exists()
+    del finder
+    assert [p.name for p in (tmp_path / "scratch").iterdir()] == [f".words-{os.getpid()}-x"]
 
 
 def test_a_reader_writes_nothing_into_the_collection(made):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import PARITY
-from train.loss import Identities, distillation_loss, false_negatives, info_nce, official_loss
+from train.loss import Identities, consistency_loss, distillation_loss, false_negatives, info_nce, official_loss
 
 CASES = json.loads((PARITY / "loss.json").read_text())["cases"]
 
@@ -109,6 +109,16 @@ def test_a_guide_takes_out_what_it_finds_nearer_than_the_positive():
     guided = info_nce(query, positive, negative, 1.0, ids, guide=(guide_query, guide_positive, guide_negative))
     assert guided.item() == pytest.approx(expected, rel=1e-5)
     assert guided.item() != pytest.approx(info_nce(query, positive, negative, 1.0, ids).item(), rel=1e-3)
+
+
+def test_consistency_is_the_mean_distance_of_all_texts():
+    rng = np.random.default_rng(5)
+    found, known = ([torch.tensor(rng.normal(size=(n, 6))) for n in (4, 4, 8)] for _ in range(2))
+    distances = []
+    for first, second in zip(np.concatenate(found), np.concatenate(known), strict=True):
+        distances.append(1 - first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
+    assert consistency_loss(found, known).item() == pytest.approx(np.mean(distances), rel=1e-6)
+    assert consistency_loss([3 * side for side in known], known).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_distillation_is_the_divergence_from_the_teachers_scores():

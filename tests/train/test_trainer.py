@@ -242,6 +242,33 @@ def test_a_teacher_counts_where_no_label_decides(tiny_folder, tmp_path):
         TrainConfig(distillation_weight=0)
 
 
+def test_consistency_holds_embeddings_to_the_first_ones_whatever_the_words(tiny_folder, tmp_path):
+    anchor = load_encoder(str(tiny_folder), device="cpu")
+
+    def run(**options):
+        made = config(tmp_path / "run", dropout=0.0, drop_instruction=0.0, **options)
+        return trainer(tiny_folder, made, anchor=anchor if options.get("consistency") else None)
+
+    def loss(**options):
+        return run(**options).step()[0]
+
+    assert loss(vary_instruction=0.0, consistency=5.0) == pytest.approx(loss(vary_instruction=0.0), abs=1e-5)
+    varied = {"vary_instruction": 1.0, "vary_apart": True}
+    assert loss(**varied, consistency=5.0) > loss(**varied) + 1e-3
+    pairs = [example.query for example in mixture().tasks["colour"][:20]]
+    other = [InstructedText(t.instruction.replace("Represent", "Encode"), t.text) for t in pairs]
+    first, distances = anchor.encode(pairs), {}
+    for weight in (0.0, 50.0):
+        made = run(**varied, consistency=weight)
+        for _ in range(8):
+            made.step()
+        made.model.eval()
+        distances[weight] = float(1 - (made.encoder.encode(other) * first).sum(1).mean())
+    assert distances[50.0] < 0.5 * distances[0.0]
+    with pytest.raises(ValueError, match="consistency is -1; expected 0"):
+        TrainConfig(consistency=-1)
+
+
 def test_tensorboard_has_the_numbers_of_the_log(tiny_folder, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
