@@ -34,7 +34,7 @@ def scan(table: Any, view: View) -> tuple[np.ndarray, np.ndarray]:
     return rows, np.concatenate([np.zeros(0, np.int64), *(p[1] for p in parts)])
 
 
-def rows_where(table: Any, where: str) -> np.ndarray:
+def rows_where(table: Any, where: str = "true") -> np.ndarray:
     """Return the rows that ``where`` holds for, (n,)."""
     parts = [b["_rowid"].to_numpy() for b in batches(table, ["_rowid"], where)]
     return np.concatenate([np.zeros(0, np.uint64), *parts])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from instructor_search.store.entries import batches, rows_of
+from instructor_search.store.entries import batches, rows_of, rows_where
 from instructor_search.store.schema import SHOWN_COLUMNS
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def ensure_copy(collection: Collection, threshold: int) -> None:
     table = collection.open_chunks()
     version = collection.chunks.version
     table.checkout(version)
-    rows = np.concatenate([np.zeros(0, np.uint64), *(b[_ROWS].to_numpy() for b in batches(table, [_ROWS]))])
+    rows = rows_where(table)
     if len(rows) <= threshold:
         drop_copy(collection)
         return

@@ -25,7 +25,7 @@ import numpy as np
 import tantivy
 
 from instructor_search.errors import StoreError
-from instructor_search.store.entries import NO_ROW, batches, find, taken
+from instructor_search.store.entries import NO_ROW, batches, find, rows_where, taken
 from instructor_search.store.folders import flush_folder
 from instructor_search.store.linked_folder import NoScratchError, is_final, link, linked_folder
 from instructor_search.store.word_analysis import (
@@ -105,7 +105,7 @@ class WordIndex:
         """
         if version == self.version:
             return
-        rows = np.concatenate([np.zeros(0, np.uint64), *(b["_rowid"].to_numpy() for b in batches(table, ["_rowid"]))])
+        rows = rows_where(table)
         place = self._places(rows)
         current = np.full(len(self.entries), _GONE)
         current[place[place >= 0]] = rows[place >= 0]
