@@ -21,6 +21,17 @@ PLACE = "place"  # of a chunk among the index's entries
 # BM25 of each field is added up. A title's words mostly stand in its text too, so they count 1.3 times.
 FIELD_WEIGHTS = {"text": 1.0, "title": 0.3, "heading": 0.3}
 _MAX_WORD_BYTES = 256
+# Function words of English, question words included, and what is left of "don't" and "they'll". With tantivy's own
+# list of 33 words nDCG@10 on six retrieval sets is 1.7 points lower.
+_STOP_WORDS = """
+i me my myself we our ours ourselves you your yours yourself yourselves he him his himself she her hers herself it
+its itself they them their theirs themselves what which who whom this that these those am is are was were be been
+being have has had having do does did doing would should could ought a an the and but if or because as until while
+of at by for with about against between into through during before after above below to from up down in out on off
+over under again further then once here there when where why how all any both each few more most other some such no
+nor not only own same so than too very s t don didn doesn isn wasn aren weren couldn shouldn wouldn hasn haven hadn
+ll re ve
+""".split()
 _PHRASE = re.compile(r'(\+?)"([^"]*)"')
 _RUN = re.compile(r"[^\W_]+")
 _PART = re.compile(r"A+(?!a)|A?a+|0+")  # of a name's shape: capitals, small letters, digits
@@ -34,7 +45,7 @@ def analyzer() -> TextAnalyzer:
         tantivy.Filter.remove_long(_MAX_WORD_BYTES),
         tantivy.Filter.lowercase(),
         tantivy.Filter.ascii_fold(),
-        tantivy.Filter.stopword("english"),
+        tantivy.Filter.custom_stopword(_STOP_WORDS),
         tantivy.Filter.stemmer("english"),
     ]
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
