@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import threading
@@ -12,8 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-
-from instructor_search.store import pace
 
 DATA = Path(__file__).parent / "data"
 PARITY = DATA / "parity"
@@ -61,12 +58,6 @@ def base():
     from instructor_search.encoder.checkpoint import BASE_MODEL
 
     return load_encoder(BASE_MODEL, device="cpu")
-
-
-@pytest.fixture(autouse=True)
-def readers_follow_at_once(monkeypatch) -> None:
-    """However slow the machine, a reader sees in its next search what a test wrote; see tests/store/test_pace.py."""
-    monkeypatch.setattr(pace, "BUDGET", math.inf)
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from instructor_search.store.failures import clear_errors
 from instructor_search.store.faiss_gpu import Spread
 from instructor_search.store.linked_folder import NoScratchError
 from instructor_search.store.manifest import View, read_manifest
-from instructor_search.store.pace import Pace
 from instructor_search.store.row_copy import RowCopy, open_copy
 from instructor_search.store.view_index import ViewIndex, open_index, saved_indexes
 from instructor_search.store.word_index import WordIndex, open_words, saved_words
@@ -53,7 +52,6 @@ class CandidateFinder:
         self.index: ViewIndex | None = None
         self.words: WordIndex | None = None
         self.table: Any = None
-        self._pace = Pace()
         self._version = -1
         self._changed = -1  # chunks_changed_at, when that version was the newest
         self._refine = 0  # of LanceDB's index; 0: there is none
@@ -76,8 +74,6 @@ class CandidateFinder:
         looks = now - self._looked_at > LOOK_SECONDS
         if changed == self._changed and not looks:  # a thousandth of the time that asking for the version takes
             return
-        if self._version >= 0 and not self._pace.is_due(now):  # a writer adds faster than this reader can follow
-            return
         if changed != self._changed:
             self.collection.chunks.checkout_latest()
         newest = self.collection.chunks.version
@@ -98,8 +94,6 @@ class CandidateFinder:
         own = vector_index.index_of(self.table, self.view.column)
         self._refine = REFINE_FACTORS.get(str(own.index_type), 5) if own is not None else 0
         self._copy = open_copy(self.collection, self._copy)
-        if self._version >= 0:
-            self._pace.note(now, time.monotonic() - now)
         self._version, self._changed = newest, changed
 
     def _check_view(self) -> None:
