@@ -24,7 +24,8 @@ from train.trainer import Trainer
 folder, model, batch, options = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
 accelerator = Accelerator(cpu=True)
 made = config(folder, per_device_train_batch_size=batch // accelerator.num_processes, max_steps=6, dropout=0.0,
-              logging_steps=1, save_steps=4, max_negatives=1, weight_decay=0.0, **options)
+              logging_steps=1, save_steps=4, max_negatives=1, weight_decay=0.0, **options,
+              adam_epsilon=1e-4)  # else Adam makes whole steps of gradients that are nothing but rounding
 def mean(encoder):
     return {"average": float(encoder.encode([("Represent: ", "a red car")]).mean())}
 evaluate = mean if made.eval_steps else None
@@ -80,7 +81,7 @@ def test_the_loss_curve_is_that_of_one_process(tiny_folder, tmp_path, options):
     changed = 0.0
     base = load_encoder(str(tiny_folder), device="cpu").model.state_dict()
     for name, value in one_weights.items():
-        torch.testing.assert_close(two_weights[name], value, rtol=1e-3, atol=2e-4)
+        torch.testing.assert_close(two_weights[name], value, rtol=1e-4, atol=1e-5)
         changed = max(changed, float((value - base[name]).abs().max()))
     assert changed > 2e-3
 
@@ -91,7 +92,7 @@ def test_weights_spread_over_ranks_train_as_whole_ones_do_and_resume(tiny_folder
     _, two, two_weights = train(2, tmp_path / "two", tiny_folder, **options)
     np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-5)
     for name, value in one_weights.items():
-        torch.testing.assert_close(two_weights[name], value, rtol=1e-3, atol=2e-4)
+        torch.testing.assert_close(two_weights[name], value, rtol=1e-4, atol=1e-5)
     first, second = (json.loads((tmp_path / name / "scores.json").read_text()) for name in ("one", "two"))
     assert first["before"]["average"] != pytest.approx(first["after"]["average"], abs=1e-4)
     for moment in ("before", "3", "6", "after"):
