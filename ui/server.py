@@ -128,10 +128,11 @@ def _server(app: Any) -> Any:
 
 
 def _is_no_ending(record: logging.LogRecord) -> bool:
-    """Whether a line of the server's log is about anything but open pages whose streams end with it."""
-    kind = record.exc_info[0] if record.exc_info else None
+    """Whether a line of the server's log is about anything but open pages, or a start, that end with it."""
+    kind, message = record.exc_info[0] if record.exc_info else None, record.getMessage()
     ends = kind is not None and issubclass(kind, asyncio.CancelledError)
-    return not ends and "timeout graceful shutdown exceeded" not in record.getMessage()
+    ends = ends or message.rstrip().endswith("CancelledError")  # a start's is logged as text
+    return not ends and "timeout graceful shutdown exceeded" not in message
 
 
 def _as_ctrl_c(*_: object) -> None:

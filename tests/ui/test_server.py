@@ -1,0 +1,40 @@
+"""What the server's log says when the application is ended while it starts."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+
+import pytest
+
+pytest.importorskip("gradio", reason="Gradio is not installed (extra ui)")
+
+from starlette.applications import Starlette  # noqa: E402
+
+from ui.server import _server  # noqa: E402
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_start_that_is_cut_short_is_no_error_and_one_that_fails_is(fails, monkeypatch):
+    class Starting:
+        async def __aenter__(self):
+            if fails:
+                raise RuntimeError("no room")
+            await asyncio.sleep(60)
+
+        async def __aexit__(self, *_):
+            pass
+
+    before, lines = signal.getsignal(signal.SIGTERM), []
+    try:
+        server = _server(Starlette(lifespan=lambda _: Starting()))
+        handler = logging.Handler()
+        handler.emit = lambda record: lines.append(record.getMessage())
+        logging.getLogger("uvicorn.error").addHandler(handler)
+        with contextlib.suppress(TimeoutError):
+            asyncio.run(asyncio.wait_for(server.serve(), 0.3))  # then what still runs is cancelled, as at Ctrl-C
+    finally:
+        logging.getLogger("uvicorn.error").removeHandler(handler)
+        signal.signal(signal.SIGTERM, before)
+    assert any("no room" in line for line in lines) == fails
+    assert not [line for line in lines if "CancelledError" in line]
