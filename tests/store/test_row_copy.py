@@ -14,9 +14,7 @@ from instructor_search.store.row_copy import open_copy
 from instructor_search.store.schema import SHOWN_COLUMNS, SourceRecord, chunk_schema
 from instructor_search.store.vectors import vector_arrays
 from instructor_search.store.verify import verify
-from tests.toy import HashEncoder
-
-DIM = 8
+from tests.store.reading import DIM, collection_with_reader, maintain
 
 
 def rows(view, numbers, word="text"):
@@ -41,16 +39,7 @@ def rows(view, numbers, word="text"):
 def made(store, monkeypatch):
     """A collection of 300 rows with its copy, and a reader that stays open."""
     monkeypatch.setattr(vector_index, "INDEX_THRESHOLD", 100)
-    collection = Collection.create("c", chunk_tokens=100, chunk_overlap=0)
-    view = collection.add_view(HashEncoder(DIM), "doc: ", "default")
-    collection.upsert(rows(view, range(300)), may_exist=False)
-    maintain(collection)
-    return collection, view, CandidateFinder(Collection.open("c"), view)
-
-
-def maintain(collection):
-    with collection.writing():
-        collection.maintain()
+    return collection_with_reader(rows)
 
 
 def shown(finder):

@@ -16,9 +16,9 @@ from instructor_search.store.schema import chunk_schema, content_hash
 from instructor_search.store.vectors import vector_arrays
 from instructor_search.store.verify import verify
 from instructor_search.store.word_index import build_words, ensure_words, open_words, saved_words
+from tests.store.reading import DIM, collection_with_reader, maintain
 from tests.toy import HashEncoder
 
-DIM = 8
 WORDS = "mercury planet orbit metal liquid temperature god message trade silver".split()
 ASKED = ("mercury metal", "orbit", "god of trade", "silver new", '"mercury planet" orbit', '+"liquid temperature"')
 
@@ -40,16 +40,7 @@ def rows(view, numbers, word=""):
 @pytest.fixture
 def made(store):
     """A collection of 300 rows with its index, and a reader that stays open."""
-    collection = Collection.create("c", chunk_tokens=100, chunk_overlap=0)
-    view = collection.add_view(HashEncoder(DIM), "doc: ", "default")
-    collection.upsert(rows(view, range(300)), may_exist=False)
-    maintain(collection)
-    return collection, view, CandidateFinder(Collection.open("c"), view)
-
-
-def maintain(collection):
-    with collection.writing():
-        return collection.maintain()
+    return collection_with_reader(rows)
 
 
 def found_by(finder, text, depth=1000, where=None):
