@@ -256,3 +256,28 @@ def test_openvino_is_imported_from_one_place():
         if re.search(r"^ *(import|from) openvino", path.read_text(encoding="utf-8"), re.MULTILINE)
     ]
     assert importing == ["instructor_search/encoder/openvino_quietly.py"]
+
+
+def test_the_first_inferences_of_a_process_may_be_in_many_threads():
+    """Three of four processes waited for ever when NumPy was first looked up in threads."""
+    code = """
+import sys, threading
+import numpy as np
+from instructor_search.encoder.openvino_quietly import op, ov
+sys.setswitchinterval(1e-7)
+given = op.parameter([-1, 3], np.float32)
+model = ov.Core().compile_model(ov.Model([op.relu(given)], [given], "relu"), "CPU")
+together = threading.Barrier(9)
+def infer(request):
+    together.wait()
+    request.infer([np.array([[-1, 0, 2]], dtype=np.float32)], share_inputs=True)
+    assert request.get_output_tensor(0).data.tolist() == [[0, 0, 2]]
+threads = [threading.Thread(target=infer, args=(model.create_infer_request(),)) for _ in range(9)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+    for _ in range(5):
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and done.stderr == ""

@@ -138,8 +138,17 @@ def test_ctrl_c_keeps_what_was_stored_and_says_so(tmp_path, tiny_folder):
     folder, store = tmp_path / "docs", tmp_path / "store"
     folder.mkdir()
     write_files(folder, chance, 0)
-    code = "import sys, instructor_search.store.writer as w; w.FIRST_BATCH = w.LAST_BATCH = 8\n" \
-           "from ingest.cli import main; sys.exit(main(sys.argv[1:]))"  # fmt: skip
+    code = """
+import sys, time, instructor_search.store.writer as writer
+writer.FIRST_BATCH = writer.LAST_BATCH = 8
+embed = writer.embed
+def slowly(*arguments):  # or a run may be over before it is interrupted
+    time.sleep(0.3)
+    return embed(*arguments)
+writer.embed = slowly
+from ingest.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
     arguments = [str(folder), "--store", str(store), "--model", str(tiny_folder), "--instruction", "--quiet"]
     child = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              text=True, cwd=ROOT)  # fmt: skip
