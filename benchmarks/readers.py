@@ -15,6 +15,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
+from bisect import bisect_left
 from pathlib import Path
 from typing import Any
 
@@ -70,20 +71,37 @@ def write(folder: Path, chunks: int, acknowledged: Path) -> None:
            on_commit=noted)  # fmt: skip
 
 
-def known(acknowledged: Path, before: float) -> list[int]:
-    """Return the first rows of files that were acknowledged before a time."""
-    lines = acknowledged.read_text().splitlines() if acknowledged.is_file() else []
-    pairs = [line.split() for line in lines if len(line.split()) == 2]
-    return [int(Path(source).stem) for at, source in pairs if float(at) < before]
+class Acknowledged:
+    """The files that a writer noted, read as they come."""
+
+    def __init__(self, path: Path) -> None:
+        """``path``: of the notes, which need not be there yet."""
+        self.path, self.place = path, 0
+        self.times: list[float] = []
+        self.firsts: list[int] = []  # row of each file
+
+    def before(self, moment: float) -> list[int]:
+        """Return the first rows of files that were acknowledged before a time."""
+        if self.path.is_file() and self.path.stat().st_size > self.place:
+            with self.path.open() as stream:
+                stream.seek(self.place)
+                new = stream.read()
+            whole = new[: new.rfind("\n") + 1]
+            self.place += len(whole)
+            for line in whole.splitlines():
+                at, source = line.split()
+                self.times.append(float(at))
+                self.firsts.append(int(Path(source).stem))
+        return self.firsts[: bisect_left(self.times, moment)]
 
 
 def read(store: Path, acknowledged: Path, until: Any, interval: float, seed: int, out: Any) -> None:
     """Search for acknowledged rows until told to stop; report times, errors and rows that were not found."""
     chance, encoder = np.random.default_rng(seed), Drawn()
-    times, errors, missing = [], [], []
-    searcher = Searcher(Collection.open("docs", store), encoder)
+    times, moments, errors, missing = [], [], [], []
+    searcher, noted = Searcher(Collection.open("docs", store), encoder), Acknowledged(acknowledged)
     while not until.is_set():
-        files = known(acknowledged, time.time() - interval)
+        files = noted.before(time.time() - interval)
         if not files:
             time.sleep(0.05)
             continue
@@ -96,10 +114,11 @@ def read(store: Path, acknowledged: Path, until: Any, interval: float, seed: int
             errors.append(f"{type(error).__name__}: {error}"[:200])
             continue
         times.append(1000 * (time.perf_counter() - started))
+        moments.append(time.time())
         if not hits or text not in hits[0].text:
             missing.append(text)
         time.sleep(0.02)  # a person does not ask a thousand times a second
-    out.put({"times": times, "errors": errors, "missing": missing})
+    out.put({"times": times, "moments": moments, "errors": errors, "missing": missing})
 
 
 def phase(context: Any, store: Path, acknowledged: Path, readers: int, interval: float, wait: Any) -> dict[str, Any]:
@@ -115,7 +134,7 @@ def phase(context: Any, store: Path, acknowledged: Path, readers: int, interval:
     seen = [out.get(timeout=60) for _ in started]
     for process in started:
         process.join()
-    return {key: [value for one in seen for value in one[key]] for key in ("times", "errors", "missing")}
+    return {key: [value for one in seen for value in one[key]] for key in ("times", "moments", "errors", "missing")}
 
 
 def main() -> None:
@@ -144,19 +163,26 @@ def main() -> None:
             lambda: time.sleep(args.interval + args.seconds / 4),
         )
 
+        ended = []
+
         def writing() -> None:
             started = time.monotonic()
             writer = context.Process(target=write, args=(folder, args.chunks, acknowledged))
             writer.start()
             writer.join()
             assert writer.exitcode == 0, "the writer failed"
+            ended.append(time.time())
             time.sleep(max(0.0, args.seconds - (time.monotonic() - started)))
 
         busy = phase(context, store, acknowledged, args.readers, args.interval, writing)
+        beside = [m <= ended[0] for m in busy["moments"]]
+        times = [t for t, is_beside in zip(busy["times"], beside, strict=True) if is_beside]
+        writing_only = {**busy, "times": times}
+        phases = (("quiet", quiet), ("busy", busy), ("of these, until the writer's end", writing_only))
         report = {
             name: {"searches": len(seen["times"]), "p50": float(np.median(seen["times"])),
                    "p95": float(np.percentile(seen["times"], 95)), "errors": seen["errors"], "missing": seen["missing"]}
-            for name, seen in (("quiet", quiet), ("busy", busy))
+            for name, seen in phases
         }  # fmt: skip
     if args.json:
         print(json.dumps(report))

@@ -42,7 +42,9 @@ def failing_with_one_line() -> Iterator[Outcome]:
             raise
         print(f"error: {error}", file=sys.stderr)  # disk full, permission denied, ...
         outcome.code = 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ImportError) as error:
+        if isinstance(error, ImportError) and not isinstance(error.__cause__, KeyboardInterrupt):
+            raise  # a compiled module that is interrupted while it starts says "initialization failed"
         print("interrupted", file=sys.stderr)
         outcome.code = 130
 
