@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,8 +19,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_configure(config):
-    """Keep int8 graphs in the checkout and not in the user's cache; a second run finds those of the first."""
+    """Keep int8 graphs in the checkout and not in the user's cache; a second run finds those of the first.
+
+    What is started in the background of a script ignores Ctrl-C, and so would all that the tests start and interrupt.
+    """
     os.environ["INSTRUCTOR_SEARCH_CACHE"] = str(config.cache.mkdir("instructor-search"))
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
