@@ -96,9 +96,9 @@ class Acknowledged:
 
 
 def read(store: Path, acknowledged: Path, until: Any, interval: float, seed: int, out: Any) -> None:
-    """Search for acknowledged rows until told to stop; report times, errors and rows that were not found."""
+    """Search for acknowledged rows until told to stop; report each search: when, how long, error or row not found."""
     chance, encoder = np.random.default_rng(seed), Drawn()
-    times, moments, errors, missing = [], [], [], []
+    searches: list[dict[str, Any]] = []
     searcher, noted = Searcher(Collection.open("docs", store), encoder), Acknowledged(acknowledged)
     while not until.is_set():
         files = noted.before(time.time() - interval)
@@ -108,21 +108,21 @@ def read(store: Path, acknowledged: Path, until: Any, interval: float, seed: int
         text = text_of(files[chance.integers(len(files))] + int(chance.integers(ROWS)))
         started = time.perf_counter()
         try:
-            mode = "hybrid" if len(times) % 4 == 0 else "dense"
+            mode = "hybrid" if len(searches) % 4 == 0 else "dense"
             hits = searcher.search(text, instruction="d: ", top_k=10, snippets="none", mode=mode)
         except Exception as error:
-            errors.append(f"{type(error).__name__}: {error}"[:200])
+            searches.append({"at": time.time(), "error": f"{type(error).__name__}: {error}"[:200]})
             continue
-        times.append(1000 * (time.perf_counter() - started))
-        moments.append(time.time())
-        if not hits or text not in hits[0].text:
-            missing.append(text)
+        ms, found = 1000 * (time.perf_counter() - started), bool(hits) and text in hits[0].text
+        searches.append({"at": time.time(), "ms": ms, "missing": None if found else text})
         time.sleep(0.02)  # a person does not ask a thousand times a second
-    out.put({"times": times, "moments": moments, "errors": errors, "missing": missing})
+    out.put(searches)
 
 
-def phase(context: Any, store: Path, acknowledged: Path, readers: int, interval: float, wait: Any) -> dict[str, Any]:
-    """Run readers while ``wait`` lasts; return what they saw, together."""
+def phase(
+    context: Any, store: Path, acknowledged: Path, readers: int, interval: float, wait: Any
+) -> list[dict[str, Any]]:
+    """Run readers while ``wait`` lasts; return their searches."""
     until, out = context.Event(), context.Queue()
     started = [
         context.Process(target=read, args=(store, acknowledged, until, interval, n, out)) for n in range(readers)
@@ -134,7 +134,15 @@ def phase(context: Any, store: Path, acknowledged: Path, readers: int, interval:
     seen = [out.get(timeout=60) for _ in started]
     for process in started:
         process.join()
-    return {key: [value for one in seen for value in one[key]] for key in ("times", "moments", "errors", "missing")}
+    return [search for one in seen for search in one]
+
+
+def summary(searches: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the number of searches, their p50 and p95 in ms, the errors and the rows that were not found."""
+    times = [search["ms"] for search in searches if "ms" in search]
+    p50, p95 = (float(np.percentile(times, share)) for share in (50, 95))
+    errors, missing = ([s[key] for s in searches if s.get(key)] for key in ("error", "missing"))
+    return {"searches": len(times), "p50": p50, "p95": p95, "errors": errors, "missing": missing}
 
 
 def main() -> None:
@@ -175,15 +183,8 @@ def main() -> None:
             time.sleep(max(0.0, args.seconds - (time.monotonic() - started)))
 
         busy = phase(context, store, acknowledged, args.readers, args.interval, writing)
-        beside = [m <= ended[0] for m in busy["moments"]]
-        times = [t for t, is_beside in zip(busy["times"], beside, strict=True) if is_beside]
-        writing_only = {**busy, "times": times}
-        phases = (("quiet", quiet), ("busy", busy), ("of these, until the writer's end", writing_only))
-        report = {
-            name: {"searches": len(seen["times"]), "p50": float(np.median(seen["times"])),
-                   "p95": float(np.percentile(seen["times"], 95)), "errors": seen["errors"], "missing": seen["missing"]}
-            for name, seen in phases
-        }  # fmt: skip
+    report = {"quiet": summary(quiet), "busy": summary(busy)}
+    report["busy, until the writer's end"] = summary([search for search in busy if search["at"] <= ended[0]])
     if args.json:
         print(json.dumps(report))
         return
@@ -192,7 +193,7 @@ def main() -> None:
     for name, seen in report.items():
         print(f"| {name} | {seen['searches']:,} | {seen['p50']:.1f} | {seen['p95']:.1f} | {len(seen['errors'])} | "
               f"{len(seen['missing'])} |")  # fmt: skip
-    for error in [*quiet["errors"], *busy["errors"]][:5]:
+    for error in [*report["quiet"]["errors"], *report["busy"]["errors"]][:5]:
         print(error)
 
 
