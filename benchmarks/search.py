@@ -10,6 +10,7 @@ its least effort that reaches recall@10 of 0.95; then the engines take turns, qu
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -100,10 +101,12 @@ def collection_of(folder: Path, texts: list[str], vectors: np.ndarray) -> Collec
             "source": [f"library/{n % 1000}.py" for n in numbers], "title": [b[:40] for b in bodies],
             "start": [0 for _ in numbers], "end": [len(b) for b in bodies], "ordinal": list(numbers),
             "mime": ["text/x-python" for _ in numbers], "num_tokens": [50 for _ in numbers],
+            "metadata": [json.dumps({"shelf": n % 1000, "room": f"room {n % 7}"}) for n in numbers],
         }  # fmt: skip
         base = [pa.array(values.get(f.name, [None] * len(numbers)), f.type) for f in chunk_schema([])]
         columns = [*base, *vector_arrays(view, vectors[numbers.start : numbers.stop])]
         collection.upsert(pa.Table.from_arrays(columns, schema=chunk_schema([view])), may_exist=False)
+    collection.update_manifest(fields={"shelf": "number", "room": "string"})
     return collection
 
 
@@ -270,6 +273,11 @@ def sources(first: int, count: int) -> str:
     return "source in (" + ", ".join(f'"library/{(first + n) % 1000}.py"' for n in range(count)) + ")"
 
 
+def shelves(first: int, count: int) -> str:
+    """Return a filter on metadata: so many of the thousand shelves, each with a thousandth of the rows."""
+    return "shelf in (" + ", ".join(str((first + n) % 1000) for n in range(count)) + ")"
+
+
 def whole(collection: Collection, asked: list[str], rounds: int, precision: str | None) -> None:
     """Print the times of whole searches: query embedding, index, rows and snippets."""
     searcher = Searcher(collection, load_encoder(precision=precision))
@@ -279,6 +287,7 @@ def whole(collection: Collection, asked: list[str], rounds: int, precision: str 
         "dense, 1 % of the rows": lambda _: {"where": sources(0, 10)},
         "dense, 0.1 % of the rows": lambda _: {"where": sources(7, 1)},
         "dense, 1 % of the rows, another filter each time": lambda n: {"where": sources(3 * n, 10)},
+        "dense, 1 % of the rows by metadata, another filter each time": lambda n: {"where": shelves(3 * n, 10)},
         "text": lambda _: {"mode": "text"}, "hybrid": lambda _: {"mode": "hybrid"},
     }  # fmt: skip
     times: dict[str, list[float]] = {name: [] for name in kinds}
@@ -300,6 +309,8 @@ def whole(collection: Collection, asked: list[str], rounds: int, precision: str 
     print("\n| whole search | p50 ms | p95 ms |\n|---|---|---|")
     for name, values in times.items():
         print(line(name, values))
+    name = "dense, 1 % of the rows by metadata, another filter each time"
+    print(f"\nthe first filter on a metadata field: {times[name][0]:.0f} ms, the next {times[name][1]:.1f} ms")
     print("\nof a dense search, p50 ms: " + ", ".join(f"{name} {np.median(v):.2f}" for name, v in parts.items()))
 
 

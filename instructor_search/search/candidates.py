@@ -115,7 +115,10 @@ class CandidateFinder:
         if newest is None or (self.index is not None and newest == self.index.folder):
             return
         try:
-            self.index = open_index(self.collection, self.view) or self.index
+            opened, known = open_index(self.collection, self.view), self.index
+            if opened and known:
+                opened.fields = known.fields
+            self.index = opened or known
         except MissingExtraError as error:
             if self._version < 0:  # once
                 sys.stderr.write(f"searching without the index of view {self.view.name}: {error}\n")

@@ -9,13 +9,23 @@ types reaches the store as SQL: fields are checked against those that exist, val
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from instructor_search.errors import FilterError
+from instructor_search.store.field_columns import (
+    FALSE,
+    UNKNOWN,
+    Condition,
+    RowFilter,
+    Test,
+    json_value,
+    total_order,
+)
 from instructor_search.store.schema import FILTER_FIELDS
 
 MAX_LENGTH = 4000  # characters
@@ -26,6 +36,9 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _COMPARISONS = {"=": "=", "==": "=", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge
+}  # fmt: skip
 _PREFIX = "metadata."  # tells a metadata field from a column of the same name
 _KEYWORDS = ("and", "or", "not", "in", "contains", "exists")
 
@@ -36,7 +49,30 @@ class _Token(NamedTuple):
     position: int
 
 
-def compile_filter(where: str, metadata_fields: Mapping[str, str]) -> str:
+class _Made(NamedTuple):
+    """A part of a filter: the store's expression and, where it is of metadata alone, its condition on their columns."""
+
+    sql: str
+    condition: Condition | None = None
+    parts: tuple[_Made, ...] = ()  # that must all hold, where it is made of such
+
+    @classmethod
+    def joined(cls, parts: list[_Made], word: str) -> _Made:
+        """Return ``parts`` with AND or OR between them."""
+        if len(parts) == 1:
+            return parts[0]
+        sql = "(" + f" {word} ".join(part.sql for part in parts) + ")"
+        conditions = [part.condition for part in parts]
+        condition = Condition.joined([c for c in conditions if c], word) if all(conditions) else None
+        return cls(sql, condition, tuple(inner for p in parts for inner in p.all_parts) if word == "AND" else ())
+
+    @property
+    def all_parts(self) -> tuple[_Made, ...]:
+        """Parts that must all hold; itself, where there are none."""
+        return self.parts or (self,)
+
+
+def compile_filter(where: str, metadata_fields: Mapping[str, str]) -> RowFilter:
     """Return the store's expression for ``where``. ``metadata_fields``: name -> "string", "number", "bool" or "mixed".
 
     Raises:
@@ -67,31 +103,32 @@ class _Parser:
             position = found.end()
         return [*tokens, _Token("end", "", len(where))]
 
-    def parse(self) -> str:
-        compiled = self._either()
+    def parse(self) -> RowFilter:
+        made = self._either()
         if self._peek().kind != "end":
             raise self._error(self._peek().position, "expected 'and', 'or' or the end")
-        return compiled
+        return RowFilter.of(made.sql, [(part.sql, part.condition) for part in made.all_parts])
 
-    def _either(self) -> str:
+    def _either(self) -> _Made:
         parts = [self._both()]
         while self._take_word("or"):
             parts.append(self._both())
-        return parts[0] if len(parts) == 1 else "(" + " OR ".join(parts) + ")"
+        return _Made.joined(parts, "OR")
 
-    def _both(self) -> str:
+    def _both(self) -> _Made:
         parts = [self._term()]
         while self._take_word("and"):
             parts.append(self._term())
-        return parts[0] if len(parts) == 1 else "(" + " AND ".join(parts) + ")"
+        return _Made.joined(parts, "AND")
 
-    def _term(self) -> str:
+    def _term(self) -> _Made:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise FilterError(f"filter is nested deeper than {MAX_DEPTH}")
         try:
             if self._take_word("not"):
-                return f"(NOT {self._term()})"
+                inner = self._term()
+                return _Made(f"(NOT {inner.sql})", inner.condition.negated() if inner.condition else None)
             if self._take_op("("):
                 inner = self._either()
                 if not self._take_op(")"):
@@ -101,25 +138,27 @@ class _Parser:
         finally:
             self.depth -= 1
 
-    def _comparison(self) -> str:
+    def _comparison(self) -> _Made:
         token = self._next()
         if token.kind not in ("word", "string") or (token.kind == "word" and token.text.lower() in _KEYWORDS):
             raise self._error(token.position, "expected a field name")
         name = _unquote(token.text) if token.kind == "string" else token.text
         self._check_field(name)
-        operator = self._next()
-        word = operator.text.lower()
-        if operator.kind == "op" and operator.text in _COMPARISONS:
-            return self._compare(name, _COMPARISONS[operator.text], self._value(operator.text))
-        if operator.kind == "word" and word == "contains":
+        sign = self._next()
+        word = sign.text.lower()
+        if sign.kind == "op" and sign.text in _COMPARISONS:
+            return self._compare(name, _COMPARISONS[sign.text], self._value(sign.text))
+        if sign.kind == "word" and word == "contains":
             if FILTER_FIELDS.get(name) == "date":
-                raise self._error(operator.position, f"{name} is a date; expected one of = != < <= > >=")
-            return f"contains(lower({self._column(name)}), {_quote(self._value(word).text.lower())})"
-        if operator.kind == "word" and word == "exists":
-            return f"({self._column(name)} IS NOT NULL)"
-        if operator.kind == "word" and word == "in":
-            return "(" + " OR ".join(self._compare(name, "=", value) for value in self._list()) + ")"
-        raise self._error(operator.position, "expected one of = != < <= > >= in contains exists")
+                raise self._error(sign.position, f"{name} is a date; expected one of = != < <= > >=")
+            part = self._value(word).text.lower()
+            sql = f"contains(lower({self._column(name)}), {_quote(part)})"
+            return self._made(name, sql, lambda c: [part in text.lower() for text in c.texts])
+        if sign.kind == "word" and word == "exists":
+            return self._made(name, f"({self._column(name)} IS NOT NULL)", lambda c: [True] * len(c.texts), FALSE)
+        if sign.kind == "word" and word == "in":
+            return _Made.joined([self._compare(name, "=", value) for value in self._list()], "OR")
+        raise self._error(sign.position, "expected one of = != < <= > >= in contains exists")
 
     def _list(self) -> list[_Token]:
         if not self._take_op("("):
@@ -137,23 +176,37 @@ class _Parser:
             raise self._error(token.position, f"expected a value after {after!r}")
         return token._replace(text=_unquote(token.text)) if token.kind == "string" else token
 
-    def _compare(self, name: str, operator: str, value: _Token) -> str:
+    def _made(self, name: str, sql: str, test: Test, missing: int = UNKNOWN) -> _Made:
+        """Return a comparison; ``test`` says of each distinct value of a metadata field whether it holds."""
+        field = name.removeprefix(_PREFIX)
+        return _Made(sql, None if name in FILTER_FIELDS else Condition.of(field, test, missing))
+
+    def _compare(self, name: str, sign: str, value: _Token) -> _Made:
         kind = FILTER_FIELDS.get(name) or self.fields[name.removeprefix(_PREFIX)]
+        compare = _COMPARE[sign]
         if kind == "date":
-            return f"({name} {operator} {self._seconds(value)!r})"
+            return _Made(f"({name} {sign} {self._seconds(value)!r})")
         quoted = value.kind == "string"
         number = None if quoted and kind != "number" else _number(value.text)
         if kind == "number" or (kind == "mixed" and number is not None):
             if number is None:
-                raise self._error(value.position, f"{name} is a number; expected one after {operator!r}")
+                raise self._error(value.position, f"{name} is a number; expected one after {sign!r}")
             column = name if name in FILTER_FIELDS else self._column(name)
             if abs(number) >= 2**53 and re.fullmatch(r"[+-]?\d{1,18}", value.text):  # beyond what a double tells apart
-                return f"(TRY_CAST({column} AS BIGINT) {operator} {int(value.text)})"
-            return f"(TRY_CAST({column} AS DOUBLE) {operator} {number!r})"
+                whole = int(value.text)
+                sql = f"(TRY_CAST({column} AS BIGINT) {sign} {whole})"
+                return self._made(name, sql, lambda c: [None if v is None else compare(v, whole) for v in c.integers])
+            place = total_order(number)
+            return self._made(
+                name, f"(TRY_CAST({column} AS DOUBLE) {sign} {number!r})",
+                lambda c: [None if v is None else compare(total_order(v), place) for v in c.numbers],
+            )  # fmt: skip
         if kind == "bool" and value.text.lower() not in ("true", "false"):
             raise self._error(value.position, f"{name} is true or false")
         text = value.text.lower() if kind == "bool" else value.text
-        return f"({self._column(name)} {operator} {_quote(text)})"
+        return self._made(
+            name, f"({self._column(name)} {sign} {_quote(text)})", lambda c: [compare(t, text) for t in c.texts]
+        )
 
     def _seconds(self, value: _Token) -> float:
         number = _number(value.text)
@@ -169,7 +222,7 @@ class _Parser:
     def _column(self, name: str) -> str:
         if name in FILTER_FIELDS:
             return name if FILTER_FIELDS[name] == "string" else f"CAST({name} AS STRING)"
-        return f"json_get_string(metadata, {_quote(name.removeprefix(_PREFIX))})"
+        return json_value(name.removeprefix(_PREFIX))
 
     def _check_field(self, name: str) -> None:
         known = [*FILTER_FIELDS, *self.fields]

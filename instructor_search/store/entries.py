@@ -20,8 +20,8 @@ NO_ROW = 2**64 - 1  # of an entry whose chunk is no more in the table, and where
 _BATCH = 8192  # rows read at a time
 
 
-def batches(table: Any, columns: list[str], where: str = "true") -> Iterator[Any]:
-    """Yield record batches of the rows that ``where`` holds for, with "_rowid"."""
+def batches(table: Any, columns: list[str] | dict[str, str], where: str = "true") -> Iterator[Any]:
+    """Yield record batches of the rows that ``where`` holds for, with "_rowid". ``columns``: names, or SQL by name."""
     query = table.search().where(where).with_row_id(True).select(columns).limit(table.count_rows() or 1)
     yield from query.to_batches(batch_size=_BATCH)
 

@@ -34,12 +34,12 @@ from instructor_search.store.entries import (
     find,
     read_entries,
     read_vectors,
-    rows_where,
     scan,
     write_vectors,
 )
 from instructor_search.store.exact import exact
 from instructor_search.store.faiss_index import FaissIndex, Kind, Mask, Setting, tune
+from instructor_search.store.field_columns import FieldColumns
 from instructor_search.store.folders import flush_folder
 from instructor_search.store.manifest import View
 
@@ -108,6 +108,7 @@ class ViewIndex:
         self.extra_rows = np.zeros(0, dtype=ENTRY)
         self._mask: Mask | None = None  # of the positions that have a row; None: all have one
         self._by_row: tuple[np.ndarray, np.ndarray] | None = None  # table rows in order, with positions, for filters
+        self.fields = FieldColumns()
         self._filters: dict[str, _Allowed] = {}  # by this version of the table
         self.sync()
 
@@ -200,7 +201,7 @@ class ViewIndex:
     def _filter(self, where: str) -> _Allowed:
         """Return what a filter allows; the last few are kept."""
         if where not in self._filters:
-            rows = rows_where(self.table, where)
+            rows = self.fields.rows_where(self.table, where)
             if len(self._filters) >= _KEPT_FILTERS:
                 del self._filters[next(iter(self._filters))]
             mask = Mask(self._positions(rows), len(self.rows), is_filter=True)

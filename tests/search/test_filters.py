@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from instructor_search.errors import FilterError
 from instructor_search.search.filters import compile_filter
+from instructor_search.store.field_columns import FieldColumns
 
 FIELDS = {"year": "number", "kind": "string", "ok": "bool", "odd name": "string", "mix": "mixed", "source": "string"}
 ROWS = [
@@ -39,7 +40,10 @@ def table(tmp_path_factory):
 
 
 def ids(table, where):
-    found = table.search().where(compile_filter(where, FIELDS)).select(["id"]).to_list()
+    """What the store finds; the columns of metadata fields must say the same."""
+    compiled = compile_filter(where, FIELDS)
+    found = table.search().where(compiled).with_row_id(True).select(["id"]).to_list()
+    assert sorted(FieldColumns().rows_where(table, compiled)) == sorted(r["_rowid"] for r in found), where
     return sorted(int(r["id"]) for r in found)
 
 

@@ -12,7 +12,7 @@ pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
 
 from instructor_search import Collection  # noqa: E402
 from instructor_search.errors import StoreError  # noqa: E402
-from instructor_search.store import view_index  # noqa: E402
+from instructor_search.store import field_columns  # noqa: E402
 from instructor_search.store.entries import rows_of  # noqa: E402
 from instructor_search.store.faiss_index import Kind, Setting  # noqa: E402
 from instructor_search.store.schema import chunk_schema  # noqa: E402
@@ -229,8 +229,8 @@ def test_files_that_are_not_what_was_written(made):
 def test_a_filter_is_looked_up_once_a_version(made, monkeypatch):
     collection, view, rng = filled(made, 400, 9)
     index, asked = build_index(collection, view, Kind.FLAT), []
-    looked_up = view_index.rows_where
-    monkeypatch.setattr(view_index, "rows_where", lambda table, where: asked.append(where) or looked_up(table, where))
+    whole = field_columns.rows_where
+    monkeypatch.setattr(field_columns, "rows_where", lambda table, where: asked.append(where) or whole(table, where))
     for _ in range(3):
         check(index, collection, view, rng, where="source = 's1'")
     assert asked == ["source = 's1'"]

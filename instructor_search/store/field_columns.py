@@ -1,0 +1,162 @@
+"""Values of metadata fields, a column each: filters on them are answered without reading the rows' JSON again.
+
+A scan of the table fills a column when a filter first names its field. Of a later version only rows with a higher id
+are read: a row of the table never changes, and one that is written anew gets a higher id. Rows that are gone stay in
+the column; whoever asks knows which rows there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from instructor_search.store.entries import batches, rows_where
+
+MAX_COLUMNS = 16  # of which the values are kept: 4 bytes a row, 8 for its id, and each distinct value once
+FALSE, UNKNOWN, TRUE = 0, 1, 2  # SQL's logic of three values: AND is the least, OR the greatest, NOT is 2 - value
+Test = Callable[["Column"], Sequence[bool | None]]  # of each distinct value; None: not known
+
+
+@dataclass
+class Column:
+    """One field: the distinct values, and which of them each row has."""
+
+    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))  # ids, ascending
+    codes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # of each row; -1: the field is missing
+    texts: list[str] = field(default_factory=list)
+    numbers: list[float | None] = field(default_factory=list)  # as the store casts them; None: it is no number
+    integers: list[int | None] = field(default_factory=list)
+    seen: dict[str, int] = field(default_factory=dict)  # code of each text
+
+    def add(self, rows: np.ndarray, texts: pa.Array, numbers: pa.Array, integers: pa.Array) -> None:
+        """Append rows; their ids are higher than all before."""
+        distinct = texts.dictionary_encode()
+        own = distinct.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+        first = np.zeros(len(distinct.dictionary), np.int64)  # a row that has each value
+        there = np.flatnonzero(own >= 0)
+        first[own[there][::-1]] = there[::-1]
+        codes = np.empty(len(distinct.dictionary) + 1, np.int32)
+        codes[-1] = -1
+        for place, text in enumerate(distinct.dictionary.to_pylist()):
+            code = codes[place] = self.seen.setdefault(text, len(self.texts))
+            if code == len(self.texts):
+                self.texts.append(text)
+                self.numbers.append(numbers[first[place]].as_py())
+                self.integers.append(integers[first[place]].as_py())
+        self.rows = np.concatenate([self.rows, rows])
+        self.codes = np.concatenate([self.codes, codes[own]])
+
+    def keep(self, rows: np.ndarray) -> None:
+        """Keep these rows, ascending ids that it has, and forget the others."""
+        self.codes = self.codes[np.searchsorted(self.rows, rows)]
+        self.rows = rows
+
+    def truth(self, test: Test, missing: int) -> np.ndarray:
+        """Return the truth of ``test`` for each row, int8; ``missing``: that of a row without the field."""
+        values = [UNKNOWN if held is None else 2 * held for held in test(self)]
+        return np.array([*values, missing], np.int8)[self.codes]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a filter asks of metadata fields. ``truth``: of each row, from the columns of ``fields``."""
+
+    fields: frozenset[str]
+    truth: Callable[[Mapping[str, Column]], np.ndarray]
+
+    @classmethod
+    def of(cls, name: str, test: Test, missing: int) -> Condition:
+        """Return a condition on one field."""
+        return cls(frozenset([name]), lambda columns: columns[name].truth(test, missing))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Condition], word: str) -> Condition:
+        """Return the conditions with AND or OR between them."""
+        least = np.minimum if word == "AND" else np.maximum
+        fields = frozenset[str]().union(*(part.fields for part in parts))
+        return cls(fields, lambda columns: least.reduce([part.truth(columns) for part in parts]))
+
+    def negated(self) -> Condition:
+        """Return what holds where this does not."""
+        return Condition(self.fields, lambda columns: TRUE - self.truth(columns))
+
+
+class RowFilter(str):
+    """A compiled filter: SQL of our own making, and the parts of it that must all hold."""
+
+    parts: Sequence[tuple[str, Condition | None]]
+
+    @classmethod
+    def of(cls, sql: str, parts: Sequence[tuple[str, Condition | None]]) -> RowFilter:
+        """``parts``: SQL, and the condition where it is of metadata fields alone."""
+        made = cls(sql)
+        made.parts = parts
+        return made
+
+
+class FieldColumns:
+    """The columns of one table, filled as filters ask for them."""
+
+    def __init__(self) -> None:
+        """No column is read yet."""
+        self._columns: dict[str, Column] = {}
+
+    def rows_where(self, table: Any, where: str) -> np.ndarray:
+        """Return the table's rows that a compiled filter holds for, (n,); rows that are gone may be among them.
+
+        The version of the table may only go up from call to call.
+        """
+        parts = getattr(where, "parts", [(where, None)])
+        conditions = [condition for _, condition in parts if condition]
+        rest = [sql for sql, condition in parts if not condition]
+        found = rows_where(table, " AND ".join(rest)) if rest else None
+        if conditions:
+            wanted = Condition.joined(conditions, "AND")
+            columns = self._columns_of(table, wanted.fields)
+            rows = columns[min(wanted.fields)].rows[wanted.truth(columns) == TRUE]
+            found = rows if found is None else np.intersect1d(found, rows, assume_unique=True)
+        assert found is not None
+        return found
+
+    def _columns_of(self, table: Any, names: Collection[str]) -> dict[str, Column]:
+        """Return columns at the table's version, all of the same rows."""
+        columns = {name: self._columns.pop(name, Column()) for name in sorted(names)}
+        for name, column in columns.items():
+            _read_newer(table, name, column)
+        first, *others = columns.values()
+        if not all(np.array_equal(first.rows, other.rows) for other in others):  # rows that are gone in one of them
+            common = reduce(np.intersect1d, [column.rows for column in columns.values()])
+            for column in columns.values():
+                column.keep(common)
+        self._columns.update(columns)  # those used last are the last
+        for name in list(self._columns)[: max(0, len(self._columns) - max(MAX_COLUMNS, len(columns)))]:
+            del self._columns[name]
+        return columns
+
+
+def _read_newer(table: Any, name: str, column: Column) -> None:
+    value = json_value(name)
+    chosen = {"text": value, "number": f"TRY_CAST({value} AS DOUBLE)", "integer": f"TRY_CAST({value} AS BIGINT)"}
+    where = f"_rowid > {column.rows[-1]}" if len(column.rows) else "true"
+    parts = [batch for batch in batches(table, chosen, where) if batch.num_rows]
+    if not parts:
+        return
+    found = pa.Table.from_batches(parts).sort_by("_rowid").combine_chunks()
+    rows = found["_rowid"].to_numpy()
+    column.add(rows, *(found[key].combine_chunks() for key in ("text", "number", "integer")))
+
+
+def json_value(name: str) -> str:
+    """Return the store's expression for a metadata field, as text."""
+    return f"json_get_string(metadata, '{name.replace(chr(39), chr(39) * 2)}')"
+
+
+def total_order(number: float) -> int:
+    """Return a number's place in the store's order: that of IEEE 754, NaN the greatest, -NaN the least, -0 as 0."""
+    bits = int(np.float64(number + 0.0).view(np.int64))
+    return bits if bits >= 0 else bits ^ (2**63 - 1)
