@@ -64,6 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--without-super-ni", action="store_true", help="leave out the Super-NI-like files of --data")
     add("--contrast", action="store_true",
         help="add tasks of single words whose instruction decides what they mean")  # fmt: skip
+    add("--passages", action="store_true",
+        help="add tasks of long documents: a sentence and its passage, a question and a page of several documents")  # fmt: skip
     add("--max-rows", type=positive, default=8000, metavar="N", help="rows of a task at most (default: 8000)")
     add(
         "--against",
@@ -98,18 +100,25 @@ def _build(args: argparse.Namespace) -> None:
     from train.medi.build import build
     from train.medi.contamination import EvaluationTexts
     from train.medi.contrast import with_contrast
+    from train.medi.passages import with_passages
 
     if not (args.data or args.super_ni or args.examples):
         raise MixtureError("nothing to build from; give --data, --super-ni or --examples")
     settings = {"symmetry": args.symmetry, "licences": args.licences, "contamination": args.contamination,
                 "against": [p.name for p in args.against], "only": _names(args.only), "exclude": _names(args.exclude),
-                "without_super_ni": args.without_super_ni, "contrast": args.contrast}  # fmt: skip
+                "without_super_ni": args.without_super_ni, "contrast": args.contrast,
+                "passages": args.passages}  # fmt: skip
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a build that is ended takes its part away
     left_out: dict[str, str] = {}
-    tasks = with_contrast(_tasks(args, left_out), args.seed) if args.contrast else _tasks(args, left_out)
+    against = EvaluationTexts(args.against) if args.against else None
+    tasks = _tasks(args, left_out)
+    if args.passages:
+        tasks = with_passages(tasks, args.seed, against)
+    if args.contrast:
+        tasks = with_contrast(tasks, args.seed)
     report = build(
         tasks, args.output, load_encoder(args.encoder), max_rows=args.max_rows, seed=args.seed,
-        against=EvaluationTexts(args.against) if args.against else None, refuse=args.contamination == "refuse",
+        against=against, refuse=args.contamination == "refuse",
         overwrite=args.overwrite, settings=settings, left_out=left_out,
     )  # fmt: skip
     if args.json:
