@@ -64,7 +64,8 @@ def sentences(task: RawTask, seed: int) -> RawTask | None:
     domain = _domain(task)
     return _made(
         task, "sentences", rows[:_MAX_ROWS],
-        f"Represent the {domain}sentence for retrieving the passage that it belongs to: ", f"Represent the {domain}passage for retrieval: ", "a sentence of a document finds the rest of it",
+        f"Represent the {domain}sentence for retrieving the passage that it belongs to: ",
+        f"Represent the {domain}passage for retrieval: ", "a sentence of a document finds the rest of it",
     )  # fmt: skip
 
 
