@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--contrast", action="store_true",
         help="add tasks of single words whose instruction decides what they mean")  # fmt: skip
     add("--passages", action="store_true",
-        help="add tasks of long documents: a sentence and its passage, a question and a page of several documents")  # fmt: skip
+        help="add tasks of long documents: a sentence and its passage, a question and a page of several")  # fmt: skip
     add("--max-rows", type=positive, default=8000, metavar="N", help="rows of a task at most (default: 8000)")
     add(
         "--against",
