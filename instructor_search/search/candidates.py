@@ -117,7 +117,7 @@ class CandidateFinder:
         try:
             opened, known = open_index(self.collection, self.view), self.index
             if opened and known:
-                opened.fields = known.fields
+                opened.fields = known.fields  # read already
             self.index = opened or known
         except MissingExtraError as error:
             if self._version < 0:  # once

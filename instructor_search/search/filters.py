@@ -26,7 +26,7 @@ from instructor_search.store.field_columns import (
     json_value,
     total_order,
 )
-from instructor_search.store.schema import FILTER_FIELDS
+from instructor_search.store.schema import FILTER_FIELDS, quoted
 
 MAX_LENGTH = 4000  # characters
 MAX_DEPTH = 50  # nested parentheses and nots
@@ -35,8 +35,7 @@ _TOKEN = re.compile(
     r"""|(?P<word>[^\s"'()<>=!,]+))""",
     re.DOTALL,
 )
-_COMPARISONS = {"=": "=", "==": "=", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge
 }  # fmt: skip
 _PREFIX = "metadata."  # tells a metadata field from a column of the same name
@@ -146,13 +145,13 @@ class _Parser:
         self._check_field(name)
         sign = self._next()
         word = sign.text.lower()
-        if sign.kind == "op" and sign.text in _COMPARISONS:
-            return self._compare(name, _COMPARISONS[sign.text], self._value(sign.text))
+        if sign.kind == "op" and (plain := "=" if sign.text == "==" else sign.text) in _COMPARISONS:
+            return self._compare(name, plain, self._value(sign.text))
         if sign.kind == "word" and word == "contains":
             if FILTER_FIELDS.get(name) == "date":
                 raise self._error(sign.position, f"{name} is a date; expected one of = != < <= > >=")
             part = self._value(word).text.lower()
-            sql = f"contains(lower({self._column(name)}), {_quote(part)})"
+            sql = f"contains(lower({self._column(name)}), {quoted(part)})"
             return self._made(name, sql, lambda c: [part in text.lower() for text in c.texts])
         if sign.kind == "word" and word == "exists":
             return self._made(name, f"({self._column(name)} IS NOT NULL)", lambda c: [True] * len(c.texts), FALSE)
@@ -183,11 +182,11 @@ class _Parser:
 
     def _compare(self, name: str, sign: str, value: _Token) -> _Made:
         kind = FILTER_FIELDS.get(name) or self.fields[name.removeprefix(_PREFIX)]
-        compare = _COMPARE[sign]
+        compare = _COMPARISONS[sign]
         if kind == "date":
             return _Made(f"({name} {sign} {self._seconds(value)!r})")
-        quoted = value.kind == "string"
-        number = None if quoted and kind != "number" else _number(value.text)
+        is_text = value.kind == "string"
+        number = None if is_text and kind != "number" else _number(value.text)
         if kind == "number" or (kind == "mixed" and number is not None):
             if number is None:
                 raise self._error(value.position, f"{name} is a number; expected one after {sign!r}")
@@ -205,7 +204,7 @@ class _Parser:
             raise self._error(value.position, f"{name} is true or false")
         text = value.text.lower() if kind == "bool" else value.text
         return self._made(
-            name, f"({self._column(name)} {sign} {_quote(text)})", lambda c: [compare(t, text) for t in c.texts]
+            name, f"({self._column(name)} {sign} {quoted(text)})", lambda c: [compare(t, text) for t in c.texts]
         )
 
     def _seconds(self, value: _Token) -> float:
@@ -261,10 +260,6 @@ class _Parser:
 
 def _unquote(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _number(text: str) -> float | None:

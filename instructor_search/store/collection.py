@@ -34,6 +34,7 @@ from instructor_search.store.schema import (
     SOURCES,
     SourceRecord,
     chunk_schema,
+    quoted,
     view_fields,
 )
 from instructor_search.store.vectors import vector_arrays
@@ -249,7 +250,7 @@ class Collection:
     @clear_errors
     def rows_of_document(self, document_id: str, columns: list[str]) -> list[dict[str, Any]]:
         """Return the chunks of a document by their place in it."""
-        where = f"document_id = {_literal(document_id)}"
+        where = f"document_id = {quoted(document_id)}"
         rows = self.chunks.search().where(where).select(list({*columns, "start"})).limit(self.chunks.count_rows() or 1)
         return sorted(rows.to_list(), key=lambda row: row["start"])
 
@@ -307,7 +308,7 @@ class Collection:
     @clear_errors
     def delete_stale(self, record: SourceRecord) -> int:
         """Delete the rows of a source that are not of its current revision; return how many."""
-        where = f"source = {_literal(record.source)} AND source_hash != {_literal(revision(record))}"
+        where = f"source = {quoted(record.source)} AND source_hash != {quoted(revision(record))}"
         count = self.chunks.count_rows(where)
         if count:
             self.chunks.delete(where)
@@ -393,12 +394,8 @@ def revision(record: SourceRecord) -> str:
     return f"{record.hash}-{record.options}"
 
 
-def _literal(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
 def _literals(values: Iterable[str]) -> str:
-    return ", ".join(map(_literal, values))
+    return ", ".join(map(quoted, values))
 
 
 def _slug(name: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from instructor_search.store.entries import batches, rows_where
+from instructor_search.store.schema import quoted
 
 MAX_COLUMNS = 16  # of which the values are kept: 4 bytes a row, 8 for its id, and each distinct value once
 FALSE, UNKNOWN, TRUE = 0, 1, 2  # SQL's logic of three values: AND is the least, OR the greatest, NOT is 2 - value
@@ -134,8 +135,8 @@ class FieldColumns:
             for column in columns.values():
                 column.keep(common)
         self._columns.update(columns)  # those used last are the last
-        for name in list(self._columns)[: max(0, len(self._columns) - max(MAX_COLUMNS, len(columns)))]:
-            del self._columns[name]
+        while len(self._columns) > max(MAX_COLUMNS, len(columns)):
+            del self._columns[next(iter(self._columns))]
         return columns
 
 
@@ -153,7 +154,7 @@ def _read_newer(table: Any, name: str, column: Column) -> None:
 
 def json_value(name: str) -> str:
     """Return the store's expression for a metadata field, as text."""
-    return f"json_get_string(metadata, '{name.replace(chr(39), chr(39) * 2)}')"
+    return f"json_get_string(metadata, {quoted(name)})"
 
 
 def total_order(number: float) -> int:

@@ -96,3 +96,8 @@ def content_hash(text: str) -> str:
 def chunk_id(source: str, text_hash: str, occurrence: int) -> str:
     """Return the key of a chunk: the same text in the same source keeps its row when its position moves."""
     return hashlib.blake2b(f"{source}\0{text_hash}\0{occurrence}".encode(), digest_size=16).hexdigest()
+
+
+def quoted(text: str) -> str:
+    """Return ``text`` as a literal of the store's SQL."""
+    return "'" + text.replace("'", "''") + "'"

@@ -108,7 +108,7 @@ class ViewIndex:
         self.extra_rows = np.zeros(0, dtype=ENTRY)
         self._mask: Mask | None = None  # of the positions that have a row; None: all have one
         self._by_row: tuple[np.ndarray, np.ndarray] | None = None  # table rows in order, with positions, for filters
-        self.fields = FieldColumns()
+        self.fields = FieldColumns()  # of the table, whatever its version
         self._filters: dict[str, _Allowed] = {}  # by this version of the table
         self.sync()
 

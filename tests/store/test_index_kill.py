@@ -19,7 +19,7 @@ from tests.conftest import ROOT  # noqa: E402
 from tests.store.test_view_index import DIM, name_of, table_of  # noqa: E402
 
 CHILD = """
-import itertools, sys
+import itertools, os, sys
 import numpy as np
 from instructor_search import Collection
 from instructor_search.search.index_report import make_index
@@ -28,8 +28,9 @@ from tests.store.test_view_index import rows
 
 collection = Collection.open("c", sys.argv[1])
 view, rng, start = collection.view(), np.random.default_rng(), int(sys.argv[2])
+parent = os.getppid()
 print("ready", flush=True)
-for turn in itertools.count():
+for turn in itertools.takewhile(lambda _: os.getppid() == parent, itertools.count()):  # it ends when the test is killed
     numbers = range(start, start + 150)
     with collection.writing():
         collection.upsert(rows(view, list(numbers), rng), may_exist=False)

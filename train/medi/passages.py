@@ -88,10 +88,7 @@ def pages(task: RawTask, seed: int) -> RawTask | None:
         wrong = [_page(subject, aspects[count:][:count], known, chance)]
         others = [other for other in subjects if other != subject and aspect in known[other]]
         if others:
-            other = chance.choice(others)
-            beside = [a for a in sorted(known[other]) if a != aspect]
-            chosen = [aspect, *chance.sample(beside, min(count - 1, len(beside)))]
-            wrong.insert(0, _page(other, chance.sample(chosen, len(chosen)), known, chance))
+            wrong.insert(0, _page_with(aspect, chance.choice(others), count, known, chance))
         query = chance.choice(_FORMS).format(subject=subject, aspect=aspect)
         rows.append((query, _page(subject, aspects[:count], known, chance), tuple(wrong)))
     domain = _domain(task)
@@ -99,6 +96,13 @@ def pages(task: RawTask, seed: int) -> RawTask | None:
         task, "pages", rows, f"Represent the {domain}question for retrieving the page that has the answer: ",
         f"Represent the {domain}page for retrieval: ", "short documents on one subject joined into a page",
     )  # fmt: skip
+
+
+def _page_with(aspect: str, subject: str, count: int, known: dict[str, dict[str, str]], chance: random.Random) -> str:
+    """Return a page of ``count`` aspects of the subject, this one among them."""
+    beside = [other for other in sorted(known[subject]) if other != aspect]
+    chosen = [aspect, *chance.sample(beside, min(count - 1, len(beside)))]
+    return _page(subject, chance.sample(chosen, len(chosen)), known, chance)
 
 
 def _page(subject: str, aspects: Sequence[str], known: dict[str, dict[str, str]], chance: random.Random) -> str:
