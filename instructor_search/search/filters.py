@@ -198,7 +198,7 @@ class _Parser:
             place = total_order(number)
             return self._made(
                 name, f"(TRY_CAST({column} AS DOUBLE) {sign} {number!r})",
-                lambda c: [None if v is None else compare(total_order(v), place) for v in c.numbers],
+                lambda c: [None if v is None else compare(v, place) for v in c.orders],
             )  # fmt: skip
         if kind == "bool" and value.text.lower() not in ("true", "false"):
             raise self._error(value.position, f"{name} is true or false")

@@ -30,9 +30,10 @@ class Column:
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))  # ids, ascending
     codes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # of each row; -1: the field is missing
     texts: list[str] = field(default_factory=list)
-    numbers: list[float | None] = field(default_factory=list)  # as the store casts them; None: it is no number
+    orders: list[int | None] = field(default_factory=list)  # places of the numbers that the store makes of them
     integers: list[int | None] = field(default_factory=list)
     seen: dict[str, int] = field(default_factory=dict)  # code of each text
+    version: int = -1  # of the table, whose rows are all here
 
     def add(self, rows: np.ndarray, texts: pa.Array, numbers: pa.Array, integers: pa.Array) -> None:
         """Append rows; their ids are higher than all before."""
@@ -47,7 +48,8 @@ class Column:
             code = codes[place] = self.seen.setdefault(text, len(self.texts))
             if code == len(self.texts):
                 self.texts.append(text)
-                self.numbers.append(numbers[first[place]].as_py())
+                number = numbers[first[place]].as_py()
+                self.orders.append(None if number is None else total_order(number))
                 self.integers.append(integers[first[place]].as_py())
         self.rows = np.concatenate([self.rows, rows])
         self.codes = np.concatenate([self.codes, codes[own]])
@@ -107,10 +109,10 @@ class FieldColumns:
         """No column is read yet."""
         self._columns: dict[str, Column] = {}
 
-    def rows_where(self, table: Any, where: str) -> np.ndarray:
+    def rows_where(self, table: Any, version: int, where: str) -> np.ndarray:
         """Return the table's rows that a compiled filter holds for, (n,); rows that are gone may be among them.
 
-        The version of the table may only go up from call to call.
+        ``version``: of the table, which may only go up from call to call.
         """
         parts = getattr(where, "parts", [(where, None)])
         conditions = [condition for _, condition in parts if condition]
@@ -118,17 +120,19 @@ class FieldColumns:
         found = rows_where(table, " AND ".join(rest)) if rest else None
         if conditions:
             wanted = Condition.joined(conditions, "AND")
-            columns = self._columns_of(table, wanted.fields)
+            columns = self._columns_of(table, version, wanted.fields)
             rows = columns[min(wanted.fields)].rows[wanted.truth(columns) == TRUE]
             found = rows if found is None else np.intersect1d(found, rows, assume_unique=True)
         assert found is not None
         return found
 
-    def _columns_of(self, table: Any, names: Collection[str]) -> dict[str, Column]:
+    def _columns_of(self, table: Any, version: int, names: Collection[str]) -> dict[str, Column]:
         """Return columns at the table's version, all of the same rows."""
         columns = {name: self._columns.pop(name, Column()) for name in sorted(names)}
         for name, column in columns.items():
-            _read_newer(table, name, column)
+            if column.version != version:
+                _read_newer(table, name, column)
+                column.version = version
         first, *others = columns.values()
         if not all(np.array_equal(first.rows, other.rows) for other in others):  # rows that are gone in one of them
             common = reduce(np.intersect1d, [column.rows for column in columns.values()])

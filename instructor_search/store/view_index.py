@@ -201,7 +201,7 @@ class ViewIndex:
     def _filter(self, where: str) -> _Allowed:
         """Return what a filter allows; the last few are kept."""
         if where not in self._filters:
-            rows = self.fields.rows_where(self.table, where)
+            rows = self.fields.rows_where(self.table, self.version, where)
             if len(self._filters) >= _KEPT_FILTERS:
                 del self._filters[next(iter(self._filters))]
             mask = Mask(self._positions(rows), len(self.rows), is_filter=True)

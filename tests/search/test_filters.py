@@ -43,7 +43,9 @@ def ids(table, where):
     """What the store finds; the columns of metadata fields must say the same."""
     compiled = compile_filter(where, FIELDS)
     found = table.search().where(compiled).with_row_id(True).select(["id"]).to_list()
-    assert sorted(FieldColumns().rows_where(table, compiled)) == sorted(r["_rowid"] for r in found), where
+    assert sorted(FieldColumns().rows_where(table, table.version, compiled)) == sorted(r["_rowid"] for r in found), (
+        where
+    )
     return sorted(int(r["id"]) for r in found)
 
 

@@ -64,7 +64,7 @@ def by_sql(table, where="true"):
 
 
 def by_columns(columns, table, where):
-    return np.intersect1d(columns.rows_where(table, where), by_sql(table)).tolist()
+    return np.intersect1d(columns.rows_where(table, table.version, where), by_sql(table)).tolist()
 
 
 def test_filters_find_what_sql_finds_while_the_table_changes(tmp_path):
@@ -100,6 +100,10 @@ def test_only_new_rows_are_read(tmp_path, monkeypatch):
         compiled = compile_filter(where, KINDS)
         assert by_columns(columns, table, compiled) == by_sql(table, compiled), where
     assert sum(read) == 600  # each field once
+    monkeypatch.setattr(table, "search", None)  # the same version is not asked again
+    assert len(columns.rows_where(table, table.version, compile_filter("year > 1 or kind = abc", KINDS)))
+    monkeypatch.undo()
+    monkeypatch.setattr(field_columns, "batches", counted)
     table.add(rows(1000, some(1, 20)))
     where = compile_filter("year > 3", KINDS)
     assert by_columns(columns, table, where) == by_sql(table, where), where
