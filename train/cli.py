@@ -55,7 +55,10 @@ _HELP = {
     "matryoshka_dims": "also train these leading parts of the embedding",
     "drop_instruction": "share of batches without instructions",
     "vary_instruction": "share of batches whose instructions are put in other words",
-    "consistency": "weight of how far embeddings go from those of the first weights under the instruction as it was",
+    "consistency": "weight of how far embeddings go from the anchor's under the instruction as it was",
+    "likeness_weight": "weight of the loss of likeness tasks (train.medi build --likeness)",
+    "anchor": "model of the same tokenizer that consistency and likeness keep to (default: the first weights, and the "
+    "model as it is)",
     "vary_apart": "each text of such a batch has words of its own, instead of the same for all",
     "per_device_train_batch_size": "examples of a batch on each process",
     "gradient_accumulation_steps": "batches of an optimiser step, each of one task",
@@ -168,10 +171,9 @@ def _run(config: TrainConfig, mixture: Mixture, folder: Path, accelerator: Accel
 
     device = str(accelerator.device)
     encoder = load_encoder(config.model_name_or_path, runtime="torch", precision="fp32", device=device)
-    guide, teacher, anchor = (
-        load_encoder(name, runtime="torch", precision="fp32", device=device) if name else None
-        for name in (config.guide, config.teacher, config.model_name_or_path if config.consistency else None)
-    )
+    load = partial(load_encoder, runtime="torch", precision="fp32", device=device)
+    guide, teacher = (load(name) if name else None for name in (config.guide, config.teacher))
+    anchor = load(config.anchor or config.model_name_or_path) if config.anchor or config.consistency else None
     if config.eval_tasks:
         training = mixture
         evaluate: Evaluate = development.EvaluationSets(config.eval_tasks, config.eval_data)

@@ -24,6 +24,7 @@ class TextBatch(NamedTuple):
     num_negatives: int  # of each example
     plain: list[TokenizedText] | None = None  # the same texts without instructions, for a teacher
     anchor: list[TokenizedText] | None = None  # the same texts under their instructions in the words they had
+    likeness: bool = False  # queries and positives are the same texts, the latter under no instruction
 
     @property
     def size(self) -> int:
@@ -42,7 +43,8 @@ class Collator:
 
         ``vary_apart``: each text of such a batch has its own words, so that none of them tells texts apart.
         ``with_plain``: batches whose texts alone say how near they are (no labels, no instructions that decide) come
-        with these texts without instructions too. ``with_anchor``: all come with the texts before words changed.
+        with these texts without instructions too. ``with_anchor``: all come with the texts before words changed, those
+        whose instruction is to change nothing without it.
         """
         self.tokenizer = tokenizer
         self.max_negatives = max_negatives
@@ -62,7 +64,8 @@ class Collator:
         ``fixed``: they stay, see ``instructions_decide``.
         """
         chance = random.Random(str(tuple(seed[:-1])))
-        change = _Change("keep", 0) if fixed else self._change(chance)
+        likeness = all(example.is_likeness for example in examples)
+        change = _Change("keep", 0) if fixed else self._change(chance, may_drop=not likeness)
         negatives: list[InstructedText] = []
         used: list[bool] = []
         for place, example in enumerate(examples):
@@ -82,28 +85,27 @@ class Collator:
             used=torch.tensor(used, dtype=torch.bool),
         )
         plain = None
-        if self.with_plain and not fixed and all(e.label is None for e in examples):
+        if self.with_plain and not (fixed or likeness) and all(e.label is None for e in examples):
             plain = self.tokenizer.encode_batch([InstructedText("", t.text) for t in texts])
         anchor = None
         if self.with_anchor:
-            anchor = self.tokenizer.encode_batch(
-                [InstructedText("" if change.kind == "drop" else t.instruction, t.text) for t in texts]
-            )
-        return TextBatch(self.tokenizer.encode_batch(changed), identities, num_negatives, plain, anchor)
+            bare = likeness or change.kind == "drop"
+            anchor = self.tokenizer.encode_batch([InstructedText("" if bare else t.instruction, t.text) for t in texts])
+        return TextBatch(self.tokenizer.encode_batch(changed), identities, num_negatives, plain, anchor, likeness)
 
     def _own_words(self, text: InstructedText) -> str:
         return text.text if self.vary_apart else ""
 
-    def _change(self, chance: random.Random) -> _Change:
+    def _change(self, chance: random.Random, *, may_drop: bool) -> _Change:
         drawn, seed = chance.random(), chance.getrandbits(32)
-        if drawn < self.drop_instruction:
+        if may_drop and drawn < self.drop_instruction:
             return _Change("drop", seed)
         return _Change("vary" if drawn < self.drop_instruction + self.vary_instruction else "keep", seed)
 
 
 def instructions_decide(examples: Sequence[TrainingExample]) -> bool:
     """Whether the queries of a global batch have instructions of their own, without which they mean something else."""
-    return len({example.query.instruction for example in examples}) > 1
+    return len({e.query.instruction for e in examples}) > 1 and not all(e.is_likeness for e in examples)
 
 
 class _Change(NamedTuple):

@@ -36,7 +36,9 @@ class TrainConfig:
     drop_instruction: float = 0.1
     vary_instruction: float = 0.2
     vary_apart: bool = False
-    consistency: float = 0.0  # weight of the distance to the first weights' embeddings, before words changed
+    consistency: float = 0.0  # weight of the distance to the anchor's embeddings, before words changed
+    likeness_weight: float = 20.0  # of the loss of texts whose instruction is to change nothing
+    anchor: str | None = None  # None: the first weights for consistency, the model as it is for likeness
 
     per_device_train_batch_size: int = 32
     gradient_accumulation_steps: int = 1
@@ -94,6 +96,8 @@ class TrainConfig:
             raise ValueError(f"distillation_weight is {self.distillation_weight}; expected a number above 0")
         if self.consistency < 0:
             raise ValueError(f"consistency is {self.consistency}; expected 0 (none) or more")
+        if self.likeness_weight <= 0:
+            raise ValueError(f"likeness_weight is {self.likeness_weight}; expected a number above 0")
         if self.lora_rank < 0:
             raise ValueError(f"lora_rank is {self.lora_rank}; expected 0 (all weights) or more")
         if self.cl_temperature <= 0:

@@ -35,6 +35,11 @@ class TrainingExample(NamedTuple):
     negatives: tuple[InstructedText, ...] = ()
     label: str | None = None
 
+    @property
+    def is_likeness(self) -> bool:
+        """Whether its positive is its query's own text under no instruction: see ``train.loss.likeness_loss``."""
+        return not self.positive.instruction and bool(self.query.instruction) and self.query.text == self.positive.text
+
 
 @dataclass(frozen=True)
 class TaskFacts:

@@ -109,7 +109,10 @@ def _write(source: Path, output: Path, model: str | None, ranks: Sequence[int], 
     facts, mined = [], 0
     try:
         for name, rows in tqdm(mixture.tasks.items(), desc="mine", unit=" tasks", file=sys.stderr):
-            new = mine(rows, encoder, first=ranks[0], last=ranks[1], margin=margin, num_negatives=count)
+            alike = bool(rows) and rows[0].is_likeness  # which has no use for negatives
+            new = rows if alike else mine(
+                rows, encoder, first=ranks[0], last=ranks[1], margin=margin, num_negatives=count
+            )  # fmt: skip
             mined += sum(a.negatives != b.negatives for a, b in zip(new, rows, strict=True))
             old = mixture.facts.get(name)
             known = {k: v for k, v in vars(old).items() if k not in ("name", "file", "rows", "sha256")} if old else {

@@ -104,6 +104,17 @@ def consistency_loss(found: list[Tensor], known: list[Tensor]) -> Tensor:
     return (1 - cosine_similarity(first.float(), second.float(), dim=-1)).mean()
 
 
+def likeness_loss(query: Tensor, positive: Tensor, known: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """Return the mean of 1 - cosine of texts under an instruction that is to change nothing, and the same under none.
+
+    (batch, dim) each; the positives are a target and get no gradient. ``known``: what another model finds of both texts
+    under no instruction; then both are drawn to that.
+    """
+    if known is not None:
+        return consistency_loss([query, positive], list(known))
+    return consistency_loss([query], [positive.detach()])
+
+
 def false_negatives(ids: Identities) -> Tensor:
     """Return what must not count as a negative, bool (batch, batch + batch * negatives): columns are candidates."""
     candidates = torch.cat([ids.positive, ids.negative])

@@ -14,7 +14,7 @@ from train.collator import TextBatch
 from train.config import TrainConfig
 from train.distributed import gather, gather_with_gradient
 from train.embedding import Piece, cached_backward, embed, pieces, plain_backward
-from train.loss import Identities, consistency_loss, distillation_loss, info_nce, official_loss
+from train.loss import Identities, consistency_loss, distillation_loss, info_nce, likeness_loss, official_loss
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -42,16 +42,16 @@ class Objective:
         parts = self._pieces(batch.texts)
         identities = Identities(*(gather(x.to(accelerator.device), world) for x in vars(batch.identities).values()))
         guide = self._embeddings_of(self.guide, parts, batch.size) if self.guide else None
-        teacher = None
-        if self.teacher and batch.plain is not None:
-            teacher = self._embeddings_of(self.teacher, self._pieces(batch.plain), batch.size)
-        anchor = None
-        if self.anchor and batch.anchor is not None:
-            anchor = self._embeddings_of(self.anchor, self._pieces(batch.anchor), batch.size)
+        teacher = self._known(self.teacher, batch.plain, batch.size)
+        kept = batch.likeness or self.config.consistency
+        anchor = self._known(self.anchor if kept else None, batch.anchor, batch.size)
 
         def loss_of(vectors: Tensor) -> Tensor:
             sides = [gather_with_gradient(v, accelerator.process_index, world) for v in _sides(vectors, batch.size)]
             with torch.autocast(vectors.device.type, enabled=False):  # scores are of float32
+                if batch.likeness:
+                    known = None if anchor is None else (anchor[0], anchor[1])
+                    return self.config.likeness_weight * likeness_loss(sides[0], sides[1], known)
                 loss = self._loss(sides, identities, guide, teacher)
                 return loss if anchor is None else loss + self.config.consistency * consistency_loss(sides, anchor)
 
@@ -91,6 +91,11 @@ class Objective:
             total = loss if total is None else total + loss
         assert total is not None
         return total / len(config.matryoshka_dims or (1,))
+
+    def _known(
+        self, encoder: InstructorEncoder | None, texts: list[TokenizedText] | None, size: int
+    ) -> list[Tensor] | None:
+        return self._embeddings_of(encoder, self._pieces(texts), size) if encoder and texts is not None else None
 
     @torch.no_grad()
     def _embeddings_of(self, encoder: InstructorEncoder, parts: list[Piece], size: int) -> list[Tensor]:

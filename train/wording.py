@@ -35,6 +35,11 @@ _FORMS_WITHOUT_GOAL = (
     "Encode the {what}",
     "Embed this {what}",
 )
+# What a class is good for besides: a prompt's examples are best of the class that is asked for.
+_CLASS_GOAL = re.compile(r"(?:classify|classification|determin|predict|identify|detect)")
+_EXAMPLES = (
+    "retrieving similar examples for {goal}", "retrieving examples for {goal}", "finding demonstrations for {goal}",
+)  # fmt: skip
 _DOMAINS = ("{domain} {kind}", "{domain} {kind}", "{domain} {kind}", "{kind} about {domain}", "{kind} ({domain})")
 # Words that may stand for one another: text types, and what is done with them.
 _LIKE = (
@@ -55,6 +60,8 @@ def vary(instruction: str, chance: random.Random) -> str:
 
     Free text stays but for its ending.
     """
+    if not instruction:
+        return ""
     ending = chance.choice(_ENDINGS)
     found = Instruction.parse(instruction)
     if not found.is_template:
@@ -64,7 +71,10 @@ def vary(instruction: str, chance: random.Random) -> str:
         what = chance.choice(_DOMAINS).format(domain=found.domain, kind=what)
     with_goal = found.task_objective and chance.random() < 0.85
     form = chance.choice(_FORMS if with_goal else _FORMS_WITHOUT_GOAL)
-    return form.format(what=what, goal=_in_other_words(found.task_objective or "", chance)) + ending
+    goal = found.task_objective or ""
+    if _CLASS_GOAL.match(goal) and chance.random() < 0.15:  # noqa: PLR2004
+        goal = chance.choice(_EXAMPLES).format(goal=goal)
+    return form.format(what=what, goal=_in_other_words(goal, chance)) + ending
 
 
 def _in_other_words(text: str, chance: random.Random) -> str:

@@ -117,3 +117,6 @@ def test_texts_of_a_batch_vary_apart_only_when_asked(tiny):
     goals = ("retrieving articles", "finding articles", "searching for articles", "looking up articles")
     assert sum(any(goal in form for goal in goals) for form in forms) > 0.7 * len(forms)
     assert len({goal for goal in goals for form in forms if goal in form}) == 4
+    classes = [vary("Represent the tweet for classifying its mood: ", random.Random(seed)) for seed in range(500)]
+    examples = [form for form in classes if "examples" in form or "demonstrations" in form]
+    assert 0.05 < len(examples) / 500 < 0.2 and not any("examples" in form for form in forms)

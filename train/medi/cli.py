@@ -66,6 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="add tasks of single words whose instruction decides what they mean")  # fmt: skip
     add("--passages", action="store_true",
         help="add tasks of long documents: a sentence and its passage, a question and a page of several")  # fmt: skip
+    add("--likeness", action="store_true",
+        help="add tasks of texts whose instruction is to change nothing: how alike they are")  # fmt: skip
     add("--max-rows", type=positive, default=8000, metavar="N", help="rows of a task at most (default: 8000)")
     add(
         "--against",
@@ -100,6 +102,7 @@ def _build(args: argparse.Namespace) -> None:
     from train.medi.build import build
     from train.medi.contamination import EvaluationTexts
     from train.medi.contrast import with_contrast
+    from train.medi.likeness import with_likeness
     from train.medi.passages import with_passages
 
     if not (args.data or args.super_ni or args.examples):
@@ -107,13 +110,15 @@ def _build(args: argparse.Namespace) -> None:
     settings = {"symmetry": args.symmetry, "licences": args.licences, "contamination": args.contamination,
                 "against": [p.name for p in args.against], "only": _names(args.only), "exclude": _names(args.exclude),
                 "without_super_ni": args.without_super_ni, "contrast": args.contrast,
-                "passages": args.passages}  # fmt: skip
+                "passages": args.passages, "likeness": args.likeness}  # fmt: skip
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a build that is ended takes its part away
     left_out: dict[str, str] = {}
     against = EvaluationTexts(args.against) if args.against else None
     tasks = _tasks(args, left_out)
     if args.passages:
         tasks = with_passages(tasks, args.seed, against)
+    if args.likeness:
+        tasks = with_likeness(tasks, args.seed, against)
     if args.contrast:
         tasks = with_contrast(tasks, args.seed)
     report = build(

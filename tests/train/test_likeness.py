@@ -1,0 +1,138 @@
+"""Instructions that are to change nothing: the tasks made for them, and what training on them does to embeddings."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from instructor_search import load_encoder
+from instructor_search.instructions import InstructedText
+from tests.train.test_trainer import config, mixture, trainer
+from train.collator import Collator, instructions_decide
+from train.config import TrainConfig
+from train.development import split
+from train.examples import Mixture, TrainingExample
+from train.loss import likeness_loss
+from train.medi.build import triples
+from train.medi.contamination import EvaluationTexts
+from train.medi.likeness import GOALS, LONG_WORDS, MAX_ROWS, documents, prose, with_likeness
+from train.medi.sources import RawTask
+from train.wording import vary
+
+
+def task(kind, rows, query, document="", name="x"):
+    return RawTask(name, kind, rows, query, document or query, "MIT", "somewhere", symmetric=False)
+
+
+POSTS = task("classification", [(f"post number {n}", str(n % 3)) for n in range(2000)],
+             "Represent the forum post for classifying its mood: ")  # fmt: skip
+ANSWERS = task("pairs", [(f"question {n}", f"answer {n}" + " word" * LONG_WORDS, ()) for n in range(200)],
+               "Represent the medical question for retrieving an answer: ",
+               "Represent the medical answer for retrieval: ")  # fmt: skip
+ALIKE = "Represent the sentence for measuring similarity: "
+
+
+def likeness_mixture():
+    rows = [TrainingExample(InstructedText(ALIKE, e.query.text), InstructedText("", e.query.text))
+            for e in mixture().tasks["colour"]]  # fmt: skip
+    return Mixture({"likeness": rows}, {})
+
+
+def test_prose_is_asked_for_its_likeness_and_finds_itself():
+    made = prose(POSTS, 0)
+    assert made.name == "likeness_x" and len(made.rows) == MAX_ROWS == len(set(made.rows))
+    texts = {row[0] for row in POSTS.rows}
+    allowed = {f"Represent the forum post for {g.format(kind='post', kinds='posts')}: " for g in GOALS}
+    assert set(made.instructions) == allowed
+    examples, dropped = triples(made, None)
+    assert len(examples) == MAX_ROWS and not dropped
+    for example in examples:
+        assert example.is_likeness and example.query.text in texts and not example.negatives
+    assert prose(POSTS, 0).rows == made.rows != prose(POSTS, 1).rows
+
+
+def test_questions_few_texts_and_short_documents_give_none():
+    questions = task("classification", [(f"who is {n}", "a") for n in range(500)],
+                     "Represent the trivia question for classifying its category: ")  # fmt: skip
+    assert prose(questions, 0) is None
+    assert prose(task("classification", POSTS.rows[:100], POSTS.query_instruction), 0) is None
+    short = task("pairs", [(f"q{n}", f"a {n}", ()) for n in range(500)], ANSWERS.query_instruction)
+    assert documents(short, 0) is None and documents(POSTS, 0) is None
+
+
+def test_long_documents_and_what_finds_them_keep_their_instructions():
+    made = documents(ANSWERS, 0)
+    assert len(made.rows) == 400
+    for (text, own, _), instruction in zip(made.rows, made.instructions, strict=True):
+        query = text.startswith("question")
+        assert own == text
+        assert instruction == (ANSWERS.query_instruction if query else ANSWERS.document_instruction)
+
+
+def test_a_task_gives_one_task_more_without_evaluation_texts(tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "test.jsonl").write_text('{"text": "Answer 7' + " word" * LONG_WORDS + '"}\n')
+    ready = RawTask("r", "ready", [], "", "", "MIT", "x", symmetric=True)
+    made = list(with_likeness([POSTS, ANSWERS, ready], 0, EvaluationTexts([folder])))
+    assert [t.name for t in made] == ["x", "likeness_x", "x", "likeness_x", "r"]
+    assert len(made[3].rows) == 398 and not any("7 word" in row[0] and row[0][7:9] == "7 " for row in made[3].rows)
+
+
+def test_the_loss_is_the_distance_of_the_first_to_the_second_alone():
+    first, second, third = (torch.randn(5, 4, generator=torch.Generator().manual_seed(n)) for n in range(3))
+    first.requires_grad_()
+    second.requires_grad_()
+
+    def distance(a, b):
+        a, b = a.detach().numpy(), b.detach().numpy()
+        cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+        return 1 - cosines.mean()
+
+    loss = likeness_loss(first, second)
+    assert loss.item() == pytest.approx(distance(first, second), rel=1e-5)
+    loss.backward()
+    assert first.grad.abs().max() > 0 and second.grad is None
+    known = likeness_loss(first, second, (third, third))
+    assert known.item() == pytest.approx((distance(first, third) + distance(second, third)) / 2, rel=1e-5)
+
+
+def test_a_batch_of_likeness_is_never_without_its_instruction(tiny):
+    examples = likeness_mixture().tasks["likeness"][:8]
+    other = examples[0]._replace(query=InstructedText("Represent the text: ", "a"), positive=InstructedText("", "a"))
+    assert not instructions_decide([*examples, other])
+    batch = Collator(tiny.tokenizer, drop_instruction=1.0, with_plain=True)([*examples, other], 0, (0, 1, 0))
+    assert batch.likeness and batch.plain is None
+    assert all(len(q.ids) > len(p.ids) for q, p in zip(batch.texts[:9], batch.texts[9:], strict=True))
+    assert not Collator(tiny.tokenizer)([*examples, mixture().tasks["colour"][0]], 0, (0, 1, 0)).likeness
+    assert vary("", random.Random(0)) == ""
+
+
+@pytest.mark.parametrize("anchored", [False, True])
+def test_training_makes_the_instruction_change_less(tiny_folder, tmp_path, anchored):
+    anchor = load_encoder(str(tiny_folder), device="cpu")
+    made = trainer(tiny_folder, config(tmp_path / "run", dropout=0.0, max_steps=30), likeness_mixture(),
+                   anchor=anchor if anchored else None)  # fmt: skip
+    texts = [e.query.text for e in mixture().tasks["thing"][:30]]
+
+    def distance(encoder):
+        encoder.model.eval()
+        asked, plain = (encoder.encode([InstructedText(i, t) for t in texts]) for i in (ALIKE, ""))
+        return float(1 - (asked * plain).sum(1).mean())
+
+    before = distance(made.encoder)
+    for _ in range(30):
+        made.step()
+    assert distance(made.encoder) < 0.3 * before
+    kept = anchor.encode([InstructedText("", t) for t in texts])
+    moved = float(1 - (made.encoder.encode([InstructedText("", t) for t in texts]) * kept).sum(1).mean())
+    assert moved < 0.3 * before or not anchored
+
+
+def test_no_example_of_likeness_is_held_out():
+    both = Mixture({**mixture().tasks, **likeness_mixture().tasks}, {})
+    training, held_out = split(both, 5)
+    assert set(held_out) == {"colour", "thing"} and len(training.tasks["likeness"]) == 60
+    with pytest.raises(ValueError, match="likeness_weight is 0; expected a number above 0"):
+        TrainConfig(likeness_weight=0)
