@@ -96,7 +96,7 @@ def test_a_hit_under_two_instructions(corpus_store, minilm):
     hit = searcher.search("mercury", instruction=instructions[0], top_k=1)[0]
     both = explain_hit(searcher, hit.chunk_id, "mercury", instructions)
     assert both[0].stored_score == pytest.approx(hit.score, abs=1e-4)  # what the search showed
-    assert both[0].score == pytest.approx(hit.score, abs=0.004)  # the int8 graph's, or bf16 vectors against float32
+    assert both[0].score == pytest.approx(hit.score, abs=0.006)  # the int8 graph's, or bf16 vectors against float32
     assert [t.text for t in both[0].tokens] == [t.text for t in both[1].tokens]
     assert both[0].score > both[1].score + 0.02
     for found in both:

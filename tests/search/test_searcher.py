@@ -67,7 +67,7 @@ def test_the_instruction_decides_what_mercury_is(searcher, domain, first):
     ("query", "instructions", "titles"),
     [
         ("virus", ("biology question", "programming question"), ("Virus (biology)", "Virus (computing)")),
-        ("bark", ("chemistry question", "animal"), ("Bark (tree)", "Bark (dog)")),
+        ("bark", ("chemistry question", "pet question"), ("Bark (tree)", "Bark (dog)")),
         ("jaguar", ("zoology question", "engineering question"), ("Jaguar (animal)", "Jaguar (car)")),
         ("java", ("geography question", "programming question"), ("Java (island)", "Java (programming language)")),
     ],
@@ -83,7 +83,6 @@ def test_other_words_of_two_meanings(searcher, query, instructions, titles):
 
 
 def test_reviews_by_sentiment_and_by_product_are_ranked_differently(searcher):
-    """The default model is not instruction-finetuned: the order changes, not yet the theme (README, Limits)."""
     orders = []
     for name in ("classifying its sentiment as positive or negative", "classifying the product it is about"):
         instruction = f"Represent the customer review for {name}: "
