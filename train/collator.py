@@ -56,16 +56,20 @@ class Collator:
         return min(max((len(e.negatives) for e in examples), default=0), self.max_negatives)
 
     def __call__(
-        self, examples: Sequence[TrainingExample], num_negatives: int, seed: Sequence[int], *, fixed: bool = False
+        self,
+        examples: Sequence[TrainingExample],
+        num_negatives: int,
+        seed: Sequence[int],
+        kind: BatchKind | None = None,
     ) -> TextBatch:
         """Return the batch. An example with fewer negatives is filled with its positive, which is then not used.
 
-        ``seed``: of the global batch and the place of the first example in it. Instructions change alike for all;
-        ``fixed``: they stay, see ``instructions_decide``.
+        ``seed``: of the global batch and the place of the first example in it. Instructions change alike for all, and
+        stay where they decide. ``kind``: of the global batch; None: of these examples.
         """
         chance = random.Random(str(tuple(seed[:-1])))
-        likeness = all(example.is_likeness for example in examples)
-        change = _Change("keep", 0) if fixed else self._change(chance, may_drop=not likeness)
+        kind = kind or kind_of(examples)
+        change = _Change("keep", 0) if kind.decided else self._change(chance, may_drop=not kind.likeness)
         negatives: list[InstructedText] = []
         used: list[bool] = []
         for place, example in enumerate(examples):
@@ -85,13 +89,13 @@ class Collator:
             used=torch.tensor(used, dtype=torch.bool),
         )
         plain = None
-        if self.with_plain and not (fixed or likeness) and all(e.label is None for e in examples):
+        if self.with_plain and not (kind.decided or kind.likeness or kind.labelled):
             plain = self.tokenizer.encode_batch([InstructedText("", t.text) for t in texts])
         anchor = None
         if self.with_anchor:
-            bare = likeness or change.kind == "drop"
+            bare = kind.likeness or change.kind == "drop"
             anchor = self.tokenizer.encode_batch([InstructedText("" if bare else t.instruction, t.text) for t in texts])
-        return TextBatch(self.tokenizer.encode_batch(changed), identities, num_negatives, plain, anchor, likeness)
+        return TextBatch(self.tokenizer.encode_batch(changed), identities, num_negatives, plain, anchor, kind.likeness)
 
     def _own_words(self, text: InstructedText) -> str:
         return text.text if self.vary_apart else ""
@@ -103,9 +107,19 @@ class Collator:
         return _Change("vary" if drawn < self.drop_instruction + self.vary_instruction else "keep", seed)
 
 
-def instructions_decide(examples: Sequence[TrainingExample]) -> bool:
-    """Whether the queries of a global batch have instructions of their own, without which they mean something else."""
-    return len({e.query.instruction for e in examples}) > 1 and not all(e.is_likeness for e in examples)
+class BatchKind(NamedTuple):
+    """What holds of a global batch: all ranks must agree on it."""
+
+    decided: bool  # queries have instructions of their own, without which they mean something else
+    labelled: bool
+    likeness: bool  # positives are the queries' own texts under no instruction
+
+
+def kind_of(examples: Sequence[TrainingExample]) -> BatchKind:
+    """Return the kind of a global batch."""
+    likeness = all(e.is_likeness for e in examples)
+    decided = not likeness and len({e.query.instruction for e in examples}) > 1
+    return BatchKind(decided, any(e.label is not None for e in examples), likeness)
 
 
 class _Change(NamedTuple):

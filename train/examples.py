@@ -38,7 +38,8 @@ class TrainingExample(NamedTuple):
     @property
     def is_likeness(self) -> bool:
         """Whether its positive is its query's own text under no instruction: see ``train.loss.likeness_loss``."""
-        return not self.positive.instruction and bool(self.query.instruction) and self.query.text == self.positive.text
+        same = self.query.text == self.positive.text and not self.negatives
+        return same and bool(self.query.instruction) and not self.positive.instruction
 
 
 @dataclass(frozen=True)

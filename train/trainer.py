@@ -18,7 +18,7 @@ from instructor_search.encoder.tokenization import InstructedTokenizer
 from instructor_search.files import file_hash
 from train import checkpoints, sharding
 from train.backbone import mixed, parameter_groups, prepare_backbone
-from train.collator import Collator, TextBatch, instructions_decide
+from train.collator import Collator, TextBatch, kind_of
 from train.config import TrainConfig, learning_rate
 from train.examples import Mixture
 from train.lora import ADAPTER, add_adapters, plain_state
@@ -234,7 +234,7 @@ class Trainer:
         num_negatives = self.collator.num_negatives(examples)
         own = batch.slice_of(self.accelerator.process_index, self.accelerator.num_processes)
         seed = self.config.seed, batch.step, own.start
-        return batch, self.collator(examples[own], num_negatives, seed, fixed=instructions_decide(examples))
+        return batch, self.collator(examples[own], num_negatives, seed, kind_of(examples))
 
     def _whole(self) -> dict[str, Any]:
         """Make ``whole`` the model as it is; return the optimiser's state. All ranks call it."""

@@ -4,7 +4,7 @@ import json
 import random
 
 from instructor_search.instructions import InstructedText
-from train.collator import Collator, instructions_decide
+from train.collator import Collator, kind_of
 from train.medi.contrast import DOCUMENT_INSTRUCTION, shared_words, with_contrast, word_senses
 from train.medi.sources import RawTask
 
@@ -70,7 +70,7 @@ def test_the_command_adds_them(tmp_path):
     assert main(["build", "--data", str(data), "--contrast", "--output", str(tmp_path / "m")]) == 0
     mixture = read_mixture(tmp_path / "m")
     assert set(mixture.tasks) == {"topics", "contrast_topics"}
-    assert instructions_decide(mixture.tasks["contrast_topics"]) and not instructions_decide(mixture.tasks["topics"])
+    assert kind_of(mixture.tasks["contrast_topics"]).decided and not kind_of(mixture.tasks["topics"]).decided
 
 
 def test_instructions_that_decide_are_neither_dropped_nor_varied(tiny):
@@ -87,7 +87,8 @@ def test_instructions_that_decide_are_neither_dropped_nor_varied(tiny):
     ]
     for share in ({"drop_instruction": 1.0}, {"vary_instruction": 1.0}):
         collator = Collator(tiny.tokenizer, **share)
-        kept, plain = collator(examples, 1, (0, 0, 0), fixed=True), collator(examples, 1, (0, 0, 0))
+        kept = collator(examples, 1, (0, 0, 0))
+        plain = collator(examples, 1, (0, 0, 0), kind_of(examples)._replace(decided=False))
         never = Collator(tiny.tokenizer)(examples, 1, (0, 0, 0))
         assert [t.ids for t in kept.texts] == [t.ids for t in never.texts] != [t.ids for t in plain.texts]
 

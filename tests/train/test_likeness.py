@@ -9,7 +9,7 @@ import torch
 from instructor_search import load_encoder
 from instructor_search.instructions import InstructedText
 from tests.train.test_trainer import config, mixture, trainer
-from train.collator import Collator, instructions_decide
+from train.collator import Collator, kind_of
 from train.config import TrainConfig
 from train.development import split
 from train.examples import Mixture, TrainingExample
@@ -101,7 +101,7 @@ def test_the_loss_is_the_distance_of_the_first_to_the_second_alone():
 def test_a_batch_of_likeness_is_never_without_its_instruction(tiny):
     examples = likeness_mixture().tasks["likeness"][:8]
     other = examples[0]._replace(query=InstructedText("Represent the text: ", "a"), positive=InstructedText("", "a"))
-    assert not instructions_decide([*examples, other])
+    assert kind_of([*examples, other]) == (False, False, True)
     batch = Collator(tiny.tokenizer, drop_instruction=1.0, with_plain=True)([*examples, other], 0, (0, 1, 0))
     assert batch.likeness and batch.plain is None
     assert all(len(q.ids) > len(p.ids) for q, p in zip(batch.texts[:9], batch.texts[9:], strict=True))
