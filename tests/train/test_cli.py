@@ -172,3 +172,22 @@ def test_a_second_run_in_one_folder_is_refused_and_the_first_ones_files_stay(tin
     (run / "left.txt").write_text("of the run before")
     assert main([*arguments, "--overwrite_output_dir"]) == 0
     assert (run / "model/model.safetensors").is_file() and not (run / "left.txt").exists()
+
+
+def test_what_consistency_and_likeness_keep_to(tiny_folder, minilm, tmp_path, monkeypatch):
+    from accelerate import Accelerator
+
+    from tests.train.test_trainer import mixture
+    from train import cli
+    from train.config import TrainConfig
+
+    def made(*_, anchor, **__):
+        found.append(anchor and anchor.fingerprint)
+        raise ValueError("seen enough")
+
+    monkeypatch.setattr("train.trainer.Trainer", made)
+    found: list[str | None] = []
+    for options in ({"consistency": 1.0}, {"anchor": str(tiny_folder)}, {}):
+        with pytest.raises(ValueError, match="seen enough"):
+            cli._run(TrainConfig(**options), mixture(), tmp_path, Accelerator(cpu=True))
+    assert found == [minilm.fingerprint, load_encoder(str(tiny_folder)).fingerprint, None]
