@@ -270,7 +270,7 @@ def _use_all_cores() -> None:
 def _as_text(report: dict[str, Any], config: TrainConfig) -> str:
     scores = report["scores"]
     lines = [f"model: {report['model']}", f"{report['steps']} steps, {report['pairs_per_second']:.0f} pairs/s"]
-    if "before" in scores and "after" in scores:
+    if scores.get("before") and scores.get("after"):  # empty: nothing was held out
         what = "evaluation sets" if config.eval_tasks else "held-out queries that find their own positive first"
         lines.append(f"{what}, before and after:")
         names = sorted(scores["after"], key=lambda n: (n == "average", n))

@@ -11,7 +11,7 @@ import torch
 
 from instructor_search.encoder.tokenization import InstructedTokenizer, TokenizedText
 from instructor_search.instructions import InstructedText
-from train.examples import TrainingExample
+from train.examples import TrainingExample, are_likeness
 from train.loss import Identities
 from train.wording import vary
 
@@ -117,7 +117,7 @@ class BatchKind(NamedTuple):
 
 def kind_of(examples: Sequence[TrainingExample]) -> BatchKind:
     """Return the kind of a global batch."""
-    likeness = all(e.is_likeness for e in examples)
+    likeness = are_likeness(examples)
     decided = not likeness and len({e.query.instruction for e in examples}) > 1
     return BatchKind(decided, any(e.label is not None for e in examples), likeness)
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from instructor_search.encoder.saving import save_checkpoint
-from train.examples import Mixture, TrainingExample
+from train.examples import Mixture, TrainingExample, are_likeness
 from train.lora import plain_state
 
 
@@ -28,7 +28,7 @@ def split(mixture: Mixture, count: int) -> tuple[Mixture, dict[str, list[Trainin
     """
     tasks, held_out = {}, {}
     for name, rows in mixture.tasks.items():
-        size = 0 if rows and rows[0].is_likeness else min(count, len(rows) // 10)
+        size = 0 if are_likeness(rows) else min(count, len(rows) // 10)
         chosen = set(np.linspace(0, len(rows) - 1, size, dtype=int).tolist())
         last = [rows[i] for i in sorted(chosen)]
         texts = {e.query.text for e in last}

@@ -42,6 +42,11 @@ class TrainingExample(NamedTuple):
         return same and bool(self.query.instruction) and not self.positive.instruction
 
 
+def are_likeness(examples: Sequence[TrainingExample]) -> bool:
+    """Whether examples are of a likeness task: all of them, and there are some."""
+    return bool(examples) and all(example.is_likeness for example in examples)
+
+
 @dataclass(frozen=True)
 class TaskFacts:
     """What the manifest says of a task."""

@@ -9,6 +9,7 @@ import torch
 from instructor_search import load_encoder
 from instructor_search.instructions import InstructedText
 from tests.train.test_trainer import config, mixture, trainer
+from train.cli import _as_text
 from train.collator import Collator, kind_of
 from train.config import TrainConfig
 from train.development import split
@@ -134,5 +135,8 @@ def test_no_example_of_likeness_is_held_out():
     both = Mixture({**mixture().tasks, **likeness_mixture().tasks}, {})
     training, held_out = split(both, 5)
     assert set(held_out) == {"colour", "thing"} and len(training.tasks["likeness"]) == 60
+    report = {"model": "m", "steps": 3, "pairs_per_second": 1.0, "scores": {"before": {}, "after": {}}}
+    assert _as_text(report, TrainConfig()).splitlines()[:2] == ["model: m", "3 steps, 1 pairs/s"]
+    assert "before and after" not in _as_text(report, TrainConfig())
     with pytest.raises(ValueError, match="likeness_weight is 0; expected a number above 0"):
         TrainConfig(likeness_weight=0)
