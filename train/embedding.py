@@ -8,15 +8,19 @@ the plain way; memory is that of one piece. The second pass repeats the first on
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from instructor_search.encoder.batching import batches
 from instructor_search.encoder.tokenization import TokenizedText, pad
+
+# Above it the attention matrices, kept for the backward pass, would take more than all the other activations together.
+PLAIN_ATTENTION_LENGTH = 256
 
 
 class Piece(NamedTuple):
@@ -37,6 +41,26 @@ def pieces(
         Piece(chosen, tuple(torch.from_numpy(a).to(device) for a in pad([texts[r] for r in chosen], pad_id)))  # type: ignore[arg-type]
         for chosen in batches(texts, rows, max_tokens if rows is None else sys.maxsize)
     ]
+
+
+@contextmanager
+def plain_attention(parts: Sequence[Piece]) -> Iterator[None]:
+    """Have attention in bfloat16 computed as matrix products on a CPU, unless a text is too long to keep the matrices.
+
+    The backward pass of PyTorch's fused attention is slow there: it was 44 % of a step (docs/training.md, run 9).
+    To be entered around the backward pass too: gradient checkpointing repeats the forward pass in it.
+    """
+    ids = parts[0].inputs[0]
+    if not (ids.device.type == "cpu" and torch.is_autocast_enabled("cpu") and ids.shape[1] <= PLAIN_ATTENTION_LENGTH):
+        yield
+        return
+    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # of a CPU too, whatever its name says
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(before)
 
 
 def embed(model: Any, parts: Sequence[Piece]) -> Tensor:

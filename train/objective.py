@@ -13,7 +13,7 @@ from train import sharding
 from train.collator import TextBatch
 from train.config import TrainConfig
 from train.distributed import gather, gather_with_gradient
-from train.embedding import Piece, cached_backward, embed, pieces, plain_backward
+from train.embedding import Piece, cached_backward, embed, pieces, plain_attention, plain_backward
 from train.loss import Identities, consistency_loss, distillation_loss, info_nce, likeness_loss, official_loss
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Objective:
         # Each rank has the whole batch's loss but the gradient of its own texts only; DDP divides the sum by the ranks.
         scale = share * world
         silent = (lambda: sharding.silent(model)) if self.config.fsdp else lambda: accelerator.no_sync(model)
-        with accelerator.autocast():
+        with accelerator.autocast(), plain_attention(parts):
             if self.config.grad_cache:
                 return cached_backward(
                     model, parts, loss_of, accelerator.backward, scale=scale, no_sync=silent, sync_last=last

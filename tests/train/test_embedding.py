@@ -5,9 +5,18 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from instructor_search import load_encoder
-from train.embedding import cached_backward, embed, pieces, plain_backward
+from instructor_search.encoder.tokenization import TokenizedText
+from train.embedding import (
+    PLAIN_ATTENTION_LENGTH,
+    cached_backward,
+    embed,
+    pieces,
+    plain_attention,
+    plain_backward,
+)
 from train.loss import official_loss
 
 
@@ -79,3 +88,23 @@ def test_only_the_last_piece_is_synchronised(model):
         calls.clear()
         cached_backward(made, parts, loss_of, lambda v: calls.append(silent[0]) or v.backward(), no_sync=no_sync, sync_last=last)  # fmt: skip
         assert calls == [True] * (len(parts) - 1) + [expected]
+
+
+@pytest.mark.parametrize(
+    ("length", "bf16", "fused"),
+    [(PLAIN_ATTENTION_LENGTH, True, False), (PLAIN_ATTENTION_LENGTH + 1, True, True), (20, False, True)],
+)
+def test_short_texts_in_bf16_do_without_fused_attention(length, bf16, fused):
+    """What runs is what PyTorch's own profiler saw; what comes out is the same attention."""
+    parts = pieces([TokenizedText(list(range(n)), 0, 0) for n in (3, length)], 10, 0, "cpu")
+    q, k, v = torch.randn(3, 2, 4, length, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    kind = torch.bfloat16 if bf16 else torch.float32
+    sides = [side.to(kind).requires_grad_() for side in (q, k, v)]
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16), torch.profiler.profile() as seen, plain_attention(parts):
+        found = scaled_dot_product_attention(*sides)
+        found.float().square().sum().backward()
+    assert any("flash" in event.name for event in seen.events()) is fused
+    assert not torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    expected = torch.softmax(q @ k.transpose(-1, -2) / 8**0.5, -1) @ v
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=0.02 if bf16 else 1e-5)
+    assert all(side.grad is not None and side.grad.isfinite().all() for side in sides)
