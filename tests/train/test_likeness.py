@@ -17,16 +17,7 @@ from train.examples import Mixture, TrainingExample
 from train.loss import likeness_loss
 from train.medi.build import triples
 from train.medi.contamination import EvaluationTexts
-from train.medi.likeness import (
-    GOALS,
-    LONG_WORDS,
-    MAX_ROWS,
-    TOPIC_GOALS,
-    documents,
-    prose,
-    topics,
-    with_likeness,
-)
+from train.medi.likeness import GOALS, LONG_WORDS, MAX_ROWS, documents, prose, with_likeness
 from train.medi.sources import RawTask
 from train.wording import vary
 
@@ -71,17 +62,6 @@ def test_questions_few_texts_and_short_documents_give_none():
     assert documents(short, 0) is None and documents(POSTS, 0) is None
 
 
-def test_questions_too_are_asked_what_they_are_about():
-    questions = task("classification", [(f"who is {n}", "a") for n in range(500)],
-                     "Represent the trivia question for classifying its category: ")  # fmt: skip
-    made = topics(questions, 0)
-    assert made.name == "topics_x" and sorted(row[0] for row in made.rows) == sorted(row[0] for row in questions.rows)
-    goals = {g.format(kinds="questions") for g in TOPIC_GOALS}
-    assert set(made.instructions) == {f"Represent the trivia question for {goal}: " for goal in goals}
-    assert all(example.is_likeness for example in triples(made, None)[0])
-    assert topics(task("pairs", ANSWERS.rows, "Represent the name: "), 0) is None
-
-
 def test_long_documents_and_what_finds_them_keep_their_instructions():
     made = documents(ANSWERS, 0)
     assert len(made.rows) == 400
@@ -97,8 +77,8 @@ def test_a_task_gives_one_task_more_without_evaluation_texts(tmp_path):
     (folder / "test.jsonl").write_text('{"text": "Answer 7' + " word" * LONG_WORDS + '"}\n')
     ready = RawTask("r", "ready", [], "", "", "MIT", "x", symmetric=True)
     made = list(with_likeness([POSTS, ANSWERS, ready], 0, EvaluationTexts([folder])))
-    assert [t.name for t in made] == ["x", "likeness_x", "topics_x", "x", "likeness_x", "topics_x", "r"]
-    assert len(made[4].rows) == 398 and not any("7 word" in row[0] and row[0][7:9] == "7 " for row in made[4].rows)
+    assert [t.name for t in made] == ["x", "likeness_x", "x", "likeness_x", "r"]
+    assert len(made[3].rows) == 398 and not any("7 word" in row[0] and row[0][7:9] == "7 " for row in made[3].rows)
 
 
 def test_the_loss_is_the_distance_of_the_first_to_the_second_alone():

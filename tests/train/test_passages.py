@@ -19,6 +19,24 @@ def passage(number):
                     for n in range(8))  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        ("Represent the Python code of an algorithm for retrieval: ", "algorithm sentence"),
+        (
+            "Represent the abstract of a Python enhancement proposal for retrieval: ",
+            "Python enhancement proposal sentence",
+        ),
+        ("Represent the document for retrieval: ", "sentence"),
+        ("Represent the official statement for retrieval: ", "official sentence"),
+    ],
+)
+def test_the_subject_of_a_sentence_is_that_of_its_document(document, sentence):
+    made = sentences(task(LONG, document), 0)
+    assert made.query_instruction == f"Represent the {sentence} for retrieving the passage that it belongs to: "
+    assert made.document_instruction == f"Represent the {sentence.replace('sentence', 'passage')} for retrieval: "
+
+
 LONG = [(f"question {n}", passage(n), ()) for n in range(300)]
 FACTS = [(f"Land {s}: aspect {a}", f"value {s}-{a}", ()) for s in range(30) for a in range(12)]
 

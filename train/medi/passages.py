@@ -111,8 +111,14 @@ def _page(subject: str, aspects: Sequence[str], known: dict[str, dict[str, str]]
 
 
 def _domain(task: RawTask) -> str:
-    """Return the domain that the document's instruction names, with a space behind it; empty for none."""
-    domain = Instruction.parse(task.document_instruction).domain
+    """Return what the documents are of by their instruction, with a space behind it; empty for none.
+
+    "code of an algorithm" is of algorithms: what follows "of" names the subject.
+    """
+    found = Instruction.parse(task.document_instruction)
+    domain = found.domain or ""
+    if re.search(r" of( |$)", domain):
+        domain = re.sub(r"^.* of (an? |the )?", "", f"{domain} {found.text_type}")
     return f"{domain} " if domain else ""
 
 
