@@ -2,8 +2,9 @@
 
     python benchmarks/training.py [--steps 12] [--rounds 3] [--batch 32] [--length 96]
 
-Both train all-MiniLM-L6-v2 on pairs of the Python standard library (description, code) with in-batch negatives, AdamW and
-float32, texts cut at the same length. Each engine is a process of its own; rounds alternate, and the median step counts.
+Both train all-MiniLM-L6-v2 on pairs of the Python standard library (description, code) with in-batch negatives and AdamW,
+in float32 and in bfloat16, texts cut at the same length. Each engine is a process of its own; rounds alternate, and the
+median step counts.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
-def ours(args: argparse.Namespace, folder: str, **options: object) -> list[float]:
+def ours(args: argparse.Namespace, folder: str, *, bf16: bool = False, **options: object) -> list[float]:
     """Return the seconds of each step of our trainer."""
     from accelerate import Accelerator
 
@@ -35,10 +37,11 @@ def ours(args: argparse.Namespace, folder: str, **options: object) -> list[float
     rows = standard_library().tasks["stdlib-code"][: args.batch * args.steps]
     config = TrainConfig(
         output_dir=folder, per_device_train_batch_size=args.batch, max_steps=args.steps, bidirectional=False,
-        max_source_length=args.length, drop_instruction=1.0, bf16=False, **options,
+        max_source_length=args.length, drop_instruction=1.0, bf16=bf16, **options,
     )  # fmt: skip
     encoder = load_encoder(BASE_MODEL, runtime="torch", precision="fp32", device="cpu")
-    trainer = Trainer(config, encoder, Mixture({"code": rows}, {}), Accelerator(cpu=True))
+    accelerator = Accelerator(cpu=True, mixed_precision="bf16" if bf16 else "no")
+    trainer = Trainer(config, encoder, Mixture({"code": rows}, {}), accelerator)
     times = []
     for _ in range(args.steps):
         started = time.perf_counter()
@@ -47,7 +50,7 @@ def ours(args: argparse.Namespace, folder: str, **options: object) -> list[float
     return times
 
 
-def theirs(args: argparse.Namespace, folder: str) -> list[float]:
+def theirs(args: argparse.Namespace, folder: str, *, bf16: bool = False) -> list[float]:
     """Return the seconds of each step of SentenceTransformerTrainer with MultipleNegativesRankingLoss."""
     from datasets import Dataset
     from sentence_transformers import (
@@ -75,7 +78,7 @@ def theirs(args: argparse.Namespace, folder: str) -> list[float]:
 
     arguments = SentenceTransformerTrainingArguments(
         output_dir=folder, per_device_train_batch_size=args.batch, max_steps=args.steps, save_strategy="no",
-        logging_strategy="no", report_to="none", use_cpu=True, disable_tqdm=True,
+        logging_strategy="no", report_to="none", use_cpu=True, disable_tqdm=True, bf16=bf16,
     )  # fmt: skip
     loss = MultipleNegativesRankingLoss(model)
     SentenceTransformerTrainer(model, arguments, train_dataset=data, loss=loss, callbacks=[Clock()]).train()
@@ -83,9 +86,11 @@ def theirs(args: argparse.Namespace, folder: str) -> list[float]:
 
 
 ENGINES = {
-    "sentence-transformers": lambda args, folder: theirs(args, folder),
-    "ours": lambda args, folder: ours(args, folder),
-    "ours, GradCache": lambda args, folder: ours(args, folder, grad_cache=True, micro_batch_tokens=1024),
+    "sentence-transformers": theirs,
+    "sentence-transformers, bf16": partial(theirs, bf16=True),
+    "ours": ours,
+    "ours, bf16": partial(ours, bf16=True),
+    "ours, GradCache": partial(ours, grad_cache=True, micro_batch_tokens=1024),
 }
 
 

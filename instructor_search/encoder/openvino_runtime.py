@@ -1,7 +1,7 @@
 """Runs the model on a CPU with OpenVINO. ``inference`` loads this module when the first text is embedded; no torch.
 
-Many texts go through one single-thread stream a core; a single text through a graph that is compiled for its length (a
-multiple of 8), with all threads.
+Many texts go through one single-thread stream a core; a single text through a graph that is compiled for its length,
+with all threads. Lengths are padded to multiples of 16: each has kernels, buffers and, compiled, weights of its own.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ from instructor_search.encoder.runtimes import num_cores
 from instructor_search.encoder.tokenization import TokenizedText, pad
 
 BATCH_TOKENS = 1024  # padded tokens of a forward pass: the activations of MiniLM-size models stay in the cache
-_LENGTH_STEP = 16  # of padded lengths: each shape has kernels and buffers of its own (0.4 GB instead of 0.9)
-_FIXED_STEP = 8  # of the lengths that graphs for single texts are compiled for
-_LONGEST_FIXED = 128
-_NUM_FIXED = 8  # such graphs at most: each has weights of its own
+_LENGTH_STEP = 16  # of padded lengths; half of it takes twice the memory, and weights of more graphs share the cache
+_LONGEST_FIXED = 128  # of the lengths that graphs for single texts are compiled for
 _CALLS_BEFORE_FIXED = 3  # single texts of a length before a graph is compiled for it (0.2 s)
 
 
@@ -108,7 +106,7 @@ class OpenVinoRuntime:
 
     def _embed_one(self, item: TokenizedText) -> np.ndarray:
         with self._single_lock:
-            request, length = self._request_for(self._padded(len(item.ids), _FIXED_STEP))
+            request, length = self._request_for(self._padded(len(item.ids)))
             request.infer(self._inputs([item], length), share_inputs=True)
             return request.get_output_tensor(0).data[0].copy()
 
@@ -119,9 +117,9 @@ class OpenVinoRuntime:
         """
         self._calls[length] = self._calls.get(length, 0) + 1
         often = length <= _LONGEST_FIXED and self._calls[length] >= _CALLS_BEFORE_FIXED
-        if often and length not in self._fixed and len(self._fixed) < _NUM_FIXED:
+        if often and length not in self._fixed:
             self._fixed[length] = self._compile_fixed(length)
-        for wider in range(length, length + 2 * _FIXED_STEP + 1, _FIXED_STEP):
+        for wider in (length, length + _LENGTH_STEP):
             if wider in self._fixed:
                 return self._fixed[wider], wider
         if self._single is None:
@@ -138,8 +136,8 @@ class OpenVinoRuntime:
         }
         return self.core.compile_model(graph, "CPU", config).create_infer_request()
 
-    def _padded(self, length: int, step: int = _LENGTH_STEP) -> int:
-        return min(-(-length // step) * step, max(self.longest, length))
+    def _padded(self, length: int) -> int:
+        return min(-(-length // _LENGTH_STEP) * _LENGTH_STEP, max(self.longest, length))
 
     def _inputs(self, batch: Sequence[TokenizedText], length: int | None = None) -> list[np.ndarray]:
         ids, attention, pooling = pad(batch, self.pad_id, length or self._padded(max(len(t.ids) for t in batch)))

@@ -168,18 +168,18 @@ def test_a_single_text_is_remembered(default):
 def test_single_texts_of_all_lengths_share_few_graphs():
     encoder = load_encoder(precision="fp32")
     pairs = [("Represent the text: ", " ".join(["word"] * n)) for n in range(1, 125, 4)]
-    together, widths = encoder.encode(pairs), set()
+    together = encoder.encode(pairs)
     for _ in range(4):
         encoder._recent.clear()
         for pair, expected in zip(pairs, together, strict=True):
             np.testing.assert_allclose(encoder.encode([pair])[0], expected, atol=2e-5)
-    fixed = encoder._runtime._fixed
-    assert len(fixed) == 8 and all(length % 8 == 0 for length in fixed)
-    for length in range(8, 200, 8):
-        _, width = encoder._runtime._request_for(length)
-        widths.add((length, width))
-        assert width in fixed if any(length <= f <= length + 16 for f in fixed) else width == length
-    assert any(length < width for length, width in widths)
+    runtime = encoder._runtime
+    assert sorted(runtime._fixed) == list(range(16, 129, 16))
+    for length in range(16, 200, 16):
+        request, width = runtime._request_for(length)
+        assert width == length and request is runtime._fixed.get(length, runtime._single)
+    del runtime._fixed[64], runtime._calls[64]
+    assert runtime._request_for(64) == (runtime._fixed[80], 80)  # until it has been asked for often
 
 
 def test_a_stream_is_read_one_window_ahead(default):
