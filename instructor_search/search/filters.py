@@ -152,9 +152,11 @@ class _Parser:
                 raise self._error(sign.position, f"{name} is a date; expected one of = != < <= > >=")
             part = self._value(word).text.lower()
             sql = f"contains(lower({self._column(name)}), {quoted(part)})"
-            return self._made(name, sql, lambda c: [part in text.lower() for text in c.texts])
+            return self._made(name, sql, lambda c: c.where_text(lambda text: part in text.lower()))
         if sign.kind == "word" and word == "exists":
-            return self._made(name, f"({self._column(name)} IS NOT NULL)", lambda c: [True] * len(c.texts), FALSE)
+            return self._made(
+                name, f"({self._column(name)} IS NOT NULL)", lambda c: c.where_text(lambda _: True), FALSE
+            )
         if sign.kind == "word" and word == "in":
             return _Made.joined([self._compare(name, "=", value) for value in self._list()], "OR")
         raise self._error(sign.position, "expected one of = != < <= > >= in contains exists")
@@ -194,18 +196,19 @@ class _Parser:
             if abs(number) >= 2**53 and re.fullmatch(r"[+-]?\d{1,18}", value.text):  # beyond what a double tells apart
                 whole = int(value.text)
                 sql = f"(TRY_CAST({column} AS BIGINT) {sign} {whole})"
-                return self._made(name, sql, lambda c: [None if v is None else compare(v, whole) for v in c.integers])
+                return self._made(name, sql, lambda c: c.integers.where(compare, whole))
             place = total_order(number)
             return self._made(
                 name, f"(TRY_CAST({column} AS DOUBLE) {sign} {number!r})",
-                lambda c: [None if v is None else compare(v, place) for v in c.orders],
+                lambda c: c.orders.where(compare, place),
             )  # fmt: skip
         if kind == "bool" and value.text.lower() not in ("true", "false"):
             raise self._error(value.position, f"{name} is true or false")
         text = value.text.lower() if kind == "bool" else value.text
-        return self._made(
-            name, f"({self._column(name)} {sign} {quoted(text)})", lambda c: [compare(t, text) for t in c.texts]
-        )
+        sql = f"({self._column(name)} {sign} {quoted(text)})"
+        if sign == "=":  # without a look at each value
+            return self._made(name, sql, lambda c: c.equal(text))
+        return self._made(name, sql, lambda c: c.where_text(lambda t: compare(t, text)))
 
     def _seconds(self, value: _Token) -> float:
         number = _number(value.text)

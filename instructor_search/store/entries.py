@@ -18,11 +18,12 @@ from instructor_search.store.manifest import View
 ENTRY = np.dtype([("id", "S32"), ("checksum", "<i8"), ("own_checksum", "<u4"), ("row", "<u8")])
 NO_ROW = 2**64 - 1  # of an entry whose chunk is no more in the table, and where nothing was found
 _BATCH = 8192  # rows read at a time
+_ALL = 2**31 - 1  # rows at most; without a limit the store gives ten
 
 
 def batches(table: Any, columns: list[str] | dict[str, str], where: str = "true") -> Iterator[Any]:
     """Yield record batches of the rows that ``where`` holds for, with "_rowid". ``columns``: names, or SQL by name."""
-    query = table.search().where(where).with_row_id(True).select(columns).limit(table.count_rows() or 1)
+    query = table.search().where(where).with_row_id(True).select(columns).limit(_ALL)
     yield from query.to_batches(batch_size=_BATCH)
 
 

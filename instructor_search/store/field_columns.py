@@ -20,7 +20,7 @@ from instructor_search.store.schema import quoted
 
 MAX_COLUMNS = 16  # of which the values are kept: 4 bytes a row, 8 for its id, and each distinct value once
 FALSE, UNKNOWN, TRUE = 0, 1, 2  # SQL's logic of three values: AND is the least, OR the greatest, NOT is 2 - value
-Test = Callable[["Column"], Sequence[bool | None]]  # of each distinct value; None: not known
+Test = Callable[["Column"], np.ndarray]  # truth of each distinct value, int8
 
 
 @dataclass
@@ -29,10 +29,9 @@ class Column:
 
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))  # ids, ascending
     codes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # of each row; -1: the field is missing
-    texts: list[str] = field(default_factory=list)
-    orders: list[int | None] = field(default_factory=list)  # places of the numbers that the store makes of them
-    integers: list[int | None] = field(default_factory=list)
-    seen: dict[str, int] = field(default_factory=dict)  # code of each text
+    seen: dict[str, int] = field(default_factory=dict)  # distinct text -> its code, in the order of codes
+    orders: _Numbers = field(default_factory=lambda: _Numbers())  # places of the numbers that the store makes of them
+    integers: _Numbers = field(default_factory=lambda: _Numbers())
     version: int = -1  # of the table, whose rows are all here
 
     def add(self, rows: np.ndarray, texts: pa.Array, numbers: pa.Array, integers: pa.Array) -> None:
@@ -44,13 +43,15 @@ class Column:
         first[own[there][::-1]] = there[::-1]
         codes = np.empty(len(distinct.dictionary) + 1, np.int32)
         codes[-1] = -1
+        fresh: list[int] = []  # rows that have a value which is new
         for place, text in enumerate(distinct.dictionary.to_pylist()):
-            code = codes[place] = self.seen.setdefault(text, len(self.texts))
-            if code == len(self.texts):
-                self.texts.append(text)
-                number = numbers[first[place]].as_py()
-                self.orders.append(None if number is None else total_order(number))
-                self.integers.append(integers[first[place]].as_py())
+            codes[place] = self.seen.setdefault(text, len(self.seen))
+            if codes[place] == len(self.orders) + len(fresh):
+                fresh.append(first[place])
+        chosen = pa.array(fresh, pa.int64())
+        values = numbers.take(chosen).to_pylist()
+        self.orders = self.orders.more([None if value is None else total_order(value) for value in values])
+        self.integers = self.integers.more(integers.take(chosen).to_pylist())
         self.rows = np.concatenate([self.rows, rows])
         self.codes = np.concatenate([self.codes, codes[own]])
 
@@ -59,34 +60,79 @@ class Column:
         self.codes = self.codes[np.searchsorted(self.rows, rows)]
         self.rows = rows
 
-    def truth(self, test: Test, missing: int) -> np.ndarray:
-        """Return the truth of ``test`` for each row, int8; ``missing``: that of a row without the field."""
-        values = [UNKNOWN if held is None else 2 * held for held in test(self)]
-        return np.array([*values, missing], np.int8)[self.codes]
+    def where_text(self, holds: Callable[[str], bool]) -> np.ndarray:
+        """Return the truth of ``holds`` for each distinct value."""
+        return np.array([TRUE if holds(text) else FALSE for text in self.seen], np.int8)
+
+    def equal(self, text: str) -> np.ndarray:
+        """Return whether each distinct value is ``text``."""
+        truth = np.full(len(self.seen), FALSE, np.int8)
+        if text in self.seen:
+            truth[self.seen[text]] = TRUE
+        return truth
+
+
+class _Numbers:
+    """Numbers of distinct values, some of which are none."""
+
+    def __init__(self) -> None:
+        self.values, self.known = np.zeros(0, np.int64), np.zeros(0, bool)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def more(self, values: Sequence[int | None]) -> _Numbers:
+        """Return these and those."""
+        made = _Numbers()
+        made.values = np.concatenate([self.values, np.array([value or 0 for value in values], np.int64)])
+        made.known = np.concatenate([self.known, np.array([value is not None for value in values], bool)])
+        return made
+
+    def where(self, compare: Callable[[Any, int], Any], number: int) -> np.ndarray:
+        """Return the truth of ``compare(value, number)`` for each; unknown where it is no number."""
+        return np.where(self.known, np.where(compare(self.values, number), TRUE, FALSE), UNKNOWN).astype(np.int8)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What a filter asks of metadata fields. ``truth``: of each row, from the columns of ``fields``."""
+    """What a filter asks of metadata fields.
+
+    ``of_values``: of one field; the truth for each distinct value and, last, for rows without the field.
+    ``of_rows``: of several.
+    """
 
     fields: frozenset[str]
-    truth: Callable[[Mapping[str, Column]], np.ndarray]
+    of_values: Callable[[Column], np.ndarray] | None = None
+    of_rows: Callable[[Mapping[str, Column]], np.ndarray] | None = None
 
     @classmethod
     def of(cls, name: str, test: Test, missing: int) -> Condition:
-        """Return a condition on one field."""
-        return cls(frozenset([name]), lambda columns: columns[name].truth(test, missing))
+        """Return a condition on one field; ``missing``: the truth of a row without it."""
+        return cls(frozenset([name]), lambda column: np.append(test(column), np.int8(missing)))
 
     @classmethod
     def joined(cls, parts: Sequence[Condition], word: str) -> Condition:
         """Return the conditions with AND or OR between them."""
         least = np.minimum if word == "AND" else np.maximum
         fields = frozenset[str]().union(*(part.fields for part in parts))
-        return cls(fields, lambda columns: least.reduce([part.truth(columns) for part in parts]))
+        own = [part.of_values for part in parts if part.of_values]
+        if len(fields) == 1 and len(own) == len(parts):
+            return cls(fields, lambda column: least.reduce([truth(column) for truth in own]))
+        return cls(fields, of_rows=lambda columns: least.reduce([part.truth(columns) for part in parts]))
+
+    def truth(self, columns: Mapping[str, Column]) -> np.ndarray:
+        """Return the truth for each row, int8, from the columns of ``fields``."""
+        if self.of_values is not None:
+            (column,) = (columns[name] for name in self.fields)
+            return self.of_values(column)[column.codes]
+        assert self.of_rows is not None
+        return self.of_rows(columns)
 
     def negated(self) -> Condition:
         """Return what holds where this does not."""
-        return Condition(self.fields, lambda columns: TRUE - self.truth(columns))
+        if (of_values := self.of_values) is not None:
+            return Condition(self.fields, lambda column: TRUE - of_values(column))
+        return Condition(self.fields, of_rows=lambda columns: TRUE - self.truth(columns))
 
 
 class RowFilter(str):

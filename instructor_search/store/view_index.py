@@ -205,7 +205,8 @@ class ViewIndex:
             if len(self._filters) >= _KEPT_FILTERS:
                 del self._filters[next(iter(self._filters))]
             mask = Mask(self._positions(rows), len(self.rows), is_filter=True)
-            self._filters[where] = _Allowed(mask, np.isin(self.extra_rows["row"], rows), rows)
+            beside = np.zeros(0, bool) if not len(self.extra_rows) else np.isin(self.extra_rows["row"], rows)
+            self._filters[where] = _Allowed(mask, beside, rows)
         self._filters[where] = self._filters.pop(where)  # the newest is the last
         return self._filters[where]
 
