@@ -21,18 +21,22 @@ from instructor_search.files import file_hash
 def average(models: Sequence[tuple[str, float]], output: Path, *, half: bool = False) -> None:
     """Write the weighted mean of models to ``output``; all but the weights is the first one's.
 
-    ``models``: (folder or hub id, share). Shares are divided by their sum. ``half``: store float16.
+    ``models``: (folder or hub id, share). Shares are divided by their sum. ``half``: store float16; one model will do.
 
     Raises:
-        ValueError: there is one model only, a share is not above 0, or two models differ in shape or tokenizer.
+        ValueError: there is one model only and it is not halved, a share is not above 0, or two models differ in shape
+            or tokenizer.
     """
     import torch
 
     from instructor_search.encoder import load_encoder
     from instructor_search.encoder.saving import save_checkpoint
 
-    if len(models) < 2:  # noqa: PLR2004
-        raise ValueError("one model has no average; expected at least two, e.g. runs/medi/model=0.7 BASE=0.3")
+    if len(models) < 2 and not half:  # noqa: PLR2004
+        raise ValueError(
+            "one model has no average; expected at least two, e.g. runs/medi/model=0.7 BASE=0.3, or --half, to store "
+            "one in float16"
+        )
     wrong = [f"{name}={share}" for name, share in models if not (share > 0 and math.isfinite(share))]
     if wrong:
         raise ValueError(f"{', '.join(wrong)}: expected a share above 0")

@@ -84,6 +84,15 @@ class Trainer:
             {k: v.detach().cpu().clone() for k, v in part.state_dict().items()}
             for part in (encoder.model.backbone, encoder.model.dense)
         )
+        self._prepare_model()
+        self._ahead = ThreadPoolExecutor(1, "batches")
+        self._next: dict[int, Future[tuple[Batch, TextBatch]]] = {}
+        self.step_number = 0
+        self.best: dict[str, Any] = {}
+
+    def _prepare_model(self) -> None:
+        """Make the model ready to be trained (adapters, dropout, rounding, ranks), and its optimizer."""
+        config, encoder = self.config, self.encoder
         if config.lora_rank:
             torch.manual_seed(hash_of(config.seed))  # adapters begin at random
             encoder.model.backbone = add_adapters(encoder.model.backbone, config.lora_rank, config.lora_alpha)
@@ -100,11 +109,7 @@ class Trainer:
         )
         self.model = encoder.model
         if not config.fsdp:
-            self.model, self.optimizer = accelerator.prepare(encoder.model, self.optimizer)
-        self._ahead = ThreadPoolExecutor(1, "batches")
-        self._next: dict[int, Future[tuple[Batch, TextBatch]]] = {}
-        self.step_number = 0
-        self.best: dict[str, Any] = {}
+            self.model, self.optimizer = self.accelerator.prepare(encoder.model, self.optimizer)
 
     # -- the run ---------------------------------------------------------------------------------------------------
 
