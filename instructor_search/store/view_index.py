@@ -5,9 +5,9 @@
                                                  rows.npy         chunk id, checksums, row of each vector
                                                  facts.json       written last: kind, settings, recall, table version
 
-An index answers for one version of the table, through a handle that stays at it. When the table has a newer one, all
-its rows and checksums are compared with those of the index: what is new or changed is held beside it and searched
-exactly, what is gone is masked. So what is found never lags behind the table, whoever wrote to it.
+An index answers for one version of the table, through a handle that stays at it. When the table has a newer one, what
+is new or changed is held beside the index and searched exactly, what is gone is masked; all rows and checksums are
+compared to find that, unless rows were only added. So what is found never lags behind the table, whoever wrote to it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from instructor_search.errors import StoreError
 from instructor_search.store.entries import (
     ENTRY,
     NO_ROW,
+    appended,
     find,
     read_entries,
     read_vectors,
@@ -132,11 +133,25 @@ class ViewIndex:
         if newest == self.version:
             return False
         self.table.checkout(newest)
-        if newest != self.facts.version or self.version >= 0:
-            self._compare()
-        else:
+        if newest == self.facts.version and self.version < 0:
             self._note_gone()
+        elif not self._follow():
+            self._compare()
         self.version = newest
+        return True
+
+    def _follow(self) -> bool:
+        """Hold rows that came since beside the index; return False, with nothing done, where others changed too."""
+        known = np.concatenate([self.rows["row"][self.rows["row"] != _GONE], self.extra_rows["row"]])
+        fresh = appended(self.table, known, f"{self.view.checksum_column} IS NOT NULL")
+        if fresh is None:
+            return False
+        entries, vectors = read_vectors(self.table, self.view, fresh)
+        self.extra = np.concatenate([self.extra, vectors])
+        self.extra_rows = np.concatenate([self.extra_rows, entries])
+        self._filters.clear()
+        if self.version < 0:
+            self._note_gone()
         return True
 
     def _compare(self) -> None:
