@@ -25,7 +25,7 @@ import numpy as np
 import tantivy
 
 from instructor_search.errors import StoreError
-from instructor_search.store.entries import NO_ROW, batches, find, rows_where, taken
+from instructor_search.store.entries import NO_ROW, appended, batches, find, rows_where, taken
 from instructor_search.store.folders import flush_folder
 from instructor_search.store.linked_folder import NoScratchError, is_final, link, linked_folder
 from instructor_search.store.word_analysis import (
@@ -105,16 +105,24 @@ class WordIndex:
         """
         if version == self.version:
             return
+        known = self.entries["row"]
+        fresh = appended(table, known[known != _GONE])
+        if fresh is None:
+            fresh = self._compare(table)
+        if len(fresh):
+            self._add(table, fresh)
+        self._note_rows()
+        self.version = version
+
+    def _compare(self, table: Any) -> np.ndarray:
+        """Note where the table has the chunks that are known, and which are gone; return the rows of others."""
         rows = rows_where(table)
         place = self._places(rows)
         current = np.full(len(self.entries), _GONE)
         current[place[place >= 0]] = rows[place >= 0]
         fresh = self._moved(table, rows[place < 0], current)
         self.entries["row"] = current
-        if len(fresh):
-            self._add(table, fresh)
-        self._note_rows()
-        self.version = version
+        return fresh
 
     def _moved(self, table: Any, unknown: np.ndarray, current: np.ndarray) -> np.ndarray:
         """Note in ``current`` which of the ``unknown`` rows are known chunks in another place; return the others."""

@@ -12,7 +12,7 @@ pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
 
 from instructor_search import Collection  # noqa: E402
 from instructor_search.errors import StoreError  # noqa: E402
-from instructor_search.store import field_columns  # noqa: E402
+from instructor_search.store import field_columns, view_index  # noqa: E402
 from instructor_search.store.entries import rows_of  # noqa: E402
 from instructor_search.store.faiss_index import Kind, Setting  # noqa: E402
 from instructor_search.store.schema import chunk_schema  # noqa: E402
@@ -85,6 +85,28 @@ def check(index, collection, view, rng, where=None):
         assert [h["id"] for h in hits] == [h["entry"] for h in hits] == [ids[i] for i in best]
         np.testing.assert_allclose([h["score"] for h in hits], scores[best], atol=1e-5)
         assert all(h["text"] == f"text {int(h['id'], 16)}" for h in hits)
+
+
+def test_only_new_rows_are_read_where_rows_only_came(made, monkeypatch):
+    collection, view, rng = filled(made, 500, 7)
+    index, compared = build_index(collection, view, Kind.FLAT), []
+    whole = view_index.ViewIndex._compare
+    monkeypatch.setattr(view_index.ViewIndex, "_compare", lambda self: compared.append(1) or whole(self))
+    for start in (500, 560):
+        collection.upsert(rows(view, range(start, start + 60), rng), may_exist=False)
+        check(index, collection, view, rng)
+    assert not compared and len(index.extra) == 120
+    check(open_index(collection, view), collection, view, rng)  # saved before any of them
+    assert not compared
+    steps = (
+        lambda: collection.upsert(rows(view, [3, 620], rng), may_exist=True),  # one changed, one new
+        lambda: collection.delete_where("ordinal = 619"),
+        lambda: collection.chunks.optimize(cleanup_older_than=timedelta(hours=1)),  # rows move
+    )
+    for count, step in enumerate(steps, 1):
+        step()
+        check(index, collection, view, rng)
+        assert len(compared) == count
 
 
 @pytest.mark.parametrize("kind", [Kind.FLAT, Kind.IVF_PQ])
