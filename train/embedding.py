@@ -19,8 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from instructor_search.encoder.batching import batches
 from instructor_search.encoder.tokenization import TokenizedText, pad
 
-# Above it the attention matrices, kept for the backward pass, would take more than all the other activations together.
-PLAIN_ATTENTION_LENGTH = 256
+PLAIN_ATTENTION_LENGTH = 512  # tokens: matrices of longer texts may take more memory than they save
 
 
 class Piece(NamedTuple):
@@ -45,12 +44,12 @@ def pieces(
 
 @contextmanager
 def plain_attention(parts: Sequence[Piece]) -> Iterator[None]:
-    """Have attention in bfloat16 computed as matrix products on a CPU, unless a text is too long to keep the matrices.
+    """Have attention in bfloat16 computed as matrix products on a CPU.
 
-    The backward pass of PyTorch's fused attention is slow there: it was 44 % of a step (docs/training.md, run 9).
+    PyTorch's fused attention is slow there, in the backward pass above all, and takes more memory (docs/training.md).
     To be entered around the backward pass too: gradient checkpointing repeats the forward pass in it.
     """
-    ids = parts[0].inputs[0]
+    ids = parts[0].inputs[0]  # the longest
     if not (ids.device.type == "cpu" and torch.is_autocast_enabled("cpu") and ids.shape[1] <= PLAIN_ATTENTION_LENGTH):
         yield
         return
