@@ -23,6 +23,27 @@ FALSE, UNKNOWN, TRUE = 0, 1, 2  # SQL's logic of three values: AND is the least,
 Test = Callable[["Column"], np.ndarray]  # truth of each distinct value, int8
 
 
+class _Numbers:
+    """Numbers of distinct values, some of which are none."""
+
+    def __init__(self) -> None:
+        self.values, self.known = np.zeros(0, np.int64), np.zeros(0, bool)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def more(self, values: Sequence[int | None]) -> _Numbers:
+        """Return these and those."""
+        made = _Numbers()
+        made.values = np.concatenate([self.values, np.array([value or 0 for value in values], np.int64)])
+        made.known = np.concatenate([self.known, np.array([value is not None for value in values], bool)])
+        return made
+
+    def where(self, compare: Callable[[Any, int], Any], number: int) -> np.ndarray:
+        """Return the truth of ``compare(value, number)`` for each; unknown where it is no number."""
+        return np.where(self.known, np.where(compare(self.values, number), TRUE, FALSE), UNKNOWN).astype(np.int8)
+
+
 @dataclass
 class Column:
     """One field: the distinct values, and which of them each row has."""
@@ -30,8 +51,8 @@ class Column:
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))  # ids, ascending
     codes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # of each row; -1: the field is missing
     seen: dict[str, int] = field(default_factory=dict)  # distinct text -> its code, in the order of codes
-    orders: _Numbers = field(default_factory=lambda: _Numbers())  # places of the numbers that the store makes of them
-    integers: _Numbers = field(default_factory=lambda: _Numbers())
+    orders: _Numbers = field(default_factory=_Numbers)  # places of the numbers that the store makes of them
+    integers: _Numbers = field(default_factory=_Numbers)
     version: int = -1  # of the table, whose rows are all here
 
     def add(self, rows: np.ndarray, texts: pa.Array, numbers: pa.Array, integers: pa.Array) -> None:
@@ -70,27 +91,6 @@ class Column:
         if text in self.seen:
             truth[self.seen[text]] = TRUE
         return truth
-
-
-class _Numbers:
-    """Numbers of distinct values, some of which are none."""
-
-    def __init__(self) -> None:
-        self.values, self.known = np.zeros(0, np.int64), np.zeros(0, bool)
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def more(self, values: Sequence[int | None]) -> _Numbers:
-        """Return these and those."""
-        made = _Numbers()
-        made.values = np.concatenate([self.values, np.array([value or 0 for value in values], np.int64)])
-        made.known = np.concatenate([self.known, np.array([value is not None for value in values], bool)])
-        return made
-
-    def where(self, compare: Callable[[Any, int], Any], number: int) -> np.ndarray:
-        """Return the truth of ``compare(value, number)`` for each; unknown where it is no number."""
-        return np.where(self.known, np.where(compare(self.values, number), TRUE, FALSE), UNKNOWN).astype(np.int8)
 
 
 @dataclass(frozen=True)
