@@ -41,16 +41,6 @@ def rows_where(table: Any, where: str = "true") -> np.ndarray:
     return np.concatenate([np.zeros(0, np.uint64), *parts])
 
 
-def appended(table: Any, known: np.ndarray, where: str = "true") -> np.ndarray | None:
-    """Return the rows that came since there were the ``known`` ones, where nothing else has changed; else None.
-
-    A row that is written, written anew or moved gets an id above all before. So if there are as many rows (for which
-    ``where`` holds) as the known ones and those above them, none of the known ones is gone.
-    """
-    fresh = rows_where(table, f"_rowid > {known.max()} AND {where}") if len(known) else rows_where(table, where)
-    return fresh if table.count_rows(where) == len(known) + len(fresh) else None
-
-
 def vector_batches(table: Any, view: View, where: str | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield entries and unit vectors, (n, dim), of the rows that have one and that ``where`` holds for."""
     present = f"{view.checksum_column} IS NOT NULL"

@@ -7,7 +7,7 @@
 
 An index answers for one version of the table, through a handle that stays at it. When the table has a newer one, what
 is new or changed is held beside the index and searched exactly, what is gone is masked; all rows and checksums are
-compared to find that, unless rows were only added. So what is found never lags behind the table, whoever wrote to it.
+compared to find that. So what is found never lags behind the table, whoever wrote to it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from instructor_search.errors import StoreError
 from instructor_search.store.entries import (
     ENTRY,
     NO_ROW,
-    appended,
     find,
     read_entries,
     read_vectors,
@@ -135,18 +134,25 @@ class ViewIndex:
         self.table.checkout(newest)
         if newest == self.facts.version and self.version < 0:
             self._note_gone()
-        elif not self._follow():
-            self._compare()
+        else:
+            rows, checksums = scan(self.table, self.view)
+            if not self._follow(rows, checksums):
+                self._compare(rows, checksums)
         self.version = newest
         return True
 
-    def _follow(self) -> bool:
-        """Hold rows that came since beside the index; return False, with nothing done, where others changed too."""
-        known = np.concatenate([self.rows["row"][self.rows["row"] != _GONE], self.extra_rows["row"]])
-        fresh = appended(self.table, known, f"{self.view.checksum_column} IS NOT NULL")
-        if fresh is None:
+    def _follow(self, rows: np.ndarray, checksums: np.ndarray) -> bool:
+        """Hold rows that came since beside the index; return False, with nothing done, where others changed too.
+
+        ``rows``, ``checksums``: of the table; new rows have ids above all others.
+        """
+        there = self.rows["row"] != _GONE
+        known = np.concatenate([self.rows["row"][there], self.extra_rows["row"]])
+        sums = np.concatenate([self.rows["checksum"][there], self.extra_rows["checksum"]])
+        order, count = np.argsort(known, kind="stable"), len(known)
+        if not (np.array_equal(rows[:count], known[order]) and np.array_equal(checksums[:count], sums[order])):
             return False
-        entries, vectors = read_vectors(self.table, self.view, fresh)
+        entries, vectors = read_vectors(self.table, self.view, rows[count:])
         self.extra = np.concatenate([self.extra, vectors])
         self.extra_rows = np.concatenate([self.extra_rows, entries])
         self._filters.clear()
@@ -154,10 +160,9 @@ class ViewIndex:
             self._note_gone()
         return True
 
-    def _compare(self) -> None:
+    def _compare(self, rows: np.ndarray, checksums: np.ndarray) -> None:
         """Find what changed: rows whose checksum differs or that the index lacks, and entries without a row."""
         known = np.concatenate([self.rows, self.extra_rows])
-        rows, checksums = scan(self.table, self.view)
         place = find(known["row"], rows, known["checksum"], checksums)  # of each row of the table, among the known ones
         current = np.full(len(known), _GONE)
         current[place[place >= 0]] = rows[place >= 0]

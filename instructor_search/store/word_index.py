@@ -25,7 +25,7 @@ import numpy as np
 import tantivy
 
 from instructor_search.errors import StoreError
-from instructor_search.store.entries import NO_ROW, appended, batches, find, rows_where, taken
+from instructor_search.store.entries import NO_ROW, batches, find, rows_where, taken
 from instructor_search.store.folders import flush_folder
 from instructor_search.store.linked_folder import NoScratchError, is_final, link, linked_folder
 from instructor_search.store.word_analysis import (
@@ -105,18 +105,16 @@ class WordIndex:
         """
         if version == self.version:
             return
-        known = self.entries["row"]
-        fresh = appended(table, known[known != _GONE])
-        if fresh is None:
-            fresh = self._compare(table)
+        rows, known = rows_where(table), self._sorted[self._sorted != _GONE]
+        only_new = np.array_equal(rows[: len(known)], known)
+        fresh = rows[len(known) :] if only_new else self._compare(table, rows)
         if len(fresh):
             self._add(table, fresh)
         self._note_rows()
         self.version = version
 
-    def _compare(self, table: Any) -> np.ndarray:
-        """Note where the table has the chunks that are known, and which are gone; return the rows of others."""
-        rows = rows_where(table)
+    def _compare(self, table: Any, rows: np.ndarray) -> np.ndarray:
+        """Note which of ``rows`` have the chunks that are known, and which are gone; return the rows of others."""
         place = self._places(rows)
         current = np.full(len(self.entries), _GONE)
         current[place[place >= 0]] = rows[place >= 0]

@@ -10,13 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from instructor_search import load_encoder
 from instructor_search.encoder.tokenization import TokenizedText
 from train import embedding
-from train.embedding import (
-    cached_backward,
-    embed,
-    pieces,
-    plain_attention,
-    plain_backward,
-)
+from train.embedding import cached_backward, embed, pieces, plain_attention, plain_backward
 from train.loss import official_loss
 
 
