@@ -31,8 +31,9 @@ class Batch(NamedTuple):
 class TaskBatchSampler:
     """Batches of a mixture for a number of steps.
 
-    Tasks are drawn with probability proportional to min(size, cap)^alpha; a task's examples come in an order that is
-    shuffled anew each time all were used, and no batch has an example twice.
+    A task's share of the steps is proportional to min(size, cap)^alpha, and its batches are spread evenly over the run
+    (stratified sampling): drawn independently, one of 100 tasks might come never in 300 steps, or eight times. A task's
+    examples come in an order that is shuffled anew each time all were used, and no batch has an example twice.
     """
 
     def __init__(
@@ -53,8 +54,9 @@ class TaskBatchSampler:
             )
         self.global_batch_size, self.num_steps, self.seed = global_batch_size, num_steps, seed
         weights = np.array([min(size, cap or size) for size in self.sizes.values()], dtype=np.float64) ** alpha
-        self.probabilities = dict(zip(self.sizes, weights / weights.sum(), strict=True))
-        draws = np.random.default_rng([seed, 0]).choice(len(self.sizes), size=num_steps, p=weights / weights.sum())
+        shares = weights / weights.sum()
+        self.probabilities = dict(zip(self.sizes, shares, strict=True))
+        draws = _evenly_spread(shares, num_steps, np.random.default_rng([seed, 0]))
         names = list(self.sizes)
         self.tasks = [names[i] for i in draws]
         self._nth = _occurrences(draws)
@@ -81,6 +83,15 @@ class TaskBatchSampler:
         """Yield the global batches from a step on."""
         for step in range(start, self.num_steps):
             yield self.batch(step)
+
+
+def _evenly_spread(shares: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Return ``count`` draws: share p comes at the times (k + u) / p, for k = 0, 1, ..., each u uniform in [0, 1)."""
+    numbers = np.ceil((count + len(shares)) * shares).astype(np.int64) + 1
+    draws = np.repeat(np.arange(len(shares)), numbers)
+    nth = np.arange(len(draws)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
+    times = (nth + generator.random(len(draws))) / shares[draws]
+    return draws[np.argsort(times, kind="stable")][:count]
 
 
 def _occurrences(draws: np.ndarray) -> np.ndarray:

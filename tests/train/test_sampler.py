@@ -35,13 +35,21 @@ def test_a_task_is_gone_through_before_it_begins_anew():
 
 
 @pytest.mark.parametrize(("alpha", "cap"), [(1.0, None), (0.5, None), (0.7, 400), (0.0, None)])
-def test_tasks_are_drawn_by_size(alpha, cap):
+def test_tasks_come_by_size_at_any_time(alpha, cap):
     sampler = make(alpha=alpha, cap=cap)
     weights = {n: min(s, cap or s) ** alpha for n, s in SIZES.items() if s >= 16}
     for name, weight in weights.items():
-        expected = weight / sum(weights.values())
-        share = sampler.tasks.count(name) / 2000
-        assert abs(share - expected) < 4 * (expected * (1 - expected) / 2000) ** 0.5 + 1e-9
+        share = weight / sum(weights.values())
+        assert sampler.probabilities[name] == pytest.approx(share)
+        come = np.cumsum([task == name for task in sampler.tasks])
+        assert np.abs(come - share * np.arange(1, 2001)).max() <= 1 + len(weights) * share
+
+
+def test_the_order_is_another_with_each_seed():
+    first = [TaskBatchSampler({"a": 300, "b": 100}, 2, 40, alpha=1.0, seed=seed).tasks for seed in range(400)]
+    assert len({tuple(tasks) for tasks in first}) > 10
+    before = np.mean([tasks.index("b") for tasks in first])  # b comes first at u / 0.25, among the others
+    assert 1.3 < before < 1.7  # 0.5 / 0.25 * 0.75
 
 
 def test_a_step_says_all():
