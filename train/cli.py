@@ -63,7 +63,7 @@ _HELP = {
     "per_device_train_batch_size": "examples of a batch on each process",
     "gradient_accumulation_steps": "batches of an optimiser step, each of one task",
     "max_steps": "optimiser steps",
-    "sampling_alpha": "tasks are drawn by size to this power",
+    "sampling_alpha": "shares of the tasks in the batches: size to this power",
     "sampling_cap": "count a task as no larger than this",
     "max_source_length": "tokens of a text at most, instruction included",
     "grad_cache": "memory of one piece of the batch, at the price of a second forward pass",
