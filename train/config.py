@@ -9,7 +9,7 @@ from typing import Any
 # Fields that may differ when a run is resumed: where and how often, not what.
 FREE_ON_RESUME = frozenset(
     {"output_dir", "resume_from_checkpoint", "overwrite_output_dir", "save_steps", "save_total_limit", "logging_steps",
-     "eval_steps", "eval_tasks", "eval_data", "report_to", "micro_batch_tokens"}
+     "eval_steps", "eval_tasks", "eval_data", "report_to", "micro_batch_tokens", "batches_per_pass"}
 )  # fmt: skip
 
 
@@ -42,6 +42,7 @@ class TrainConfig:
 
     per_device_train_batch_size: int = 32
     gradient_accumulation_steps: int = 1
+    batches_per_pass: int = 1  # of those, how many go through the model together
     max_steps: int = 60
     sampling_alpha: float = 0.5
     sampling_cap: int | None = None
@@ -49,7 +50,7 @@ class TrainConfig:
     grad_cache: bool = False
     lora_rank: int = 0  # of adapters; 0: all weights are trained
     lora_alpha: int | None = None  # None: twice the rank
-    micro_batch_tokens: int = 2048
+    micro_batch_tokens: int | None = None  # None: 2048 on a CPU, 32,768 on a GPU
     gradient_checkpointing: bool = False
     fsdp: bool = False  # weights and optimiser state spread over the ranks
     quantization_aware: bool = False  # linear layers compute on the levels of the int8 graph
@@ -84,8 +85,9 @@ class TrainConfig:
             ValueError: one is out of its range.
         """
         for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "max_steps", "micro_batch_tokens",
-                     "save_steps", "save_total_limit", "logging_steps"):  # fmt: skip
-            if getattr(self, name) < 1:
+                     "batches_per_pass", "save_steps", "save_total_limit", "logging_steps"):  # fmt: skip
+            value = getattr(self, name)
+            if value is not None and value < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
         for name in ("drop_instruction", "vary_instruction", "warmup_ratio", "average_with_base"):
             if not 0 <= getattr(self, name) <= 1:

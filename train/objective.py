@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     from instructor_search.encoder.inference import InstructorEncoder
 
+MICRO_BATCH_TOKENS = (2048, 32_768)  # of a CPU, of a GPU
+Sides: TypeAlias = list[Tensor] | None  # embeddings of queries, positives and negatives
+
 
 class Objective:
     """What a run minimises. ``guide``, ``teacher``, ``anchor``: encoders that are not trained, see ``train.loss``."""
@@ -33,47 +37,69 @@ class Objective:
         self.config, self.accelerator, self.pad_id = config, accelerator, pad_id
         self.guide, self.teacher, self.anchor = guide, teacher, anchor
 
-    def backward(self, model: Any, batch: TextBatch, share: float, *, last: bool) -> Tensor:
-        """Add the gradients of a batch times ``share`` to the parameters'; return its loss, detached.
+    def backward(self, model: Any, batches: Sequence[TextBatch], share: float, *, last: bool) -> Tensor:
+        """Add the gradients of batches' losses times ``share`` to the parameters'; return the losses' sum, detached.
 
-        ``last``: of an optimiser step, when ranks add up their gradients.
+        ``batches``: each of one task, their texts go through the model together. ``last``: of an optimiser step, when
+        ranks add up their gradients.
         """
-        accelerator, world = self.accelerator, self.accelerator.num_processes
-        parts = self._pieces(batch.texts)
-        identities = Identities(*(gather(x.to(accelerator.device), world) for x in vars(batch.identities).values()))
-        guide = self._embeddings_of(self.guide, parts, batch.size) if self.guide else None
-        teacher = self._known(self.teacher, batch.plain, batch.size)
-        kept = batch.likeness or self.config.consistency
-        anchor = self._known(self.anchor if kept else None, batch.anchor, batch.size)
+        accelerator, config = self.accelerator, self.config
+        parts = self._pieces([text for batch in batches for text in batch.texts])
+        counts = [len(batch.texts) for batch in batches]
+        known = list(
+            zip(
+                [self._identities(batch) for batch in batches],
+                self._known(self.guide, [batch.texts for batch in batches], batches),
+                self._known(self.teacher, [batch.plain for batch in batches], batches),
+                self._known(
+                    self.anchor, [b.anchor if b.likeness or config.consistency else None for b in batches], batches
+                ),
+                strict=True,
+            )
+        )
 
         def loss_of(vectors: Tensor) -> Tensor:
-            sides = [gather_with_gradient(v, accelerator.process_index, world) for v in _sides(vectors, batch.size)]
             with torch.autocast(vectors.device.type, enabled=False):  # scores are of float32
-                if batch.likeness:
-                    known = None if anchor is None else (anchor[0], anchor[1])
-                    return self.config.likeness_weight * likeness_loss(sides[0], sides[1], known)
-                loss = self._loss(sides, identities, guide, teacher)
-                return loss if anchor is None else loss + self.config.consistency * consistency_loss(sides, anchor)
+                losses = [
+                    self._batch_loss(own, batch, *of_batch)
+                    for own, batch, of_batch in zip(vectors.split(counts), batches, known, strict=True)
+                ]
+            return torch.stack(losses).sum()
 
         # Each rank has the whole batch's loss but the gradient of its own texts only; DDP divides the sum by the ranks.
-        scale = share * world
-        silent = (lambda: sharding.silent(model)) if self.config.fsdp else lambda: accelerator.no_sync(model)
+        scale = share * accelerator.num_processes
+        silent = (lambda: sharding.silent(model)) if config.fsdp else lambda: accelerator.no_sync(model)
         with accelerator.autocast(), plain_attention(parts):
-            if self.config.grad_cache:
+            if config.grad_cache:
                 return cached_backward(
                     model, parts, loss_of, accelerator.backward, scale=scale, no_sync=silent, sync_last=last
                 )
             with nullcontext() if last else silent():
                 return plain_backward(model, parts, loss_of, accelerator.backward, scale=scale)
 
+    def _batch_loss(
+        self, vectors: Tensor, batch: TextBatch, ids: Identities, guide: Sides, teacher: Sides, anchor: Sides
+    ) -> Tensor:
+        accelerator, config = self.accelerator, self.config
+        rank, world = accelerator.process_index, accelerator.num_processes
+        sides = [gather_with_gradient(v, rank, world) for v in _sides(vectors, batch.size)]
+        if batch.likeness:
+            target = None if anchor is None else (anchor[0], anchor[1])
+            return config.likeness_weight * likeness_loss(sides[0], sides[1], target)
+        loss = self._loss(sides, ids, guide, teacher)
+        return loss if anchor is None else loss + config.consistency * consistency_loss(sides, anchor)
+
+    def _identities(self, batch: TextBatch) -> Identities:
+        """Return those of the global batch."""
+        device, world = self.accelerator.device, self.accelerator.num_processes
+        return Identities(*(gather(x.to(device), world) for x in vars(batch.identities).values()))
+
     def _pieces(self, texts: list[TokenizedText]) -> list[Piece]:
-        tokens = self.config.micro_batch_tokens
+        tokens = self.config.micro_batch_tokens or MICRO_BATCH_TOKENS[self.accelerator.device.type != "cpu"]
         rows = max(1, tokens // self.config.max_source_length) if self.config.fsdp else None
         return pieces(texts, tokens, self.pad_id, self.accelerator.device, rows=rows)
 
-    def _loss(
-        self, sides: list[Tensor], ids: Identities, guide: list[Tensor] | None, teacher: list[Tensor] | None
-    ) -> Tensor:
+    def _loss(self, sides: list[Tensor], ids: Identities, guide: Sides, teacher: Sides) -> Tensor:
         config, total = self.config, None
         for dim in config.matryoshka_dims or (sides[0].shape[1],):
             query, positive, negative = (side[:, :dim] for side in sides)
@@ -92,16 +118,23 @@ class Objective:
         assert total is not None
         return total / len(config.matryoshka_dims or (1,))
 
-    def _known(
-        self, encoder: InstructorEncoder | None, texts: list[TokenizedText] | None, size: int
-    ) -> list[Tensor] | None:
-        return self._embeddings_of(encoder, self._pieces(texts), size) if encoder and texts is not None else None
-
     @torch.no_grad()
-    def _embeddings_of(self, encoder: InstructorEncoder, parts: list[Piece], size: int) -> list[Tensor]:
-        """Return another encoder's embeddings of the whole batch's sides."""
-        vectors = embed(encoder.model, parts)
-        return [gather(side, self.accelerator.num_processes) for side in _sides(vectors, size)]
+    def _known(
+        self,
+        encoder: InstructorEncoder | None,
+        texts: Sequence[list[TokenizedText] | None],
+        batches: Sequence[TextBatch],
+    ) -> list[Sides]:
+        """Return another encoder's embeddings of each global batch's sides; None without texts of it, or encoder."""
+        wanted = [own or [] for own in texts]
+        if encoder is None or not any(wanted):
+            return [None] * len(batches)
+        vectors = embed(encoder.model, self._pieces([text for own in wanted for text in own]))
+        world = self.accelerator.num_processes
+        return [
+            [gather(side, world) for side in _sides(own, batch.size)] if len(own) else None
+            for own, batch in zip(vectors.split([len(own) for own in wanted]), batches, strict=True)
+        ]
 
 
 def _sides(vectors: Tensor, size: int) -> list[Tensor]:

@@ -214,24 +214,26 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step_number)
         losses, pairs, tokens = [], 0, 0
-        for part in range(count):
-            batch, texts = self._prepared(self.step_number * count + part)
-            torch.manual_seed(hash_of(config.seed, batch.step, self.accelerator.process_index))  # dropout
-            losses.append(self.objective.backward(self.model, texts, 1.0 / count, last=part + 1 == count))
-            pairs += texts.size
-            tokens += sum(len(t.ids) for t in texts.texts)
+        for first in range(0, count, config.batches_per_pass):
+            numbers = range(first, min(first + config.batches_per_pass, count))
+            made = [self._prepared(self.step_number * count + number) for number in numbers]
+            torch.manual_seed(hash_of(config.seed, made[0][0].step, self.accelerator.process_index))  # dropout
+            texts = [own for _, own in made]
+            losses.append(self.objective.backward(self.model, texts, 1.0 / count, last=numbers.stop == count))
+            pairs += sum(own.size for own in texts)
+            tokens += sum(len(t.ids) for own in texts for t in own.texts)
         self.accelerator.clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step_number += 1
-        return float(torch.stack(losses).mean()), pairs, tokens
+        return float(torch.stack(losses).sum()) / count, pairs, tokens
 
     def _prepared(self, number: int) -> tuple[Batch, TextBatch]:
-        """Return a batch and its tokens; the next one is made beside the step."""
-        made = self._next.pop(number, None) or self._ahead.submit(self._texts, number)
-        if number + 1 < self.sampler.num_steps:
-            self._next = {number + 1: self._ahead.submit(self._texts, number + 1)}
-        return made.result()
+        """Return a batch and its tokens; those of the next pass are made beside this one."""
+        for ahead in range(number, min(number + 1 + self.config.batches_per_pass, self.sampler.num_steps)):
+            if ahead not in self._next:
+                self._next[ahead] = self._ahead.submit(self._texts, ahead)
+        return self._next.pop(number).result()
 
     def _texts(self, number: int) -> tuple[Batch, TextBatch]:
         batch = self.sampler.batch(number)

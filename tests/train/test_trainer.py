@@ -132,6 +132,25 @@ def test_accumulation_and_grad_cache_do_not_change_the_result(tiny_folder, tmp_p
             torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("options", [{}, {"grad_cache": True, "micro_batch_tokens": 64}, {"consistency": 3.0}])
+def test_batches_that_go_through_the_model_together_do_not_change_the_result(tiny_folder, tmp_path, options):
+    """Without dropout: the losses of an optimiser step and the weights are the same, within float32."""
+    results, losses = [], []
+    anchor = load_encoder(str(tiny_folder), runtime="torch", precision="fp32", device="cpu")
+    for together in (1, 3, 5):  # of five: 3 + 2
+        folder = tmp_path / str(together)
+        made = config(folder, dropout=0.0, max_steps=3, gradient_accumulation_steps=5, batches_per_pass=together,
+                      vary_instruction=0.8, logging_steps=1, **options)  # fmt: skip
+        run = trainer(tiny_folder, made, anchor=anchor if "consistency" in options else None)
+        run.run()
+        results.append(weights(folder / "model"))
+        losses.append([json.loads(line)["loss"] for line in (folder / "train_log.jsonl").read_text().splitlines()])
+    for other, loss in zip(results[1:], losses[1:], strict=True):
+        assert loss == pytest.approx(losses[0], rel=1e-4)
+        for name, value in results[0].items():
+            torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-4)
+
+
 def test_the_newest_whole_checkpoint_is_taken(tiny_folder, tmp_path):
     folder = tmp_path / "run"
     trainer(tiny_folder, config(folder, save_total_limit=3)).run()
@@ -340,7 +359,7 @@ def test_wrong_values_are_named():
 def test_matryoshka_trains_the_leading_part(tiny_folder, tmp_path):
     for dims, trained in (((4,), 4), ((4, 8), 8), ((), None)):
         run = trainer(tiny_folder, config(tmp_path / "run", matryoshka_dims=dims, dropout=0.0))
-        run.objective.backward(run.model, run._texts(0)[1], 1.0, last=True)
+        run.objective.backward(run.model, [run._texts(0)[1]], 1.0, last=True)
         sizes = run.encoder.model.dense[-1][0].weight.grad.abs().amax(1)  # of each number of the embedding
         assert sizes[:trained].min() > 1e-4
         assert trained is None or sizes[trained:].max() < 1e-5 * sizes.max()
