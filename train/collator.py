@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from instructor_search.instructions import InstructedText
 from train.examples import TrainingExample, are_likeness
 from train.loss import Identities
 from train.wording import vary
+
+_CLASS_NAME = re.compile(r"[^\W\d_](?:[^\d:;_]{0,28}[^\W\d_])?")  # a few words, no numbers
 
 
 class TextBatch(NamedTuple):
@@ -69,7 +72,7 @@ class Collator:
         """
         chance = random.Random(str(tuple(seed[:-1])))
         kind = kind or kind_of(examples)
-        change = _Change("keep", 0) if kind.decided else self._change(chance, may_drop=not kind.likeness)
+        change = _Change("keep", 0) if kind.decided else self._change(chance, kind)
         negatives: list[InstructedText] = []
         used: list[bool] = []
         for place, example in enumerate(examples):
@@ -100,11 +103,12 @@ class Collator:
     def _own_words(self, text: InstructedText) -> str:
         return text.text if self.vary_apart else ""
 
-    def _change(self, chance: random.Random, *, may_drop: bool) -> _Change:
+    def _change(self, chance: random.Random, kind: BatchKind) -> _Change:
         drawn, seed = chance.random(), chance.getrandbits(32)
-        if may_drop and drawn < self.drop_instruction:
+        if not kind.likeness and drawn < self.drop_instruction:
             return _Change("drop", seed)
-        return _Change("vary" if drawn < self.drop_instruction + self.vary_instruction else "keep", seed)
+        varies = drawn < self.drop_instruction + self.vary_instruction
+        return _Change("vary" if varies else "keep", seed, kind.classes)
 
 
 class BatchKind(NamedTuple):
@@ -113,13 +117,16 @@ class BatchKind(NamedTuple):
     decided: bool  # queries have instructions of their own, without which they mean something else
     labelled: bool
     likeness: bool  # positives are the queries' own texts under no instruction
+    classes: tuple[str, ...] = ()  # names of its labels, where they are words
 
 
 def kind_of(examples: Sequence[TrainingExample]) -> BatchKind:
     """Return the kind of a global batch."""
     likeness = are_likeness(examples)
     decided = not likeness and len({e.query.instruction for e in examples}) > 1
-    return BatchKind(decided, any(e.label is not None for e in examples), likeness)
+    labels = sorted({e.label for e in examples if e.label is not None})
+    named = len(labels) > 1 and all(_CLASS_NAME.fullmatch(label) for label in labels)
+    return BatchKind(decided, bool(labels), likeness, tuple(labels) if named else ())
 
 
 class _Change(NamedTuple):
@@ -127,13 +134,14 @@ class _Change(NamedTuple):
 
     kind: str
     seed: int
+    classes: tuple[str, ...] = ()
 
     def __call__(self, instruction: str, whose: str) -> str:
         if self.kind == "drop":
             return ""
         if self.kind == "keep":
             return instruction
-        return vary(instruction, random.Random(f"{self.seed}{instruction}{whose}"))
+        return vary(instruction, random.Random(f"{self.seed}{instruction}{whose}"), self.classes)
 
 
 def _hash(text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 
 from instructor_search.instructions import Instruction
 
@@ -26,6 +27,8 @@ _FORMS = (
     "An embedding of the {what} is wanted for {goal}",
     "Map the {what} to a point, for {goal}",
     "Capture what matters in the {what} for {goal}",
+    "Represent the {what} in a way that is good for {goal}",
+    "Describe the {what} by a vector that serves {goal}",
     "Task: {goal}. Input: {what}",
 )
 _FORMS_WITHOUT_GOAL = (
@@ -37,6 +40,19 @@ _FORMS_WITHOUT_GOAL = (
 )
 # What a class is good for besides: a prompt's examples are best of the class that is asked for.
 _CLASS_GOAL = re.compile(r"(?:classify|classification|determin|predict|identify|detect)")
+_CLASS_OF = re.compile(
+    r"(?:classify|determin|predict|identify|detect)ing (?:(?P<whether>whether) |its |the |their )?(?P<of>.+)"
+)
+_WHETHER_GOALS = ("telling whether {of}", "deciding whether {of}", "predicting whether {of}", "judging whether {of}")
+_CLASS_GOALS = (
+    "recognizing the {of}", "telling the {of}", "telling which {of}", "sorting {whats} by {head}",
+    "grouping {whats} by {head}", "separating {whats} by {head}", "finding {whats} of the same {head}",
+    "finding {whats} that have the {head} in common",
+)  # fmt: skip
+_NAMED_CLASSES = (
+    "telling apart {classes}", "recognizing {classes}", "telling whether it is {classes}",
+    "sorting {whats} into {classes}", "predicting one of {classes}", "classifying it as {classes}",
+)  # fmt: skip
 _EXAMPLES = (
     "retrieving similar examples for {goal}", "retrieving examples for {goal}", "finding demonstrations for {goal}",
 )  # fmt: skip
@@ -46,19 +62,21 @@ _LIKE = (
     ("question", "query", "request"), ("answer", "reply", "response"), ("sentence", "statement"),
     ("document", "text", "passage"), ("comment", "remark", "post"), ("title", "heading"), ("story", "narrative"),
     ("review", "critique"), ("tweet", "post", "short message"), ("utterance", "message", "line"),
-    ("retrieving", "finding", "searching for", "looking up"), ("retrieval", "search"),
+    ("retrieving", "finding", "searching for", "looking up", "locating"), ("retrieval", "search", "lookup"),
     ("classifying", "determining", "predicting", "telling apart"), ("classification", "categorization"),
     ("comparing", "relating"), ("similar", "comparable", "related"), ("duplicate", "equivalent"),
-    ("supporting", "relevant"), ("measuring", "scoring"), ("matching", "pairing"), ("examples", "demonstrations"),
+    ("supporting", "relevant"), ("measuring", "scoring", "judging"), ("matching", "pairing"),
+    ("examples", "demonstrations"),
 )  # fmt: skip
 _OTHERS = {word: [w for w in like if w != word] for like in _LIKE for word in like}
 _WORD = re.compile(r"[a-z]+")
 
 
-def vary(instruction: str, chance: random.Random) -> str:
+def vary(instruction: str, chance: random.Random, classes: Sequence[str] = ()) -> str:
     """Return an instruction in another form and with words of like meaning, a slot left out at times.
 
-    Free text stays but for its ending.
+    Free text stays but for its ending. ``classes``: names of classes that the instruction asks for, which may be named
+    instead of what they are classes of.
     """
     if not instruction:
         return ""
@@ -72,9 +90,26 @@ def vary(instruction: str, chance: random.Random) -> str:
     with_goal = found.task_objective and chance.random() < 0.85
     form = chance.choice(_FORMS if with_goal else _FORMS_WITHOUT_GOAL)
     goal = found.task_objective or ""
+    if chance.random() < 0.5:  # noqa: PLR2004
+        goal = _other_class_goal(goal, found.text_type or "text", chance, classes)
     if _CLASS_GOAL.match(goal) and chance.random() < 0.15:  # noqa: PLR2004
         goal = chance.choice(_EXAMPLES).format(goal=goal)
     return form.format(what=what, goal=_in_other_words(goal, chance)) + ending
+
+
+def _other_class_goal(goal: str, what: str, chance: random.Random, classes: Sequence[str]) -> str:
+    """Return what asks for the same classes: "grouping posts by mood" for "classifying its mood"."""
+    found = _CLASS_OF.fullmatch(goal)
+    if not found:
+        return goal
+    whats = what[:-1] + "ies" if re.search("[^aeiou]y$", what) else what if what.endswith("s") else what + "s"
+    if classes and chance.random() < 0.4:  # noqa: PLR2004
+        named = chance.sample(list(classes), min(len(classes), 5))
+        last = " or ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+        return chance.choice(_NAMED_CLASSES).format(classes=last, whats=whats)
+    forms = _WHETHER_GOALS if found["whether"] else _CLASS_GOALS
+    head = re.split(" (?:it|that|between|of the|studied|as) ?", found["of"])[0]
+    return chance.choice(forms).format(of=found["of"], head=head, whats=whats)
 
 
 def _in_other_words(text: str, chance: random.Random) -> str:

@@ -121,3 +121,29 @@ def test_texts_of_a_batch_vary_apart_only_when_asked(tiny):
     classes = [vary("Represent the tweet for classifying its mood: ", random.Random(seed)) for seed in range(500)]
     examples = [form for form in classes if "examples" in form or "demonstrations" in form]
     assert 0.05 < len(examples) / 500 < 0.2 and not any("examples" in form for form in forms)
+
+
+def test_a_class_is_asked_for_in_other_ways_and_by_its_names():
+    from train.examples import TrainingExample
+    from train.wording import vary
+
+    instruction = "Represent the tweet for classifying the mood it shows: "
+    names = ("anger", "joy", "fear")
+    plain = [vary(instruction, random.Random(seed)) for seed in range(500)]
+    named = [vary(instruction, random.Random(seed), names) for seed in range(500)]
+    assert any("grouping tweets by mood" in form for form in plain)
+    assert any("finding tweets of the same mood" in form for form in plain)
+    assert not any(name in form for form in plain for name in names)
+    assert 50 < sum(all(name in form for name in names) for form in named) < 125  # 0.85 * 0.5 * 0.4 of them
+    whether = [
+        vary("Represent the claim for detecting whether it is true: ", random.Random(seed)) for seed in range(99)
+    ]
+    assert any("deciding whether it is true" in form for form in whether)
+    assert all("whether it is true" in form for form in whether if " for " in form and "examples" not in form)
+
+    def kind(*labels):
+        texts = InstructedText(instruction, "a"), InstructedText(instruction, "b")
+        return kind_of([TrainingExample(*texts, (), label) for label in labels])
+
+    assert kind("joy", "anger", "joy").classes == ("anger", "joy")
+    assert kind("joy", "joy").classes == kind("1", "2").classes == kind(None, None).classes == ()
