@@ -4,7 +4,7 @@
 
 Both train all-MiniLM-L6-v2 on pairs of the Python standard library (description, code) with in-batch negatives and AdamW,
 in float32 and in bfloat16, texts cut at the same length. Each engine is a process of its own; rounds alternate, and the
-median step counts. Memory is the process's, or with --device cuda what PyTorch had of the GPU's.
+median step counts. Memory is the process's; with --device cuda, which nobody has run yet, what PyTorch took of the GPU's.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def main() -> None:
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
             found[name].append(json.loads(done.stdout.splitlines()[-1]))
     peer = median(seconds for seconds, _ in found["sentence-transformers"])
-    print(f"{args.device}, batch {args.batch}, {args.length} tokens at most, {args.steps} steps, median of {args.rounds} rounds")
+    sizes = f"batch {args.batch}, {args.length} tokens at most, {args.steps} steps"
+    print(f"{args.device}, {sizes}, median of {args.rounds} rounds")
     print("| trainer | pairs/s | x peer | peak MB |\n|---|---|---|---|")
     for name, rows in found.items():
         seconds, memory = median(r[0] for r in rows), median(r[1] for r in rows)
