@@ -71,6 +71,11 @@ def train(processes, folder, model, **options):
             id="official-cached",
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            {"gradient_accumulation_steps": 3, "batches_per_pass": 2},
+            id="two-of-three-together",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_the_loss_curve_is_that_of_one_process(tiny_folder, tmp_path, options):
