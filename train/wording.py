@@ -13,7 +13,7 @@ _FORMS = (
     "Represent the {what} for {goal}",
     "Represent the {what} for {goal}",
     "Represent the {what} for {goal}",
-    "Represent a {what} for {goal}",
+    "Represent {a} {what} for {goal}",
     "Represent this {what}, to be used for {goal}",
     "Represent, for {goal}, the {what}",
     "Encode the {what} for {goal}",
@@ -21,7 +21,7 @@ _FORMS = (
     "Compute a vector of the {what} for {goal}",
     "Make an embedding of the {what} with a view to {goal}",
     "For {goal}, represent the {what}",
-    "Given a {what}, represent it for {goal}",
+    "Given {a} {what}, represent it for {goal}",
     "Read the {what} and represent it for {goal}",
     "The {what} is to be represented for {goal}",
     "An embedding of the {what} is wanted for {goal}",
@@ -34,7 +34,7 @@ _FORMS = (
 _FORMS_WITHOUT_GOAL = (
     "Represent the {what}",
     "Represent the {what}",
-    "Represent a {what}",
+    "Represent {a} {what}",
     "Encode the {what}",
     "Embed this {what}",
 )
@@ -94,7 +94,8 @@ def vary(instruction: str, chance: random.Random, classes: Sequence[str] = ()) -
         goal = _other_class_goal(goal, found.text_type or "text", chance, classes)
     if _CLASS_GOAL.match(goal) and chance.random() < 0.15:  # noqa: PLR2004
         goal = chance.choice(_EXAMPLES).format(goal=goal)
-    return form.format(what=what, goal=_in_other_words(goal, chance)) + ending
+    article = "an" if re.match("[aeio]", what, re.IGNORECASE) else "a"
+    return form.format(a=article, what=what, goal=_in_other_words(goal, chance)) + ending
 
 
 def _other_class_goal(goal: str, what: str, chance: random.Random, classes: Sequence[str]) -> str:
