@@ -62,7 +62,7 @@ _HELP = {
     "vary_apart": "each text of such a batch has words of its own, instead of the same for all",
     "per_device_train_batch_size": "examples of a batch on each process",
     "gradient_accumulation_steps": "batches of an optimiser step, each of one task",
-    "batches_per_pass": "of these batches, how many go through the model together: faster on a GPU, more memory",
+    "batches_per_pass": "of these batches, how many go through the model together: for a GPU that one does not fill",
     "max_steps": "optimiser steps",
     "sampling_alpha": "shares of the tasks in the batches: size to this power",
     "sampling_cap": "count a task as no larger than this",

@@ -38,8 +38,7 @@ _FORMS_WITHOUT_GOAL = (
     "Encode the {what}",
     "Embed this {what}",
 )
-# What a class is good for besides: a prompt's examples are best of the class that is asked for.
-_CLASS_GOAL = re.compile(r"(?:classify|classification|determin|predict|identify|detect)")
+# Other ways to ask for a class: by what it is a class of ({of}, its first words {head}), or by the names of classes.
 _CLASS_OF = re.compile(
     r"(?:classify|determin|predict|identify|detect)ing (?:(?P<whether>whether) |its |the |their )?(?P<of>.+)"
 )
@@ -53,6 +52,8 @@ _NAMED_CLASSES = (
     "telling apart {classes}", "recognizing {classes}", "telling whether it is {classes}",
     "sorting {whats} into {classes}", "predicting one of {classes}", "classifying it as {classes}",
 )  # fmt: skip
+# What a class is good for besides: a prompt's examples are best of the class that is asked for.
+_CLASS_GOAL = re.compile(r"(?:classify|classification|determin|predict|identify|detect)")
 _EXAMPLES = (
     "retrieving similar examples for {goal}", "retrieving examples for {goal}", "finding demonstrations for {goal}",
 )  # fmt: skip
@@ -75,8 +76,8 @@ _WORD = re.compile(r"[a-z]+")
 def vary(instruction: str, chance: random.Random, classes: Sequence[str] = ()) -> str:
     """Return an instruction in another form and with words of like meaning, a slot left out at times.
 
-    Free text stays but for its ending. ``classes``: names of classes that the instruction asks for, which may be named
-    instead of what they are classes of.
+    Free text stays but for its ending. ``classes``: names of two or more classes that the instruction asks for, which
+    may be named instead of what they are classes of.
     """
     if not instruction:
         return ""
@@ -105,9 +106,8 @@ def _other_class_goal(goal: str, what: str, chance: random.Random, classes: Sequ
         return goal
     whats = what[:-1] + "ies" if re.search("[^aeiou]y$", what) else what if what.endswith("s") else what + "s"
     if classes and chance.random() < 0.4:  # noqa: PLR2004
-        named = chance.sample(list(classes), min(len(classes), 5))
-        last = " or ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
-        return chance.choice(_NAMED_CLASSES).format(classes=last, whats=whats)
+        *others, last = chance.sample(list(classes), min(len(classes), 5))
+        return chance.choice(_NAMED_CLASSES).format(classes=f"{', '.join(others)} or {last}", whats=whats)
     forms = _WHETHER_GOALS if found["whether"] else _CLASS_GOALS
     head = re.split(" (?:it|that|between|of the|studied|as) ?", found["of"])[0]
     return chance.choice(forms).format(of=found["of"], head=head, whats=whats)

@@ -132,23 +132,40 @@ def test_accumulation_and_grad_cache_do_not_change_the_result(tiny_folder, tmp_p
             torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("options", [{}, {"grad_cache": True, "micro_batch_tokens": 64}, {"consistency": 3.0}])
-def test_batches_that_go_through_the_model_together_do_not_change_the_result(tiny_folder, tmp_path, options):
+@pytest.mark.parametrize(
+    ("options", "roles"),
+    [
+        ({}, ()),
+        ({"grad_cache": True, "micro_batch_tokens": 64}, ()),
+        ({"consistency": 3.0}, ("anchor",)),
+        ({}, ("anchor", "guide", "teacher")),  # an anchor for likeness alone, a teacher where there are no labels
+    ],
+)
+def test_batches_that_go_through_the_model_together_do_not_change_the_result(tiny_folder, tmp_path, options, roles):
     """Without dropout: the losses of an optimiser step and the weights are the same, within float32."""
+    data = mixture()
+    plain = [example._replace(label=None) for example in data.tasks["colour"]]
+    alike = [TrainingExample(e.query, InstructedText("", e.query.text)) for e in plain]
+    data = Mixture({**data.tasks, "plain": plain, "likeness": alike}, {})
+    other = load_encoder(str(tiny_folder), runtime="torch", precision="fp32", device="cpu")
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for value in other.model.parameters():
+            value.add_(0.02 * torch.randn_like(value))
     results, losses = [], []
-    anchor = load_encoder(str(tiny_folder), runtime="torch", precision="fp32", device="cpu")
     for together in (1, 3, 5):  # of five: 3 + 2
         folder = tmp_path / str(together)
         made = config(folder, dropout=0.0, max_steps=3, gradient_accumulation_steps=5, batches_per_pass=together,
                       vary_instruction=0.8, logging_steps=1, **options)  # fmt: skip
-        run = trainer(tiny_folder, made, anchor=anchor if "consistency" in options else None)
+        run = trainer(tiny_folder, made, data, **dict.fromkeys(roles, other))
+        assert set(run.sampler.tasks) == set(data.tasks)
         run.run()
         results.append(weights(folder / "model"))
         losses.append([json.loads(line)["loss"] for line in (folder / "train_log.jsonl").read_text().splitlines()])
-    for other, loss in zip(results[1:], losses[1:], strict=True):
+    for found, loss in zip(results[1:], losses[1:], strict=True):
         assert loss == pytest.approx(losses[0], rel=1e-4)
         for name, value in results[0].items():
-            torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4)
 
 
 def test_the_newest_whole_checkpoint_is_taken(tiny_folder, tmp_path):
