@@ -64,7 +64,7 @@ def test_an_int8_score_is_explained_by_the_int8_graph():
     encoder = load_encoder(precision="int8")
     explanation = Explainer(encoder).explain(QUERY, TEXT)
     check_sums(explanation, explanation.score)
-    assert explanation.score == pytest.approx(cosine(encoder, QUERY, TEXT), abs=0.002)
+    assert explanation.score == pytest.approx(cosine(encoder, QUERY, TEXT), abs=0.004)
 
 
 def test_tokens_stand_where_they_are_in_the_text(minilm):
