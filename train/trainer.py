@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
@@ -169,6 +170,8 @@ class Trainer:
             differ.append(f"{state['world_size']} processes, now {self.accelerator.num_processes}")
         if state["data"] != self.mixture.digest:
             differ.append("the training data has changed")
+        if not differ and state.get("next_step", found := self._digest_of(state["step"])) != found:
+            differ.append("this version draws or words the next examples otherwise")
         if differ:
             raise checkpoints.CheckpointError(
                 f"{folder} is of another run: {'; '.join(differ[:4])}; give the same values, another --output_dir, or "
@@ -200,7 +203,8 @@ class Trainer:
         optimizer = self._whole()
         if self.accelerator.is_main_process:
             state = {"config": self.config.as_dict(), "world_size": self.accelerator.num_processes,
-                     "data": self.mixture.digest, "best": self.best}  # fmt: skip
+                     "data": self.mixture.digest, "next_step": self._digest_of(self.step_number),
+                     "best": self.best}  # fmt: skip
             checkpoints.save(self.folder, self.step_number, self.whole, optimizer, state)
             checkpoints.keep_newest(self.folder, self.config.save_total_limit)
         self.accelerator.wait_for_everyone()
@@ -235,11 +239,22 @@ class Trainer:
                 self._next[ahead] = self._ahead.submit(self._texts, ahead)
         return self._next.pop(number).result()
 
+    def _digest_of(self, step: int) -> str:
+        """Return a hash of the first rank's tokens of an optimiser step: a resumed run is to go on with the same."""
+        found, count = hashlib.blake2b(digest_size=16), self.config.gradient_accumulation_steps
+        for number in range(step * count, min((step + 1) * count, self.sampler.num_steps)):
+            for text in self._texts_of(0, number)[1].texts:
+                found.update(repr(list(text.ids)).encode())
+        return found.hexdigest()
+
     def _texts(self, number: int) -> tuple[Batch, TextBatch]:
+        return self._texts_of(self.accelerator.process_index, number)
+
+    def _texts_of(self, rank: int, number: int) -> tuple[Batch, TextBatch]:
         batch = self.sampler.batch(number)
         examples = [self.mixture.tasks[batch.task][row] for row in batch.rows]
         num_negatives = self.collator.num_negatives(examples)
-        own = batch.slice_of(self.accelerator.process_index, self.accelerator.num_processes)
+        own = batch.slice_of(rank, self.accelerator.num_processes)
         seed = self.config.seed, batch.step, own.start
         return batch, self.collator(examples[own], num_negatives, seed, kind_of(examples))
 

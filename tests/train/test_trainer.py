@@ -196,6 +196,21 @@ def test_another_configuration_is_refused(tiny_folder, tmp_path):
     trainer(tiny_folder, config(folder, max_steps=3, save_steps=1, logging_steps=1)).run()  # these may differ
 
 
+def test_other_words_for_the_next_examples_are_refused(tiny_folder, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    varied = {"vary_instruction": 1.0, "drop_instruction": 0.0}
+    run = trainer(tiny_folder, config(folder, **varied))
+    for _ in range(3):
+        run.step()
+    run.save()
+    resumed = trainer(tiny_folder, config(folder, **varied))
+    resumed.resume()
+    assert resumed.step_number == 3
+    monkeypatch.setattr("train.collator.vary", lambda *_: "Represent it in words of another version: ")
+    with pytest.raises(CheckpointError, match="draws or words the next examples otherwise"):
+        trainer(tiny_folder, config(folder, **varied)).resume()
+
+
 def test_a_full_disk_leaves_the_checkpoints_before(tiny_folder, tmp_path):
     code = f"""
 import resource, signal, sys
