@@ -170,7 +170,7 @@ class Trainer:
             differ.append(f"{state['world_size']} processes, now {self.accelerator.num_processes}")
         if state["data"] != self.mixture.digest:
             differ.append("the training data has changed")
-        if not differ and state.get("next_step", found := self._digest_of(state["step"])) != found:
+        if not differ and state.get("next_step") not in (None, self._digest_of(state["step"])):
             differ.append("this version draws or words the next examples otherwise")
         if differ:
             raise checkpoints.CheckpointError(
