@@ -45,7 +45,9 @@ def serve(config: AppConfig, say: Callable[[str], None]) -> None:
             app = build_server(session, users)
             server = _server(app)
             Thread(target=_warm, args=(session,), daemon=True).start()
-            with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+            # Ctrl-C is the way to end it, and the server's from here on: between this line and its own start, it
+            # would fall into the making of the event loop.
+            with contextlib.suppress(KeyboardInterrupt), server.capture_signals():
                 say(f"instructor-search is at {address}   (Ctrl-C ends it)")
                 if config.mcp:
                     say(f"its tools for language models (MCP) are at {address}gradio_api/mcp/")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 
@@ -11,7 +12,8 @@ pytest.importorskip("gradio", reason="Gradio is not installed (extra ui)")
 
 from starlette.applications import Starlette  # noqa: E402
 
-from ui.server import _is_no_ending, _server  # noqa: E402
+from ui.config import AppConfig  # noqa: E402
+from ui.server import _is_no_ending, _server, serve  # noqa: E402
 
 
 def test_a_start_that_is_cut_short_is_no_error():
@@ -40,3 +42,24 @@ def test_a_start_that_is_cut_short_is_no_error():
                                                 ("Traceback ...\nasyncio.exceptions.CancelledError\n\n", False)])  # fmt: skip
 def test_other_errors_of_a_start_are_shown(message, shown):
     assert _is_no_ending(logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, message, None, None)) == shown
+
+
+def test_ctrl_c_between_the_address_and_the_loop(tmp_path, monkeypatch, recwarn):
+    import uvicorn
+
+    loop_factory, said = uvicorn.Config.get_loop_factory, []
+
+    def interrupted(config):
+        signal.raise_signal(signal.SIGINT)
+        return loop_factory(config)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(uvicorn.Config, "get_loop_factory", interrupted)
+    monkeypatch.chdir(tmp_path)  # no corpus/ here, so that nothing is ingested
+    try:
+        serve(AppConfig(port=0, store=tmp_path / "store"), said.append)
+        gc.collect()
+    finally:
+        signal.signal(signal.SIGTERM, before[signal.SIGTERM])
+    assert "Ctrl-C ends it" in said[-1] and signal.getsignal(signal.SIGINT) is before[signal.SIGINT]
+    assert not [str(warning.message) for warning in recwarn if "never awaited" in str(warning.message)]
