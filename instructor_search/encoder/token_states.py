@@ -37,7 +37,7 @@ class PooledTokens(NamedTuple):
 
 
 class TokenStates:
-    """Reads the tokens' parts of an encoder's embeddings: in float32, by its int8 graph, or as its torch model does."""
+    """Reads the tokens' parts of an encoder's embeddings: in float32, or as its torch model does."""
 
     def __init__(self, encoder: InstructorEncoder) -> None:
         """Take the encoder's tokenizer and weights; what computes is made with the first text.
@@ -91,20 +91,15 @@ class TokenStates:
 
 
 def _compile(encoder: InstructorEncoder) -> Any:
-    """Return what computes: the encoder's own int8 graph, or its graph in float32."""
+    """Return what computes in float32; an int8 graph that returns tokens as well rounds otherwise, and is no nearer."""
     from instructor_search.encoder.graph import GraphBuilder, add_tokens
-    from instructor_search.encoder.graph_cache import int8_graph
     from instructor_search.encoder.openvino_quietly import ov
-    from instructor_search.encoder.runtimes import Precision, has_int8_products, num_cores
+    from instructor_search.encoder.runtimes import num_cores
 
-    core, quantised = ov.Core(), encoder.precision == Precision.INT8 and has_int8_products()
-    if quantised:
-        graph = core.read_model(int8_graph(encoder))
-    else:
-        graph = GraphBuilder(encoder.checkpoint, allow_pickle=encoder.allow_pickle).build()
+    graph = GraphBuilder(encoder.checkpoint, allow_pickle=encoder.allow_pickle).build()
     add_tokens(graph)
-    config = {"INFERENCE_PRECISION_HINT": "bf16" if quantised else "f32", "INFERENCE_NUM_THREADS": num_cores()}
-    return core.compile_model(graph, "CPU", config).create_infer_request()
+    config = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": num_cores()}
+    return ov.Core().compile_model(graph, "CPU", config).create_infer_request()
 
 
 def _layer(encoder: InstructorEncoder, layer: Any) -> tuple[np.ndarray, np.ndarray | None, bool]:

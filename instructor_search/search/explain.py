@@ -36,7 +36,7 @@ class Explanation:
     """One score taken apart. ``tokens``, ``sentences`` and ``query_tokens`` each sum to ``score``.
 
     ``stored_score``: the cosine with the vector in the store, where there is one; it differs from ``score``, which is
-    computed by the int8 graph where the view's precision is int8 and in float32 otherwise, by the vectors' precision.
+    computed in float32 (by torch: as the model does), by the precision of the view's vectors.
     """
 
     query: str
