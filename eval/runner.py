@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -88,7 +88,7 @@ def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Pr
     for specification in config.models:
         check_specification(specification, system_options(config))
     told, summary = progress or Progress(), Summary()
-    with _working_folder(config.output) as folder:
+    with _working_folder(config.output) as folder, _modules_left_alone():
         context = Context(
             folder=folder, seed=config.seed, prompt_tokens=config.prompt_tokens, llm=llm, on_texts=told.texts,
         )  # fmt: skip
@@ -248,6 +248,16 @@ def _run_task(
 def _said(result: Result, seconds: float) -> str:
     notes = "".join(f"; {note}" for note in result.facts.get("notes") or [])
     return f"{100 * result.score:.2f} in {seconds:.1f} s{notes}"
+
+
+@contextlib.contextmanager
+def _modules_left_alone() -> Iterator[None]:
+    """Keep what is there by now, modules above all, out of every search for garbage: half a second after each task."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _return_memory() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.cli import main as ingest
 from instructor_search import load_encoder
 from instructor_search.store.lock import writer_lock
 from tests.conftest import ROOT
@@ -44,8 +45,8 @@ def write(path, lines):
 FAST = ["--max_steps", "3", "--per_device_train_batch_size", "4", "--eval_examples", "5", "--max_source_length", "32"]
 
 
-def test_with_no_mixture_and_a_second_run(tiny_folder, tmp_path):
-    arguments = ["--model_name_or_path", tiny_folder, "--json", *FAST]
+def test_with_no_mixture_and_a_second_run(tiny_folder, tmp_path, monkeypatch, capsys):
+    arguments = ["--model_name_or_path", str(tiny_folder), "--json", *FAST]
     first = launch(*arguments, folder=tmp_path, home=tmp_path)
     assert first.returncode == 0, first.stderr[-2000:]
     report = json.loads(first.stdout)
@@ -54,14 +55,14 @@ def test_with_no_mixture_and_a_second_run(tiny_folder, tmp_path):
     assert json.loads((tmp_path / "runs/train/train_config.json").read_text())["max_steps"] == 3
     encoder = load_encoder(str(tmp_path / "runs/train/model"), device="cpu")
     assert encoder.fingerprint != load_encoder(str(tiny_folder), device="cpu").fingerprint
-    again = launch(*arguments, folder=tmp_path, home=tmp_path)
-    assert json.loads(again.stdout)["pairs_per_second"] == 0.0  # it was done already
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["pairs_per_second"] == 0.0  # it was done already
     assert load_encoder(str(tmp_path / "runs/train/model"), device="cpu").fingerprint == encoder.fingerprint
     (tmp_path / "note.md").write_text("A note about a cat.")
-    ingest = [sys.executable, "-m", "ingest", "note.md", "--instruction", "--model", "runs/train/model", "--json"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "INSTRUCTOR_SEARCH_STORE": str(tmp_path / "store")}
-    done = subprocess.run(ingest, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
-    assert json.loads(done.stdout)["chunks_embedded"] == 1, done.stderr
+    options = ["--instruction", "--model", "runs/train/model", "--json", "--store", str(tmp_path / "store")]
+    assert ingest(["note.md", *options]) == 0
+    assert json.loads(capsys.readouterr().out)["chunks_embedded"] == 1
 
 
 BAD = {

@@ -1,7 +1,6 @@
 """Two processes (gloo, torchrun) train as one does on the same global batches."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ from tests.conftest import ROOT
 from tests.train.test_trainer import config, trainer
 
 RUN = """
-import json, sys
+import json, shutil, sys
 from pathlib import Path
 from accelerate import Accelerator
 from instructor_search import load_encoder
@@ -42,6 +41,15 @@ def texts(number):
     return batch, found
 run._texts = texts
 run.run()
+if made.fsdp:  # once more, from its checkpoint-4
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        shutil.copytree(run.folder, f"{folder}-first")
+        for name in ("checkpoint-6", "model"):
+            shutil.rmtree(run.folder / name)
+    accelerator.wait_for_everyone()
+    again = Trainer(made, load_encoder(model, device="cpu"), data, accelerator, evaluate=evaluate).run()
+    assert again["resumed_at"] == 4
 rank, size = accelerator.process_index, accelerator.num_processes
 Path(f"{folder}-rank{rank}.json").write_text(json.dumps([rank, size, tasks]))
 """
@@ -57,9 +65,20 @@ def train(processes, folder, model, **options):
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     ranks = [json.loads(Path(f"{folder}-rank{rank}.json").read_text()) for rank in range(processes)]
+    return ranks, *left_in(folder)
+
+
+def left_in(folder):
     log = [json.loads(line) for line in (folder / "train_log.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in log if "loss" in line]
-    return ranks, losses, load_encoder(str(folder / "model"), device="cpu").model.state_dict()
+    return losses, load_encoder(str(folder / "model"), device="cpu").model.state_dict()
+
+
+@pytest.fixture(scope="module")
+def one_process(tiny_folder, tmp_path_factory):
+    """One process with the plain options; it also scores, which changes nothing of the training."""
+    folder = tmp_path_factory.mktemp("one") / "one"
+    return folder, *train(1, folder, tiny_folder, eval_steps=3)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +97,8 @@ def train(processes, folder, model, **options):
         ),
     ],
 )
-def test_the_loss_curve_is_that_of_one_process(tiny_folder, tmp_path, options):
-    one_ranks, one, one_weights = train(1, tmp_path / "one", tiny_folder, **options)
+def test_the_loss_curve_is_that_of_one_process(tiny_folder, tmp_path, options, one_process):
+    one_ranks, one, one_weights = train(1, tmp_path / "one", tiny_folder, **options) if options else one_process[1:]
     two_ranks, two, two_weights = train(2, tmp_path / "two", tiny_folder, **options)
     assert [r[:2] for r in one_ranks] == [[0, 1]] and [r[:2] for r in two_ranks] == [[0, 2], [1, 2]]
     names = [[task for task, _ in rank[2]] for rank in two_ranks]
@@ -95,20 +114,18 @@ def test_the_loss_curve_is_that_of_one_process(tiny_folder, tmp_path, options):
     assert changed > 2e-3
 
 
-def test_weights_spread_over_ranks_train_as_whole_ones_do_and_resume(tiny_folder, tmp_path):
-    _, one, one_weights = train(1, tmp_path / "one", tiny_folder, eval_steps=3)
+def test_weights_spread_over_ranks_train_as_whole_ones_do_and_resume(tiny_folder, tmp_path, one_process):
+    folder, _, one, one_weights = one_process
     options = {"fsdp": True, "grad_cache": True, "micro_batch_tokens": 4 * 48, "eval_steps": 3}  # 4 texts a piece
-    _, two, two_weights = train(2, tmp_path / "two", tiny_folder, **options)
+    _, again, again_weights = train(2, tmp_path / "two", tiny_folder, **options)
+    two, two_weights = left_in(tmp_path / "two-first")
     np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-5)
     for name, value in one_weights.items():
         torch.testing.assert_close(two_weights[name], value, rtol=1e-4, atol=1e-5)
-    first, second = (json.loads((tmp_path / name / "scores.json").read_text()) for name in ("one", "two"))
+    first, second = (json.loads((f / "scores.json").read_text()) for f in (folder, tmp_path / "two-first"))
     assert first["before"]["average"] != pytest.approx(first["after"]["average"], abs=1e-4)
     for moment in ("before", "3", "6", "after"):
         assert second[moment]["average"] == pytest.approx(first[moment]["average"], abs=1e-5)
-    for name in ("checkpoint-6", "model"):
-        shutil.rmtree(tmp_path / "two" / name)
-    _, again, again_weights = train(2, tmp_path / "two", tiny_folder, **options)
     assert again == two  # from checkpoint-4 on
     for name, value in two_weights.items():
         torch.testing.assert_close(again_weights[name], value, rtol=0, atol=0)
