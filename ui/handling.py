@@ -17,7 +17,7 @@ from ui.render.parts import error as error_panel
 log = logging.getLogger("ui")
 
 # How the page's events run: without a sign, and with one. always_last: who asks again before the answer is there gets
-# the later answer. No queue: a search is shorter than the two requests that a place in it takes, and an answer gets lost
+# the later answer. No queue: a search is shorter than the two requests that a place in it takes, and an answer is lost
 # where the page's one stream of the queue closes (after its first events, say) just as another event joins it.
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
 ASKING: dict[str, Any] = QUIET | {"show_progress": "minimal", "trigger_mode": "always_last"}
