@@ -12,15 +12,18 @@ from typing import Any
 import gradio as gr
 
 from instructor_search.errors import InstructorSearchError
+from ui.render.drawer import failure
 from ui.render.parts import error as error_panel
 
 log = logging.getLogger("ui")
 
 # How the page's events run: without a sign, and with one. always_last: who asks again before the answer is there gets
 # the later answer. No queue: a search is shorter than the two requests that a place in it takes, and an answer is lost
-# where the page's one stream of the queue closes (after its first events, say) just as another event joins it.
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
-ASKING: dict[str, Any] = QUIET | {"show_progress": "minimal", "trigger_mode": "always_last"}
+# where the page's one stream of the queue closes (after its first events, say) just as another event joins it. But
+# Gradio shows toasts of events in the queue alone.
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+AT_ONCE: dict[str, Any] = QUIET | {"queue": False}
+ASKING: dict[str, Any] = AT_ONCE | {"show_progress": "minimal", "trigger_mode": "always_last"}
 
 
 def message_of(problem: Exception) -> str:
@@ -37,6 +40,11 @@ def message_of(problem: Exception) -> str:
 def as_panel(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Let a handler that returns HTML return a panel where it fails."""
     return _guarded(handler, error_panel)
+
+
+def as_drawer(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a handler that fills the drawer say in it that it failed."""
+    return _guarded(handler, failure)
 
 
 def as_toast(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -119,15 +119,20 @@ def test_a_click_counts_where_hits_are_drawn_anew_under_it(application, open_pag
     assert page.inner_text(".drawer h2") == titles(page)[0]
 
 
-def test_what_answers_at_once_does_not_wait_in_the_queue(application, open_page):
+def test_a_hit_opens_without_the_queue(application, open_page):
     """An event that joins the queue as the stream of its answers closes never hears: one click in seven, here."""
-    page, asked = open_page(application.address), []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(at(application, tab="search", c="corpus", q="mercury"))
+    page, asked = open_page(at(application, tab="search", c="corpus", q="mercury")), []
     page.wait_for_selector("#results .card")
+    page.on("request", lambda request: asked.append((request.url, request.post_data or "")))
     page.click("#results .title >> nth=0")
     page.wait_for_selector(".drawer #passage", timeout=30_000)
-    assert [url for url in asked if "/run/" in url] and not [url for url in asked if "/queue/" in url]
+    (opened,) = [url for url, sent in asked if '"action":"open"' in sent]
+    assert "/run/" in opened
+    page.keyboard.press("Escape")
+    page.evaluate("document.querySelector('#results [data-chunk]').dataset.chunk = 'gone'")
+    page.click("#results .title >> nth=0")
+    page.wait_for_selector(".drawer [role=alert]", timeout=30_000)
+    assert "'corpus' has no chunk 'gone'" in page.inner_text(".drawer")
 
 
 def test_who_asks_again_before_the_answer_gets_the_later_one(application, open_page):

@@ -20,6 +20,11 @@ def drawer(title: str, below: str, body: str, label: str) -> str:
     )
 
 
+def failure(message: str) -> str:
+    """Return the drawer where there is nothing to show."""
+    return drawer("That did not work", "", f'<p role="alert">{text(message)}</p>', "Error")
+
+
 def document(found: StoredDocument, chunk_id: str) -> str:
     """Return a document with the passage of a hit marked."""
     passage = found.passage(chunk_id)

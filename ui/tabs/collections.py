@@ -10,7 +10,7 @@ import gradio as gr
 from instructor_search.instruction_library import LIBRARY
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION
 from ui import keeping
-from ui.handling import QUIET, as_panel, as_toast
+from ui.handling import AT_ONCE, QUIET, as_panel, as_toast
 from ui.render import jobs as jobs_html
 from ui.render import keeping as html
 from ui.render.parts import panel
@@ -137,8 +137,8 @@ def _tie(session: Session, collection: gr.Dropdown, clock: gr.Timer, ended: gr.S
     shown = [clock, jobs, collection, numbers, ended, awaited]
     clock.tick(as_toast(_ticked(session)), [collection, ended, awaited], shown, **QUIET)
     words.submit(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **QUIET)
-    collection.change(as_panel(lambda name: about(session, name)), collection, numbers, **QUIET)
-    collection.change(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **QUIET)
+    collection.change(as_panel(lambda name: about(session, name)), collection, numbers, **AT_ONCE)
+    collection.change(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **AT_ONCE)
 
 
 def _chosen(start: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui.handling import ASKING, QUIET, as_panel, as_toast
+from ui.handling import ASKING, AT_ONCE, QUIET, as_drawer, as_panel
 from ui.render import comparison, drawer
 from ui.render.parts import panel
 from ui.session import Asked, Session
@@ -78,7 +78,7 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
         event(as_panel(run), inputs, results, **ASKING)
     for box, pick in boxes:
         pick.input(lambda chosen: chosen or "", pick, box, **QUIET).then(as_panel(run), inputs, results, **ASKING)
-    results.click(_clicked(session), None, shown, **QUIET)
+    results.click(_clicked(session), None, shown, **AT_ONCE)
     return {"query": query, "first": first, "second": second, "view": view, "other_view": other_view, "where": where,
             "results": results}  # fmt: skip
 
@@ -92,7 +92,7 @@ def _instruction(most: int, side: str, text: str) -> tuple[gr.Textbox, gr.Dropdo
 
 
 def _clicked(session: Session) -> Callable[..., Any]:
-    @as_toast
+    @as_drawer
     def clicked(event: gr.EventData) -> str:
         return open_hit(session, event.action, event.chunk, event.asked)
 

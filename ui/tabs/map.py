@@ -8,7 +8,7 @@ import gradio as gr
 
 from instructor_search.instruction_library import LIBRARY
 from ui import mapping
-from ui.handling import QUIET, as_toast
+from ui.handling import AT_ONCE, QUIET, as_drawer, as_toast
 from ui.jobs import Job
 from ui.render import drawer
 from ui.render.parts import panel, text
@@ -89,5 +89,5 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     def clicked(event: gr.EventData) -> str:
         return drawer.document(session.document(event.collection, event.chunk), event.chunk)
 
-    canvas.click(as_toast(clicked), None, shown, **QUIET)
+    canvas.click(as_drawer(clicked), None, shown, **AT_ONCE)
     return {"view": view, "other": other, "colour": colour}
