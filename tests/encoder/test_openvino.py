@@ -134,8 +134,9 @@ def corpus_texts():
     import inspect
     import statistics
     import textwrap
+    import typing
 
-    members = [getattr(m, n) for m in (statistics, textwrap, threading) for n in dir(m)]
+    members = [getattr(m, n) for m in (statistics, textwrap, typing, subprocess, threading) for n in dir(m)]
     return sorted({inspect.getdoc(m) for m in members if callable(m) and len(inspect.getdoc(m) or "") > 40})
 
 

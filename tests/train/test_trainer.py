@@ -155,7 +155,7 @@ def test_batches_that_go_through_the_model_together_do_not_change_the_result(tin
     results, losses = [], []
     for together in (1, 3, 5):  # of five: 3 + 2
         folder = tmp_path / str(together)
-        made = config(folder, dropout=0.0, max_steps=2, gradient_accumulation_steps=5, batches_per_pass=together,
+        made = config(folder, dropout=0.0, max_steps=3, gradient_accumulation_steps=5, batches_per_pass=together,
                       vary_instruction=0.8, logging_steps=1, **options)  # fmt: skip
         run = trainer(tiny_folder, made, data, **dict.fromkeys(roles, other))
         assert set(run.sampler.tasks) == set(data.tasks)

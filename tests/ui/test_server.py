@@ -47,7 +47,6 @@ def test_other_errors_of_a_start_are_shown(message, shown):
 
 CUT_SHORT = """
 import signal, sys
-from pathlib import Path
 import uvicorn
 from ui.config import AppConfig
 from ui.server import serve

@@ -136,7 +136,7 @@ def _tie(session: Session, collection: gr.Dropdown, clock: gr.Timer, ended: gr.S
         jobs.click(as_toast(clicked), None, [clock, jobs], **QUIET)
     shown = [clock, jobs, collection, numbers, ended, awaited]
     clock.tick(as_toast(_ticked(session)), [collection, ended, awaited], shown, **QUIET)
-    words.submit(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **QUIET)
+    words.submit(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **AT_ONCE)
     collection.change(as_panel(lambda name: about(session, name)), collection, numbers, **AT_ONCE)
     collection.change(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **AT_ONCE)
 
