@@ -1,11 +1,13 @@
 """Data that must not go wrong in silence: numbering of answers, prompts of rows, names, evaluation texts, reasons."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,4 +176,20 @@ def test_a_build_that_is_ended_takes_its_part_away(tmp_path, tiny_folder):
     assert list(out.parent.iterdir())
     running.send_signal(signal.SIGTERM)
     running.communicate(timeout=60)
-    assert running.returncode == 143 and not list(out.parent.iterdir())
+    assert running.returncode == -signal.SIGTERM and not list(out.parent.iterdir())
+
+
+def test_a_build_that_fails_as_it_takes_the_place_of_another_leaves_that_one(tmp_path, monkeypatch):
+    out, rename = tmp_path / "out", Path.rename
+    build([task("pairs", [("q", "p", [])])], out, HashEncoder())
+
+    def full(path, target):
+        if path.suffix == ".part":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="No space left"):
+        build([task("pairs", [("other", "p", [])])], out, HashEncoder(), overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert [e.query.text for e in read_mixture(out).tasks["toy"]] == ["q"]

@@ -62,8 +62,7 @@ def build(
         raise MixtureError(
             f"{folder} exists; choose another folder" + (" (it is no mixture)" if overwrite else ", or --overwrite")
         )
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    part, old = _beside(folder)
     part.mkdir(parents=True)
     report = BuildReport(str(folder))
     try:
@@ -87,9 +86,23 @@ def build(
             folder.rename(old)
         part.rename(folder)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        take_away(folder)
     return report
+
+
+def take_away(folder: Path) -> None:
+    """Remove what this process's build of ``folder`` left beside it; a mixture that was to be replaced comes back."""
+    part, old = _beside(folder)
+    shutil.rmtree(part, ignore_errors=True)
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(folder: Path) -> tuple[Path, Path]:
+    """Return where a build writes, and where it puts what it replaces."""
+    mine = f".{folder.name}.{os.getpid()}"
+    return folder.with_name(f"{mine}.part"), folder.with_name(f"{mine}.old")
 
 
 def _one_task(

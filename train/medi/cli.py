@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -111,7 +111,7 @@ def _build(args: argparse.Namespace) -> None:
                 "against": [p.name for p in args.against], "only": _names(args.only), "exclude": _names(args.exclude),
                 "without_super_ni": args.without_super_ni, "contrast": args.contrast,
                 "passages": args.passages, "likeness": args.likeness}  # fmt: skip
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a build that is ended takes its part away
+    signal.signal(signal.SIGTERM, lambda *_: _end(args.output))
     left_out: dict[str, str] = {}
     against = EvaluationTexts(args.against) if args.against else None
     tasks = _tasks(args, left_out)
@@ -133,6 +133,15 @@ def _build(args: argparse.Namespace) -> None:
     for name, reason in report.skipped.items():
         print(f"left out: {name}: {reason}")
     print(f"mixture: {args.output}")
+
+
+def _end(output: Path) -> None:
+    """Take an unfinished build away and end by SIGTERM. (Compiled code could lose an exception.)"""
+    from train.medi.build import take_away
+
+    take_away(output)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _tasks(args: argparse.Namespace, left_out: dict[str, str]) -> Iterator[RawTask]:
