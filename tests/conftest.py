@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is loaded: threads that spin while they wait take the cores that another worker's threads are to run on.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 DATA = Path(__file__).parent / "data"
 PARITY = DATA / "parity"
 ROOT = Path(__file__).parents[1]
