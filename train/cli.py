@@ -139,6 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = build_parser()
     args = parser.parse_args(argv)
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded: who spins beside others stops them
     with failing_with_one_line() as outcome:
         try:
             from accelerate import Accelerator
