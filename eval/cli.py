@@ -72,6 +72,8 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="bootstrap samples of intervals (default: 1000)",
     )
+    add("--cluster-seeds", type=positive, default=1, metavar="N",
+        help="clustering: mean over N seeds of k-means (default: 1, as mteb)")  # fmt: skip
     add(
         "--demonstrations",
         type=_numbers,
@@ -211,6 +213,7 @@ def _config(args: argparse.Namespace) -> EvalConfig:
         output=args.output, overwrite=args.overwrite, cache=args.cache, use_cache=not args.no_cache, device=args.device,
         runtime=args.runtime, precision=args.precision,
         allow_pickle=args.allow_pickle, reranker=args.reranker, seed=args.seed, num_resamples=args.resamples,
+        cluster_seeds=args.cluster_seeds,
         num_demonstrations=args.demonstrations, selectors=names(args.selectors), prompt_tokens=args.prompt_tokens,
         llm=args.llm, llm_endpoint=args.llm_endpoint, llm_model=args.llm_model,
     )  # fmt: skip

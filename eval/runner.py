@@ -90,7 +90,8 @@ def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Pr
     told, summary = progress or Progress(), Summary()
     with _working_folder(config.output) as folder, _modules_left_alone():
         context = Context(
-            folder=folder, seed=config.seed, prompt_tokens=config.prompt_tokens, llm=llm, on_texts=told.texts,
+            folder=folder, seed=config.seed, cluster_seeds=config.cluster_seeds, prompt_tokens=config.prompt_tokens,
+            llm=llm, on_texts=told.texts,
         )  # fmt: skip
         try:
             for specification in config.models:
@@ -271,6 +272,8 @@ def _return_memory() -> None:
 def _settings(category: Category, config: EvalConfig, context: Context) -> dict[str, Any]:
     """Return the settings that a score of this category depends on."""
     settings: dict[str, Any] = {"seed": config.seed, "protocol": PROTOCOL}
+    if category is Category.CLUSTERING and context.cluster_seeds > 1:
+        settings["cluster_seeds"] = context.cluster_seeds
     if category is Category.PROMPT_RETRIEVAL:
         settings["num_demonstrations"] = context.num_demonstrations
         if context.selector != DEFAULT_SELECTOR:

@@ -28,7 +28,7 @@ class Group:
         ratio: ``values`` and ``weights``, one a unit; the score is sum(values) / sum(weights).
         spearman, pearson: ``first``, ``second``, one an item; ``unit``: which unit an item belongs to.
         average_precision: ``scores``, ``labels`` (0 or 1).
-        v_measure: ``labels``, ``clusters`` (integers).
+        v_measure: ``labels``, ``clusters`` (integers); or several clusterings, (clusterings, items), for their mean.
     """
 
     kind: str
@@ -172,9 +172,12 @@ def _average_precision(counts: np.ndarray, arrays: dict[str, np.ndarray]) -> np.
         return (positive_at * precision).sum(axis=1) / found[:, -1]
 
 
-def _v_measure(counts: np.ndarray, arrays: dict[str, np.ndarray]) -> np.ndarray:
+def _mean_v_measure(counts: np.ndarray, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    return np.mean([_v_measure(counts, arrays["labels"], c) for c in np.atleast_2d(arrays["clusters"])], axis=0)
+
+
+def _v_measure(counts: np.ndarray, labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     """V-measure (Rosenberg and Hirschberg, EMNLP 2007): harmonic mean of homogeneity and completeness."""
-    labels, clusters = arrays["labels"], arrays["clusters"]
     pairs = np.unique(np.stack([labels, clusters]), axis=1, return_inverse=True)[1].reshape(-1)
     joint = _entropy(_sum_by_code(counts, pairs))
     label, cluster = (_entropy(_sum_by_code(counts, np.unique(c, return_inverse=True)[1])) for c in (labels, clusters))
@@ -195,5 +198,5 @@ _STATISTICS = {
     "pearson": _pearson,
     "spearman": _spearman,
     "average_precision": _average_precision,
-    "v_measure": _v_measure,
+    "v_measure": _mean_v_measure,
 }

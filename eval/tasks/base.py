@@ -90,6 +90,7 @@ class Context:
 
     folder: Path  # for temporary files
     seed: int = 42
+    cluster_seeds: int = 1  # of k-means, over which a clustering score is a mean
     num_demonstrations: int = 8
     selector: str = "nearest"
     prompt_tokens: int = 1000

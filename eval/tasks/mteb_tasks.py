@@ -27,6 +27,7 @@ from mteb.types import PromptType
 from scipy.stats import spearmanr
 
 from eval.tasks.base import Context, EvalDataError, EvalTask, Outcome, Sides, TaskInfo
+from eval.tasks.clusterings import mean_over_seeds, repeat_clusterings
 from eval.units import Group, Units, means
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class MtebTask(EvalTask):
         with quiet_mteb():
             task.load_data()
             model = system.as_mteb(sides, context)
-            outcome = _run(task, model, context.folder)
+            repeated = _repeated(task, context)
+            outcome = mean_over_seeds(_run(task, model, context.folder), repeated)
         if self._notes:
             outcome.notes += self._notes(task)
         task.unload_data()
@@ -114,6 +116,13 @@ def _tell_sides_apart(task: Any, sides: Sides) -> None:
             f"{sides.document!r}; expected one (text)"
         )
     task.input1_prompt_type, task.input2_prompt_type = PromptType.query, PromptType.document
+
+
+def _repeated(task: AbsTask, context: Context) -> list[np.ndarray]:
+    """Return what further clusterings will be kept in; it stays empty where there are none."""
+    if isinstance(task, AbsTaskClusteringLegacy) and context.cluster_seeds > 1:
+        return repeat_clusterings(task, context.cluster_seeds)
+    return []
 
 
 def _run(task: AbsTask, model: Any, folder: Path) -> Outcome:

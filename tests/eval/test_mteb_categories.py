@@ -79,6 +79,22 @@ def test_clustering_is_v_measure_of_mini_batch_k_means(run):
     assert outcome.units.score() == pytest.approx(expected, abs=1e-9)
 
 
+def test_clustering_over_several_seeds_is_the_mean_of_each_ones_v_measure(run, context):
+    context.cluster_seeds = 4
+    outcome, vectors = run("ShortNotices")
+    rows = rows_of(BUNDLED / "clustering/ShortNotices/test.jsonl")
+    rows = [rows[i] for i in np.random.default_rng(42).permutation(len(rows))]
+    labels, embedded = [r["label"] for r in rows], vectors([r["text"] for r in rows]).astype(np.float32)
+    means = [MiniBatchKMeans(5, batch_size=500, n_init="auto", random_state=s) for s in (42, 43, 44, 45)]
+    expected = [v_measure_score(labels, m.fit(embedded).labels_) for m in means]
+    assert outcome.scores["v_measures"] == pytest.approx(expected, abs=1e-9) and len(set(expected)) > 1
+    assert outcome.scores["main_score"] == pytest.approx(np.mean(expected), abs=1e-9)
+    assert outcome.units.score() == pytest.approx(np.mean(expected), abs=1e-9)
+    assert outcome.notes == [f"mean of 4 seeds of k-means, standard deviation {100 * np.std(expected, ddof=1):.2f}; "
+                             f"mteb's one gives {100 * expected[0]:.2f}"]  # fmt: skip
+    assert outcome.units.num_units == len(rows)
+
+
 def test_pair_classification_is_average_precision_of_cosine(run):
     outcome, vectors = run("LibraryQuestions")
     rows = rows_of(BUNDLED / "pairclassification/LibraryQuestions/test.jsonl")

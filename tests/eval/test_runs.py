@@ -76,6 +76,18 @@ def test_changed_data_or_instructions_are_run_again(data, output, capsys, cli):
     meta.write_text(json.dumps(json.loads(meta.read_text()) | {"instruction": {"text": "Represent it: "}}))
     assert "1 run, 0 known" in run()
     assert "1 run, 0 known" in run("--seed", "7")
+    assert "0 run, 1 known" in run("--seed", "7", "--cluster-seeds", "3")  # of clustering alone
+
+
+def test_more_seeds_of_k_means_are_another_score(output, capsys, cli):
+    def run(*more):
+        assert cli(["--suite", "ShortNotices", "--data", "bundled", "--output", str(output), *more]) == 0
+        return capsys.readouterr().err
+
+    assert "1 run, 0 known" in run()
+    several = run("--cluster-seeds", "3")
+    assert "1 run, 0 known" in several and "mean of 3 seeds of k-means, standard deviation" in several
+    assert "0 run, 1 known" in run("--cluster-seeds", "3") and "1 run, 0 known" in run()
 
 
 def test_a_failing_task_is_recorded_and_the_rest_goes_on(data, output, capsys, cli):
