@@ -47,6 +47,15 @@ def as_drawer(handler: Callable[..., Any]) -> Callable[..., Any]:
     return _guarded(handler, failure)
 
 
+def as_click(open_hit: Callable[[Any, str, str, str], str], session: Any) -> Callable[..., Any]:
+    """Return the handler of clicks on hits: ``open_hit`` (session, action, chunk, what was asked) fills the drawer."""
+
+    def clicked(event: gr.EventData) -> str:
+        return open_hit(session, event.action, event.chunk, event.asked)
+
+    return as_drawer(clicked)
+
+
 def as_toast(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Let a handler say in the page's corner that it failed; nothing on the page changes."""
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
-from ui.handling import ASKING, AT_ONCE, QUIET, as_drawer, as_panel
+from ui.handling import ASKING, AT_ONCE, QUIET, as_click, as_panel
 from ui.render import comparison, drawer
 from ui.render.parts import panel
 from ui.session import Asked, Session
@@ -78,7 +77,7 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
         event(as_panel(run), inputs, results, **ASKING)
     for box, pick in boxes:
         pick.input(lambda chosen: chosen or "", pick, box, **QUIET).then(as_panel(run), inputs, results, **ASKING)
-    results.click(_clicked(session), None, shown, **AT_ONCE)
+    results.click(as_click(open_hit, session), None, shown, **AT_ONCE)
     return {"query": query, "first": first, "second": second, "view": view, "other_view": other_view, "where": where,
             "results": results}  # fmt: skip
 
@@ -89,11 +88,3 @@ def _instruction(most: int, side: str, text: str) -> tuple[gr.Textbox, gr.Dropdo
                          elem_id=f"instruction-{side}")  # fmt: skip
         pick = gr.Dropdown(PICKS, value=None, label="From the library", elem_id=f"pick-{side}")
     return box, pick
-
-
-def _clicked(session: Session) -> Callable[..., Any]:
-    @as_drawer
-    def clicked(event: gr.EventData) -> str:
-        return open_hit(session, event.action, event.chunk, event.asked)
-
-    return clicked

@@ -11,7 +11,7 @@ import gradio as gr
 from instructor_search.instruction_library import LIBRARY
 from instructor_search.instructions import Instruction
 from ui.demo import EXAMPLES
-from ui.handling import ASKING, AT_ONCE, QUIET, as_drawer, as_panel, as_toast, as_values
+from ui.handling import ASKING, AT_ONCE, QUIET, as_click, as_panel, as_toast, as_values
 from ui.render import cards, drawer
 from ui.session import Asked, Session
 from ui.theme import script
@@ -135,7 +135,7 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     add.click(as_toast(add_condition), [where, field, operator, value], where, **QUIET).success(
         as_panel(run), inputs, results, **ASKING
     )
-    results.click(_clicked(session), None, shown, **AT_ONCE)
+    results.click(as_click(open_hit, session), None, shown, **AT_ONCE)
     results.select(as_toast(_tried), None, [query, instruction], **QUIET).then(as_panel(run), inputs, results, **ASKING)
     return {"query": query, "instruction": instruction, "view": view, "mode": mode, "where": where, "top_k": top_k,
             "field": field, "results": results}  # fmt: skip
@@ -147,14 +147,6 @@ def _server(session: Session) -> Callable[..., Any]:
 
     judge_hit_here.__name__ = "judge_hit"
     return as_values(judge_hit_here)
-
-
-def _clicked(session: Session) -> Callable[..., Any]:
-    @as_drawer
-    def clicked(event: gr.EventData) -> str:
-        return open_hit(session, event.action, event.chunk, event.asked)
-
-    return clicked
 
 
 def _tried(event: gr.EventData) -> tuple[str, str]:
