@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from mteb._evaluators import ClusteringEvaluator
+from sklearn.cluster import MiniBatchKMeans
 
 from eval.tasks.base import Outcome
 from eval.units import Group, Units
@@ -57,7 +58,7 @@ def _of_seed(groups: list[Group], number: int) -> Units:
 
 
 class _Repeated(ClusteringEvaluator):
-    """mteb's evaluator, run again with further seeds on the same embeddings."""
+    """mteb's evaluator, and its k-means again with further seeds on the same embeddings."""
 
     def __init__(self, *args: Any, num_seeds: int, found: list[np.ndarray], **options: Any) -> None:
         super().__init__(*args, **options)
@@ -65,21 +66,23 @@ class _Repeated(ClusteringEvaluator):
 
     def __call__(self, model: Any, **options: Any) -> list[int]:
         """Return the first seed's clusters."""
-        once, first, clusters = _EmbedsOnce(model), self.seed, []
-        for seed in range(first, first + self.num_seeds):
-            self.seed = seed
-            clusters.append(super().__call__(once, **options))
+        kept = _KeepsVectors(model)
+        clusters = [super().__call__(kept, **options)]
+        num_labels = len(set(self.dataset[self.label_column_name]))
+        for seed in range(self.seed + 1, self.seed + self.num_seeds):
+            means = MiniBatchKMeans(num_labels, batch_size=self.clustering_batch_size, n_init="auto", random_state=seed)
+            clusters.append(means.fit(kept.vectors).labels_.tolist())
         self.found.append(np.asarray(clusters))
         return clusters[0]
 
 
-class _EmbedsOnce:
-    """A model that is asked for the embeddings of the same texts again."""
+class _KeepsVectors:
+    """A model that keeps the embeddings that it was last asked for."""
 
     def __init__(self, model: Any) -> None:
-        self._model, self._vectors = model, None
+        self._model = model
+        self.vectors: Any = None
 
     def encode(self, *args: Any, **options: Any) -> Any:
-        if self._vectors is None:
-            self._vectors = self._model.encode(*args, **options)
-        return self._vectors
+        self.vectors = self._model.encode(*args, **options)
+        return self.vectors
