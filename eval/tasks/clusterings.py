@@ -66,7 +66,7 @@ class _Repeated(ClusteringEvaluator):
 
     def __call__(self, model: Any, **options: Any) -> list[int]:
         """Return the first seed's clusters."""
-        kept = _KeepsVectors(model)
+        kept: Any = _KeepsVectors(model)
         clusters = [super().__call__(kept, **options)]
         num_labels = len(set(self.dataset[self.label_column_name]))
         for seed in range(self.seed + 1, self.seed + self.num_seeds):
