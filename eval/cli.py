@@ -169,6 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if run is _evaluate and not args.suite and not args.list:
         parser.error("which suite? expected --suite all, or --list to see what there is")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads of k-means that spin stop what runs beside them
     with failing_with_one_line() as outcome:
         code = run(args)
         sys.stdout.flush()
