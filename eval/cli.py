@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.config import DEFAULT_OUTPUT, EvalConfig
-from instructor_search.command_line import PRECISIONS, RUNTIMES, Parser, failing_with_one_line, positive
+from instructor_search.command_line import (
+    PRECISIONS,
+    RUNTIMES,
+    Parser,
+    failing_with_one_line,
+    let_threads_sleep,
+    positive,
+)
 from instructor_search.errors import MissingExtraError
 from instructor_search.in_context.choices import Selector
 
@@ -65,22 +72,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--reranker", metavar="MODEL",
         help="for +rerank: folder or hub id of a cross-encoder, or 'instruction:SENTENCE'")  # fmt: skip
     add("--seed", type=_seed, default=42, metavar="N", help="seed of samples and bootstrap (default: 42)")
-    add(
-        "--resamples",
-        type=_resamples,
-        default=1000,
-        metavar="N",
-        help="bootstrap samples of intervals (default: 1000)",
-    )
+    add("--resamples", type=_resamples, default=1000, metavar="N",
+        help="bootstrap samples of intervals (default: 1000)")  # fmt: skip
     add("--cluster-seeds", type=positive, default=1, metavar="N",
         help="clustering: mean over N seeds of k-means (default: 1, as mteb)")  # fmt: skip
-    add(
-        "--demonstrations",
-        type=_numbers,
-        default=(8,),
-        metavar="K,...",
-        help="prompt retrieval: examples a prompt; several numbers are runs of their own (default: 8)",
-    )
+    add("--demonstrations", type=_numbers, default=(8,), metavar="K,...",
+        help="prompt retrieval: examples a prompt; several numbers are runs of their own (default: 8)")  # fmt: skip
     add(
         "--selectors",
         default="nearest",
@@ -90,11 +87,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--prompt-tokens", type=positive, default=1000, metavar="N", help="prompt retrieval: budget (default: 1000)")
     add("--llm", metavar="FOLDER", help="prompt retrieval: a local causal language model answers")
-    add(
-        "--llm-endpoint",
-        metavar="URL",
-        help="prompt retrieval: an OpenAI-compatible endpoint answers (key: OPENAI_API_KEY)",
-    )
+    add("--llm-endpoint", metavar="URL",
+        help="prompt retrieval: an OpenAI-compatible endpoint answers (key: OPENAI_API_KEY)")  # fmt: skip
     add("--llm-model", metavar="NAME", help="name of the endpoint's model")
     add("--json", action="store_true", help="print the results as JSON")
     add("--quiet", action="store_true", help="no progress")
@@ -169,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if run is _evaluate and not args.suite and not args.list:
         parser.error("which suite? expected --suite all, or --list to see what there is")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads of k-means that spin stop what runs beside them
+    let_threads_sleep()
     with failing_with_one_line() as outcome:
         code = run(args)
         sys.stdout.flush()
@@ -213,8 +207,8 @@ def _config(args: argparse.Namespace) -> EvalConfig:
         suites=names(args.suite or "all"), data=args.data, models=names(args.models), instructions=args.instructions,
         output=args.output, overwrite=args.overwrite, cache=args.cache, use_cache=not args.no_cache, device=args.device,
         runtime=args.runtime, precision=args.precision,
-        allow_pickle=args.allow_pickle, reranker=args.reranker, seed=args.seed, num_resamples=args.resamples,
-        cluster_seeds=args.cluster_seeds,
+        allow_pickle=args.allow_pickle, reranker=args.reranker,
+        seed=args.seed, num_resamples=args.resamples, cluster_seeds=args.cluster_seeds,
         num_demonstrations=args.demonstrations, selectors=names(args.selectors), prompt_tokens=args.prompt_tokens,
         llm=args.llm, llm_endpoint=args.llm_endpoint, llm_model=args.llm_model,
     )  # fmt: skip

@@ -58,6 +58,14 @@ def _ours(error: ValueError) -> bool:
     return module.split(".")[0] in ("instructor_search", "ingest", "train", "eval", "ui")
 
 
+def let_threads_sleep() -> None:
+    """Let OpenMP's threads sleep while they wait, unless the user says otherwise; to be called before torch is loaded.
+
+    Those that spin take the cores from whatever computes beside them.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, as all other errors are; flags are written out."""
 

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.command_line import Parser, failing_with_one_line
+from instructor_search.command_line import Parser, failing_with_one_line, let_threads_sleep
 from instructor_search.errors import MissingExtraError
 from instructor_search.store.lock import writer_lock
 from train.config import TrainConfig
@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = build_parser()
     args = parser.parse_args(argv)
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded: who spins beside others stops them
+    let_threads_sleep()
     with failing_with_one_line() as outcome:
         try:
             from accelerate import Accelerator

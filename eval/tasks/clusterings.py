@@ -30,17 +30,21 @@ def repeat_clusterings(task: Any, num_seeds: int) -> list[np.ndarray]:
 
 def mean_over_seeds(outcome: Outcome, found: list[np.ndarray]) -> Outcome:
     """Return the outcome of a task that clustered repeatedly, with the mean V-measure over the seeds as its score."""
-    if outcome.units is None or not found:
+    if not found:
         return outcome
-    remaining = iter(found)
+    if outcome.units is None:  # mteb's score could not be made again from its clusters
+        return replace(outcome, notes=[*outcome.notes, "one seed of k-means only"])
+    remaining, num_seeds = iter(found), len(found[0])
     groups = []
     for group in outcome.units.groups:
-        one_label = len(set(group.arrays["labels"])) < 2  # mteb does not cluster such a set
-        groups.append(group if one_label else Group("v_measure", group.arrays | {"clusters": next(remaining)}))
-    seeds = [_of_seed(groups, number).score() for number in range(len(found[0]))]
+        labels = group.arrays["labels"]
+        one_label = len(set(labels)) < 2  # mteb does not cluster such a set
+        clusters = np.zeros((num_seeds, len(labels)), dtype=int) if one_label else next(remaining)
+        groups.append(Group("v_measure", {"labels": labels, "clusters": clusters}))
+    seeds = [_of_seed(groups, number).score() for number in range(num_seeds)]
     score, spread = float(np.mean(seeds)), float(np.std(seeds, ddof=1))
     note = (
-        f"mean of {len(seeds)} seeds of k-means, standard deviation {100 * spread:.2f}; "
+        f"mean of {num_seeds} seeds of k-means, standard deviation {100 * spread:.2f}; "
         f"mteb's one gives {100 * seeds[0]:.2f}"
     )
     scores = {"main_score": score, "v_measure": score, "v_measure_std": spread, "v_measures": seeds}
@@ -48,13 +52,7 @@ def mean_over_seeds(outcome: Outcome, found: list[np.ndarray]) -> Outcome:
 
 
 def _of_seed(groups: list[Group], number: int) -> Units:
-    clusters = [g.arrays["clusters"] for g in groups]
-    return Units(
-        tuple(
-            Group("v_measure", g.arrays | {"clusters": c[number] if c.ndim > 1 else c})
-            for g, c in zip(groups, clusters, strict=True)
-        )
-    )
+    return Units(tuple(Group(g.kind, g.arrays | {"clusters": g.arrays["clusters"][number]}) for g in groups))
 
 
 class _Repeated(ClusteringEvaluator):

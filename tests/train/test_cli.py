@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -158,17 +157,6 @@ def test_help_is_quick():
     assert done.returncode == 0 and "--cl_temperature" in done.stdout
     loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert "train.config" in loaded and not loaded & {"torch", "accelerate", "transformers", "numpy"}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems' OpenMP says it in other words")
-@pytest.mark.parametrize("given", [None, "ACTIVE"])
-def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(given):
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | {"OMP_DISPLAY_ENV": "TRUE"}
-    environment |= {"OMP_WAIT_POLICY": given} if given else {}
-    command = [sys.executable, "-m", "train", "--mixture", "nothing.jsonl"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
-    assert done.returncode == 1 and "error: no training data at nothing.jsonl" in done.stderr
-    assert re.findall(r"OMP_WAIT_POLICY = '(\w+)'", done.stderr) == [given or "PASSIVE"]
 
 
 def test_a_second_run_in_one_folder_is_refused_and_the_first_ones_files_stay(tiny_folder, tmp_path, capsys):
