@@ -12,7 +12,7 @@ import torch
 
 from instructor_search.encoder.tokenization import InstructedTokenizer, TokenizedText
 from instructor_search.instructions import InstructedText
-from train.examples import TrainingExample, are_likeness
+from train.examples import TrainingExample, are_likeness, are_wordings
 from train.loss import Identities
 from train.wording import vary
 
@@ -28,6 +28,7 @@ class TextBatch(NamedTuple):
     plain: list[TokenizedText] | None = None  # the same texts without instructions, for a teacher
     anchor: list[TokenizedText] | None = None  # the same texts under their instructions in the words they had
     likeness: bool = False  # queries and positives are the same texts, the latter under no instruction
+    wordings: bool = False  # queries and positives are the same texts under other words
 
     @property
     def size(self) -> int:
@@ -72,7 +73,7 @@ class Collator:
         """
         chance = random.Random(str(tuple(seed[:-1])))
         kind = kind or kind_of(examples)
-        change = _Change("keep", 0) if kind.decided else self._change(chance, kind)
+        change = _Change("keep", 0) if kind.decided or kind.wordings else self._change(chance, kind)
         negatives: list[InstructedText] = []
         used: list[bool] = []
         for place, example in enumerate(examples):
@@ -92,13 +93,14 @@ class Collator:
             used=torch.tensor(used, dtype=torch.bool),
         )
         plain = None
-        if self.with_plain and not (kind.decided or kind.likeness or kind.labelled):
+        if self.with_plain and not (kind.decided or kind.likeness or kind.wordings or kind.labelled):
             plain = self.tokenizer.encode_batch([InstructedText("", t.text) for t in texts])
         anchor = None
         if self.with_anchor:
             bare = kind.likeness or change.kind == "drop"
             anchor = self.tokenizer.encode_batch([InstructedText("" if bare else t.instruction, t.text) for t in texts])
-        return TextBatch(self.tokenizer.encode_batch(changed), identities, num_negatives, plain, anchor, kind.likeness)
+        ids = self.tokenizer.encode_batch(changed)
+        return TextBatch(ids, identities, num_negatives, plain, anchor, kind.likeness, kind.wordings)
 
     def _own_words(self, text: InstructedText) -> str:
         return text.text if self.vary_apart else ""
@@ -117,16 +119,17 @@ class BatchKind(NamedTuple):
     decided: bool  # queries have instructions of their own, without which they mean something else
     labelled: bool
     likeness: bool  # positives are the queries' own texts under no instruction
+    wordings: bool = False  # positives are the queries' own texts under other words
     classes: tuple[str, ...] = ()  # names of its labels, where they are words
 
 
 def kind_of(examples: Sequence[TrainingExample]) -> BatchKind:
     """Return the kind of a global batch."""
-    likeness = are_likeness(examples)
-    decided = not likeness and len({e.query.instruction for e in examples}) > 1
+    likeness, wordings = are_likeness(examples), are_wordings(examples)
+    decided = not likeness and not wordings and len({e.query.instruction for e in examples}) > 1
     labels = sorted({e.label for e in examples if e.label is not None})
     named = len(labels) > 1 and all(_CLASS_NAME.fullmatch(label) for label in labels)
-    return BatchKind(decided, bool(labels), likeness, tuple(labels) if named else ())
+    return BatchKind(decided, bool(labels), likeness, wordings, tuple(labels) if named else ())
 
 
 class _Change(NamedTuple):

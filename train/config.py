@@ -37,7 +37,7 @@ class TrainConfig:
     vary_instruction: float = 0.2
     vary_apart: bool = False
     consistency: float = 0.0  # weight of the distance to the anchor's embeddings, before words changed
-    likeness_weight: float = 20.0  # of the loss of texts whose instruction is to change nothing
+    likeness_weight: float = 20.0  # of tasks of likeness and of wordings
     anchor: str | None = None  # None: the first weights for consistency, the model as it is for likeness
 
     per_device_train_batch_size: int = 32

@@ -17,18 +17,19 @@ from typing import Any
 import numpy as np
 
 from instructor_search.encoder.saving import save_checkpoint
-from train.examples import Mixture, TrainingExample, are_likeness
+from train.examples import Mixture, TrainingExample, are_of_one_text
 from train.lora import plain_state
 
 
 def split(mixture: Mixture, count: int) -> tuple[Mixture, dict[str, list[TrainingExample]]]:
     """Return the mixture without, and by task, ``count`` examples (a tenth at most), evenly spaced over the task.
 
-    Examples that hold the query of a held-out one are left out of the mixture. Of likeness tasks none are held out.
+    Examples that hold the query of a held-out one are left out of the mixture. Of tasks of likeness and of
+    wordings none are held out.
     """
     tasks, held_out = {}, {}
     for name, rows in mixture.tasks.items():
-        size = 0 if are_likeness(rows) else min(count, len(rows) // 10)
+        size = 0 if are_of_one_text(rows) else min(count, len(rows) // 10)
         chosen = set(np.linspace(0, len(rows) - 1, size, dtype=int).tolist())
         last = [rows[i] for i in sorted(chosen)]
         texts = {e.query.text for e in last}

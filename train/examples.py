@@ -38,13 +38,31 @@ class TrainingExample(NamedTuple):
     @property
     def is_likeness(self) -> bool:
         """Whether its positive is its query's own text under no instruction: see ``train.loss.likeness_loss``."""
-        same = self.query.text == self.positive.text and not self.negatives
-        return same and bool(self.query.instruction) and not self.positive.instruction
+        return self._is_of_one_text and not self.positive.instruction
+
+    @property
+    def is_wordings(self) -> bool:
+        """Whether its positive is its query's own text under other words: see ``train.loss.wordings_loss``."""
+        return self._is_of_one_text and self.positive.instruction not in ("", self.query.instruction)
+
+    @property
+    def _is_of_one_text(self) -> bool:
+        return self.query.text == self.positive.text and not self.negatives and bool(self.query.instruction)
 
 
 def are_likeness(examples: Sequence[TrainingExample]) -> bool:
     """Whether examples are of a likeness task: all of them, and there are some."""
     return bool(examples) and all(example.is_likeness for example in examples)
+
+
+def are_wordings(examples: Sequence[TrainingExample]) -> bool:
+    """Whether examples are of a task of wordings: all of them, and there are some."""
+    return bool(examples) and all(example.is_wordings for example in examples)
+
+
+def are_of_one_text(examples: Sequence[TrainingExample]) -> bool:
+    """Whether examples are of either: their positives are the queries' own texts, and nothing is to be found."""
+    return are_likeness(examples) or are_wordings(examples)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import numpy as np
 from instructor_search.command_line import Parser, failing_with_one_line
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.store.faiss_index import FaissIndex, Kind, tune
-from train.examples import MixtureError, TrainingExample, are_likeness, read_mixture, write_manifest, write_task
+from train.examples import MixtureError, TrainingExample, are_of_one_text, read_mixture, write_manifest, write_task
 
 if TYPE_CHECKING:
     from instructor_search.encoder.protocol import Encoder
@@ -109,7 +109,7 @@ def _write(source: Path, output: Path, model: str | None, ranks: Sequence[int], 
     facts, mined = [], 0
     try:
         for name, rows in tqdm(mixture.tasks.items(), desc="mine", unit=" tasks", file=sys.stderr):
-            new = rows if are_likeness(rows) else mine(
+            new = rows if are_of_one_text(rows) else mine(
                 rows, encoder, first=ranks[0], last=ranks[1], margin=margin, num_negatives=count
             )  # fmt: skip
             mined += sum(a.negatives != b.negatives for a, b in zip(new, rows, strict=True))

@@ -115,6 +115,16 @@ def likeness_loss(query: Tensor, positive: Tensor, known: tuple[Tensor, Tensor] 
     return consistency_loss([query], [positive.detach()])
 
 
+def wordings_loss(query: Tensor, positive: Tensor, known: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """Return the mean of 1 - cosine between texts under two wordings of one instruction, and the mean of both.
+
+    (batch, dim) each; the mean is a target and gets no gradient. ``known``: what another model finds of both, the mean
+    of which is the target then. Over many wordings that is the mean over all of them.
+    """
+    first, second = (normalize(side.detach().float(), dim=-1) for side in known or (query, positive))
+    return consistency_loss([query, positive], [first + second] * 2)
+
+
 def false_negatives(ids: Identities) -> Tensor:
     """Return what must not count as a negative, bool (batch, batch + batch * negatives): columns are candidates."""
     candidates = torch.cat([ids.positive, ids.negative])

@@ -15,7 +15,15 @@ from train.collator import TextBatch
 from train.config import TrainConfig
 from train.distributed import gather, gather_with_gradient
 from train.embedding import Piece, cached_backward, embed, pieces, plain_attention, plain_backward
-from train.loss import Identities, consistency_loss, distillation_loss, info_nce, likeness_loss, official_loss
+from train.loss import (
+    Identities,
+    consistency_loss,
+    distillation_loss,
+    info_nce,
+    likeness_loss,
+    official_loss,
+    wordings_loss,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -52,7 +60,9 @@ class Objective:
                 self._known(self.guide, [batch.texts for batch in batches], batches),
                 self._known(self.teacher, [batch.plain for batch in batches], batches),
                 self._known(
-                    self.anchor, [b.anchor if b.likeness or config.consistency else None for b in batches], batches
+                    self.anchor,
+                    [b.anchor if b.likeness or b.wordings or config.consistency else None for b in batches],
+                    batches,
                 ),
                 strict=True,
             )
@@ -83,9 +93,10 @@ class Objective:
         accelerator, config = self.accelerator, self.config
         rank, world = accelerator.process_index, accelerator.num_processes
         sides = [gather_with_gradient(v, rank, world) for v in _sides(vectors, batch.size)]
-        if batch.likeness:
+        if batch.likeness or batch.wordings:
             target = None if anchor is None else (anchor[0], anchor[1])
-            return config.likeness_weight * likeness_loss(sides[0], sides[1], target)
+            distance = likeness_loss if batch.likeness else wordings_loss
+            return config.likeness_weight * distance(sides[0], sides[1], target)
         loss = self._loss(sides, ids, guide, teacher)
         return loss if anchor is None else loss + config.consistency * consistency_loss(sides, anchor)
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from instructor_search.instructions import Instruction
 
-_ENDINGS = (": ", ": ", ":", "; ", " ")
-_FORMS = (
+ENDINGS = (": ", ": ", ":", "; ", " ")
+FORMS = (
     "Represent the {what} for {goal}",
     "Represent the {what} for {goal}",
     "Represent the {what} for {goal}",
@@ -81,7 +81,7 @@ def vary(instruction: str, chance: random.Random, classes: Sequence[str] = ()) -
     """
     if not instruction:
         return ""
-    ending = chance.choice(_ENDINGS)
+    ending = chance.choice(ENDINGS)
     found = Instruction.parse(instruction)
     if not found.is_template:
         return instruction.rstrip().rstrip(":;") + ending
@@ -89,7 +89,7 @@ def vary(instruction: str, chance: random.Random, classes: Sequence[str] = ()) -
     if found.domain and chance.random() < 0.7:
         what = chance.choice(_DOMAINS).format(domain=found.domain, kind=what)
     with_goal = found.task_objective and chance.random() < 0.85
-    form = chance.choice(_FORMS if with_goal else _FORMS_WITHOUT_GOAL)
+    form = chance.choice(FORMS if with_goal else _FORMS_WITHOUT_GOAL)
     goal = found.task_objective or ""
     if chance.random() < 0.5:  # noqa: PLR2004
         goal = _other_class_goal(goal, found.text_type or "text", chance, classes)

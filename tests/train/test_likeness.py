@@ -102,7 +102,7 @@ def test_the_loss_is_the_distance_of_the_first_to_the_second_alone():
 def test_a_batch_of_likeness_is_never_without_its_instruction(tiny):
     examples = likeness_mixture().tasks["likeness"][:8]
     other = examples[0]._replace(query=InstructedText("Represent the text: ", "a"), positive=InstructedText("", "a"))
-    assert kind_of([*examples, other]) == (False, False, True, ())
+    assert kind_of([*examples, other]) == (False, False, True, False, ())
     batch = Collator(tiny.tokenizer, drop_instruction=1.0, with_plain=True)([*examples, other], 0, (0, 1, 0))
     assert batch.likeness and batch.plain is None
     assert all(len(q.ids) > len(p.ids) for q, p in zip(batch.texts[:9], batch.texts[9:], strict=True))

@@ -68,6 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="add tasks of long documents: a sentence and its passage, a question and a page of several")  # fmt: skip
     add("--likeness", action="store_true",
         help="add tasks of texts whose instruction is to change nothing: how alike they are")  # fmt: skip
+    add("--wordings", action="store_true",
+        help="add tasks of texts under two wordings of one instruction")  # fmt: skip
     add("--max-rows", type=positive, default=8000, metavar="N", help="rows of a task at most (default: 8000)")
     add(
         "--against",
@@ -104,13 +106,14 @@ def _build(args: argparse.Namespace) -> None:
     from train.medi.contrast import with_contrast
     from train.medi.likeness import with_likeness
     from train.medi.passages import with_passages
+    from train.medi.wordings import with_wordings
 
     if not (args.data or args.super_ni or args.examples):
         raise MixtureError("nothing to build from; give --data, --super-ni or --examples")
     settings = {"symmetry": args.symmetry, "licences": args.licences, "contamination": args.contamination,
                 "against": [p.name for p in args.against], "only": _names(args.only), "exclude": _names(args.exclude),
                 "without_super_ni": args.without_super_ni, "contrast": args.contrast,
-                "passages": args.passages, "likeness": args.likeness}  # fmt: skip
+                "passages": args.passages, "likeness": args.likeness, "wordings": args.wordings}  # fmt: skip
     signal.signal(signal.SIGTERM, lambda *_: _end(args.output))
     left_out: dict[str, str] = {}
     against = EvaluationTexts(args.against) if args.against else None
@@ -119,6 +122,8 @@ def _build(args: argparse.Namespace) -> None:
         tasks = with_passages(tasks, args.seed, against)
     if args.likeness:
         tasks = with_likeness(tasks, args.seed, against)
+    if args.wordings:
+        tasks = with_wordings(tasks, args.seed, against)
     if args.contrast:
         tasks = with_contrast(tasks, args.seed)
     report = build(
