@@ -72,6 +72,8 @@ def test_a_purpose_is_asked_in_its_words_and_an_open_one_in_none_too():
             assert len(bare) == round(OPEN_SHARE * PURPOSE_ROWS) and all(row.is_likeness for row in bare)
             assert not {row.query.text for row in bare} & {row[0].query.text for row in made[0].rows}
         assert made[0].licence == "MIT"
+        few = list(of_purpose(purpose, 3, texts[:200], [POSTS], 0))  # too few to take some of them apart
+        assert len(few) == 1 and len(few[0].rows) > 190
     assert not list(of_purpose(PURPOSES[0], 0, texts[:100], [POSTS], 0))
 
 

@@ -76,6 +76,8 @@ def of_purpose(
     distinct = list(dict.fromkeys(texts))
     chosen = chance.sample(distinct, min(len(distinct), PURPOSE_ROWS))
     apart = round(OPEN_SHARE * len(chosen)) if purpose.is_open else 0
+    if apart < _MIN_ROWS:
+        apart = 0
     bare = [(text, _asking(purpose, chance), "") for text in chosen[:apart]]
     worded = [(text, _asking(purpose, chance), _asking(purpose, chance)) for text in chosen[apart:]]
     licence, source = ("; ".join(sorted({getattr(t, of) for t in sources})) for of in ("licence", "source"))
