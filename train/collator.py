@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,9 +13,7 @@ from instructor_search.encoder.tokenization import InstructedTokenizer, Tokenize
 from instructor_search.instructions import InstructedText
 from train.examples import TrainingExample, are_likeness, are_wordings
 from train.loss import Identities
-from train.wording import vary
-
-_CLASS_NAME = re.compile(r"[^\W\d_](?:[^\d:;_]{0,28}[^\W\d_])?")  # a few words, no numbers
+from train.wording import class_names, vary
 
 
 class TextBatch(NamedTuple):
@@ -127,9 +124,8 @@ def kind_of(examples: Sequence[TrainingExample]) -> BatchKind:
     """Return the kind of a global batch."""
     likeness, wordings = are_likeness(examples), are_wordings(examples)
     decided = not likeness and not wordings and len({e.query.instruction for e in examples}) > 1
-    labels = sorted({e.label for e in examples if e.label is not None})
-    named = len(labels) > 1 and all(_CLASS_NAME.fullmatch(label) for label in labels)
-    return BatchKind(decided, bool(labels), likeness, wordings, tuple(labels) if named else ())
+    labels = {e.label for e in examples if e.label is not None}
+    return BatchKind(decided, bool(labels), likeness, wordings, class_names(labels))
 
 
 class _Change(NamedTuple):

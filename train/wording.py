@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from instructor_search.instructions import Instruction
 
@@ -71,6 +71,12 @@ _LIKE = (
 )  # fmt: skip
 _OTHERS = {word: [w for w in like if w != word] for like in _LIKE for word in like}
 _WORD = re.compile(r"[a-z]+")
+_CLASS_NAME = re.compile(r"[^\W\d_](?:[^\d:;_]{0,28}[^\W\d_])?")  # a few words, no numbers
+
+
+def class_names(labels: Collection[str]) -> tuple[str, ...]:
+    """Return labels, sorted, where they are words and there are two or more; else none."""
+    return tuple(sorted(labels)) if len(labels) > 1 and all(map(_CLASS_NAME.fullmatch, labels)) else ()
 
 
 def vary(instruction: str, chance: random.Random, classes: Sequence[str] = ()) -> str:

@@ -19,14 +19,13 @@ from train.examples import TrainingExample
 from train.medi.contamination import EvaluationTexts
 from train.medi.purposes import PURPOSES, TEXTS, Purpose
 from train.medi.sources import RawTask
-from train.wording import ENDINGS, FORMS, vary
+from train.wording import ENDINGS, FORMS, class_names, vary
 
 OWN_ROWS, PURPOSE_ROWS = 300, 600
 OPEN_SHARE = 0.3  # of an open purpose's rows, drawn to the text under no instruction
 MAX_WORDS = 45  # of a text: an instruction is to be understood, not a document
 _MIN_ROWS = 128
 _TEXTS_A_TASK = 200  # that purposes are asked of
-_CLASS_NAME = re.compile(r"[^\W\d_](?:[^\d:;_]{0,28}[^\W\d_])?")
 
 
 def with_wordings(tasks: Iterable[RawTask], seed: int, against: EvaluationTexts | None = None) -> Iterator[RawTask]:
@@ -53,7 +52,7 @@ def with_wordings(tasks: Iterable[RawTask], seed: int, against: EvaluationTexts 
 def own(task: RawTask, seed: int) -> RawTask | None:
     """Return the task's texts under its own instructions and under other words for them; None for few."""
     chance = random.Random(f"{seed} wordings {task.name}")
-    classes = _classes(task)
+    classes = class_names({str(row[1]) for row in task.rows}) if task.kind == "classification" else ()
     sides = [(0, task.query_instruction)]
     if task.kind == "pairs":
         sides.append((1, task.document_instruction))
@@ -119,9 +118,3 @@ def _called(task: RawTask, seed: int) -> Iterator[tuple[str, list[str]]]:
                 chance = random.Random(f"{seed} texts {name} {task.name} {side}")
                 texts = [str(row[side]) for row in task.rows]
                 yield name, chance.sample(texts, min(len(texts), _TEXTS_A_TASK))
-
-
-def _classes(task: RawTask) -> list[str]:
-    """Return the names of a classification task's labels, where they are words."""
-    labels = sorted({str(row[1]) for row in task.rows}) if task.kind == "classification" else []
-    return labels if len(labels) > 1 and all(map(_CLASS_NAME.fullmatch, labels)) else []
