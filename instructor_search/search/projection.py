@@ -35,6 +35,7 @@ MAX_POINTS = 200_000
 _KEPT = 8  # layouts of a collection
 _COMPONENTS = 50  # t-SNE sees so many principal components: distances hardly change, and time does
 _SEED = 42
+_EXTENT = 5.0  # of a small map by t-SNE, before it is scaled
 
 
 class Layout(NamedTuple):
@@ -195,14 +196,18 @@ def _tsne(components: np.ndarray, first: np.ndarray | None) -> np.ndarray:
         from openTSNE import TSNE
     except ImportError as error:
         raise MissingExtraError("openTSNE", "ui", "a map by t-SNE") from error
-    start = components[:, :2] if first is None else first
-    start = 1e-4 * start / max(float(start.std(0).max()), 1e-12)  # as openTSNE scales its own
+    if first is None:
+        start = components[:, :2]
+        start = 1e-4 * start / max(float(start.std(0).max()), 1e-12)  # as openTSNE scales its own
+    else:
+        start = _EXTENT * first
     perplexity = min(30.0, (len(components) - 1) / 3)
     tsne = TSNE(
         perplexity=perplexity, initialization=np.ascontiguousarray(start, np.float64), random_state=_SEED,
         n_jobs=-1 if len(components) >= 5_000 else 1,  # threads that wait for one another cost more than they give
         negative_gradient_method="bh" if len(components) < 5_000 else "fft",
-        early_exaggeration_iter=250 if first is None else 100, n_iter=500 if len(components) < 20_000 else 350,
+        early_exaggeration_iter=250 if first is None else 0,  # which would lay the points out anew
+        n_iter=500 if len(components) < 20_000 else 350,
     )  # fmt: skip
     return np.asarray(tsne.fit(np.ascontiguousarray(components, np.float64)), np.float32)
 

@@ -49,7 +49,7 @@ def test_a_second_instruction_keeps_the_places(collection, method):
     moved = np.linalg.norm(first - second, axis=1)
     across = np.linalg.norm(first - second[::-1], axis=1)
     assert [layout.label for layout in found.layouts] == ["view default", repr(other.strip())]
-    assert not np.allclose(first, second) and np.median(moved) < 0.6 * np.median(across)
+    assert not np.allclose(first, second) and np.median(moved) < 0.4 * np.median(across)  # t-SNE: 0.19
 
 
 def test_it_is_kept_until_the_collection_changes(collection, monkeypatch):
