@@ -70,7 +70,7 @@ class Collator:
         """
         chance = random.Random(str(tuple(seed[:-1])))
         kind = kind or kind_of(examples)
-        change = _Change("keep", 0) if kind.decided or kind.wordings else self._change(chance, kind)
+        change = _Change("keep", 0) if kind.decided else self._change(chance, kind)
         negatives: list[InstructedText] = []
         used: list[bool] = []
         for place, example in enumerate(examples):
@@ -90,7 +90,7 @@ class Collator:
             used=torch.tensor(used, dtype=torch.bool),
         )
         plain = None
-        if self.with_plain and not (kind.decided or kind.likeness or kind.wordings or kind.labelled):
+        if self.with_plain and not (kind.decided or kind.likeness or kind.labelled):
             plain = self.tokenizer.encode_batch([InstructedText("", t.text) for t in texts])
         anchor = None
         if self.with_anchor:
@@ -113,7 +113,7 @@ class Collator:
 class BatchKind(NamedTuple):
     """What holds of a global batch: all ranks must agree on it."""
 
-    decided: bool  # queries have instructions of their own, without which they mean something else
+    decided: bool  # queries have instructions of their own, or in words of their own, which are to stay
     labelled: bool
     likeness: bool  # positives are the queries' own texts under no instruction
     wordings: bool = False  # positives are the queries' own texts under other words
@@ -123,7 +123,7 @@ class BatchKind(NamedTuple):
 def kind_of(examples: Sequence[TrainingExample]) -> BatchKind:
     """Return the kind of a global batch."""
     likeness, wordings = are_likeness(examples), are_wordings(examples)
-    decided = not likeness and not wordings and len({e.query.instruction for e in examples}) > 1
+    decided = wordings or (not likeness and len({e.query.instruction for e in examples}) > 1)
     labels = {e.label for e in examples if e.label is not None}
     return BatchKind(decided, bool(labels), likeness, wordings, class_names(labels))
 

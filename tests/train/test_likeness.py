@@ -110,12 +110,17 @@ def test_a_batch_of_likeness_is_never_without_its_instruction(tiny):
     assert vary("", random.Random(0)) == ""
 
 
+def trainer_and_anchor(tiny_folder, tmp_path, data, anchored):
+    """A trainer of 30 steps, the model that it keeps to (if ``anchored``), and texts that are not in the data."""
+    anchor = load_encoder(str(tiny_folder), device="cpu")
+    made = trainer(tiny_folder, config(tmp_path / "run", dropout=0.0, max_steps=30), data,
+                   anchor=anchor if anchored else None)  # fmt: skip
+    return made, anchor, [e.query.text for e in mixture().tasks["thing"][:30]]
+
+
 @pytest.mark.parametrize("anchored", [False, True])
 def test_training_makes_the_instruction_change_less(tiny_folder, tmp_path, anchored):
-    anchor = load_encoder(str(tiny_folder), device="cpu")
-    made = trainer(tiny_folder, config(tmp_path / "run", dropout=0.0, max_steps=30), likeness_mixture(),
-                   anchor=anchor if anchored else None)  # fmt: skip
-    texts = [e.query.text for e in mixture().tasks["thing"][:30]]
+    made, anchor, texts = trainer_and_anchor(tiny_folder, tmp_path, likeness_mixture(), anchored)
 
     def distance(encoder):
         encoder.model.eval()

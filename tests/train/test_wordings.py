@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from instructor_search import load_encoder
 from instructor_search.instructions import InstructedText
-from tests.train.test_likeness import ANSWERS, POSTS, task
-from tests.train.test_trainer import config, mixture, trainer
+from tests.train.test_likeness import ANSWERS, POSTS, task, trainer_and_anchor
+from tests.train.test_trainer import mixture
 from train.collator import Collator, kind_of
 from train.development import split
 from train.examples import Mixture, TrainingExample, read_mixture
@@ -127,7 +126,7 @@ def test_the_loss_is_the_distance_to_the_mean_of_both():
 
 def test_words_of_such_a_batch_stay_as_they_are(tiny):
     examples = wordings_mixture().tasks["wordings"][:8]
-    assert kind_of(examples) == (False, False, False, True, ())
+    assert kind_of(examples) == (True, False, False, True, ())
     collator = Collator(tiny.tokenizer, drop_instruction=0.5, vary_instruction=0.5, with_plain=True, with_anchor=True)
     expected = tiny.tokenizer.encode_batch([e.query for e in examples] + [e.positive for e in examples])
     for seed in range(4):
@@ -140,10 +139,7 @@ def test_words_of_such_a_batch_stay_as_they_are(tiny):
 
 @pytest.mark.parametrize("anchored", [False, True])
 def test_training_makes_the_wording_change_less(tiny_folder, tmp_path, anchored):
-    anchor = load_encoder(str(tiny_folder), device="cpu")
-    made = trainer(tiny_folder, config(tmp_path / "run", dropout=0.0, max_steps=30), wordings_mixture(),
-                   anchor=anchor if anchored else None)  # fmt: skip
-    texts = [e.query.text for e in mixture().tasks["thing"][:30]]
+    made, _, texts = trainer_and_anchor(tiny_folder, tmp_path, wordings_mixture(), anchored)
 
     def of(encoder):
         encoder.model.eval()
