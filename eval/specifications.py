@@ -22,7 +22,6 @@ from eval.systems import ALL, SEARCH_CATEGORIES, System
 from eval.tasks.base import Category, Sides
 from instructor_search.encoder import load_encoder
 from instructor_search.encoder.cache import CachedEncoder
-from instructor_search.encoder.checkpoint import DEFAULT_MODEL
 from instructor_search.integrations.mteb import CollectionSearch, model_meta
 from instructor_search.search.reranking import Reranker, make_reranker
 from instructor_search.search.searcher import Mode
@@ -84,7 +83,7 @@ def make_system(specification: str, source: str, options: SystemOptions) -> Syst
     if name.startswith("st:"):
         return _sentence_transformers(name.removeprefix("st:"), variant, experiment, options)
     encoder = load_encoder(
-        None if name in ("default", DEFAULT_MODEL) else name,
+        name,
         device=options.device,
         runtime=options.runtime,
         precision=options.precision,

@@ -18,6 +18,8 @@ TEXT_TYPE_PHRASES = frozenset(
         "search query", "source code", "support ticket", "test plan", "web page",
     }
 )  # fmt: skip
+# One of these before the last word joins all of them to one text type: "question of a user" has no domain.
+_JOINING = frozenset("a an and her his its of or the their with without".split())
 _TEMPLATE = re.compile(
     r"^\s*represent\s+(?:the\s+|an?\s+)?(?P<what>[^:;]+?)(?:\s+for\s+(?P<objective>[^:;]+?))?\s*[:;]?\s*$",
     re.IGNORECASE | re.DOTALL,
@@ -77,9 +79,11 @@ class InstructedText(NamedTuple):
 
 
 def _split_domain(what: str) -> tuple[str | None, str]:
-    """Split "Science title" into its domain and its text type (a known phrase, or the last word)."""
+    """Split "Science title" into its domain and its text type (a known phrase, or the last word, or words joined)."""
     words = what.split(" ")
     size = 2 if " ".join(words[-2:]).lower() in TEXT_TYPE_PHRASES else 1
+    if words[:-size] and words[-size - 1].lower() in _JOINING:
+        return None, what
     return " ".join(words[:-size]) or None, " ".join(words[-size:])
 
 

@@ -34,6 +34,8 @@ from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT
         ),
         ("represent a bug report for retrieving duplicates", None, "bug report", "retrieving duplicates"),
         ("Represent the online shop product review: ", "online shop", "product review", None),
+        ("Represent the claim and the argument for judging", None, "claim and the argument", "judging"),
+        ("Represent the question of a user: ", None, "question of a user", None),
         ("query: ", None, None, None),
         ("Find me something: now", None, None, None),
         ("", None, None, None),

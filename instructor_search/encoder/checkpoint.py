@@ -60,7 +60,7 @@ class Checkpoint:
 
 def resolve_folder(name_or_path: str | None, *, allow_pickle: bool = False, revision: str | None = None,
                    cache_folder: str | None = None) -> tuple[Path, str]:  # fmt: skip
-    """Return the folder of a model and its name; None is the default model, a hub id is downloaded (and cached).
+    """Return the folder of a model and its name; None or "default" is our own, a hub id is downloaded (and cached).
 
     ``all-MiniLM-L6-v2``, which the default model was trained from, is found in the package of the extra ``base-model``.
 
@@ -68,7 +68,7 @@ def resolve_folder(name_or_path: str | None, *, allow_pickle: bool = False, revi
         ModelError: no such folder, or the hub cannot be reached or has no such model.
         MissingExtraError: the base model was named and its package is not installed.
     """
-    if name_or_path is None or name_or_path == DEFAULT_MODEL:
+    if name_or_path in (None, "default", DEFAULT_MODEL):
         return Path(__file__).parents[1] / "models" / DEFAULT_MODEL, DEFAULT_MODEL
     if name_or_path == BASE_MODEL:
         return _base_folder(), BASE_MODEL

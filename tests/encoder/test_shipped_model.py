@@ -12,6 +12,10 @@ FOLDER = resolve_folder(None)[0]
 INSTRUCTION = "Represent the astronomy question for retrieving supporting documents: "
 
 
+def test_it_has_a_short_name():
+    assert resolve_folder("default") == resolve_folder("instructor-minilm") == (FOLDER, "instructor-minilm")
+
+
 def test_it_fits_in_75_megabytes_with_a_card():
     assert sum(f.stat().st_size for f in FOLDER.rglob("*") if f.is_file()) <= 75_000_000
     card = (FOLDER / "README.md").read_text()

@@ -116,9 +116,8 @@ def _domain(task: RawTask) -> str:
     "code of an algorithm" is of algorithms: what follows "of" names the subject.
     """
     found = Instruction.parse(task.document_instruction)
-    domain = found.domain or ""
-    if re.search(r" of( |$)", domain):
-        domain = re.sub(r"^.* of (an? |the )?", "", f"{domain} {found.text_type}")
+    called = " ".join(filter(None, (found.domain, found.text_type)))
+    domain = re.sub(r"^.* of (an? |the )?", "", called) if " of " in called else found.domain
     return f"{domain} " if domain else ""
 
 
