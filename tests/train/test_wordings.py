@@ -16,11 +16,23 @@ from train.examples import Mixture, TrainingExample, read_mixture
 from train.loss import wordings_loss
 from train.medi.cli import main
 from train.medi.contamination import EvaluationTexts
+from train.medi.criteria import AREAS, NAMED_SHARE
 from train.medi.purposes import PURPOSES, TEXTS
-from train.medi.wordings import MAX_WORDS, OPEN_SHARE, OWN_ROWS, PURPOSE_ROWS, of_purpose, own, with_wordings
+from train.medi.wordings import (
+    MAX_WORDS,
+    OPEN_SHARE,
+    OWN_ROWS,
+    PURPOSE_ROWS,
+    of_area,
+    of_purpose,
+    own,
+    with_wordings,
+)
 from train.wording import ENDINGS, FORMS
 
 FIRST, SECOND = "Represent the sentence for finding its colour: ", "Encode this text by what colour it names: "
+
+SPELLED_OUT = re.compile(r"\b(?P<by>on|about|concerning|be it|whether) (?P<values>[^:]+? or [^,:]+?),? for ")
 
 
 def wordings_mixture():
@@ -30,7 +42,7 @@ def wordings_mixture():
 
 
 def test_the_purposes_are_of_texts_that_there_are_and_differ():
-    assert {purpose.texts for purpose in PURPOSES} == set(TEXTS)
+    assert {of.texts for of in (*PURPOSES, *AREAS)} == set(TEXTS)
     for purpose in PURPOSES:
         assert len(set(purpose.goals)) == len(purpose.goals) >= 4 and len(set(purpose.kinds)) == len(purpose.kinds)
         assert all(re.fullmatch(r"[A-Za-z][\w ',-]+", words) for words in purpose.kinds + purpose.goals)
@@ -76,6 +88,29 @@ def test_a_purpose_is_asked_in_its_words_and_an_open_one_in_none_too():
     assert not list(of_purpose(PURPOSES[0], 0, texts[:100], [POSTS], 0))
 
 
+def test_a_criterion_stays_where_its_words_change():
+    for area in AREAS:
+        made = of_area(area, [f"text {n}" for n in range(700)], [POSTS, ANSWERS], 0)
+        rows = [row[0] for row in made.rows]
+        assert made.name == f"wordings_of_{area.texts}_criteria" and 0.7 * PURPOSE_ROWS < len(rows) <= PURPOSE_ROWS
+        named = 0
+        for row in rows:
+            assert row.is_wordings
+            found = SPELLED_OUT.search(row.query.instruction)
+            goals = area.subject_goals + area.manner_goals
+            if found:
+                named += 1
+                of_subject = found["by"] in ("be it", "whether")
+                goals, values = (area.subject_goals, area.manners) if of_subject else (area.manner_goals, area.subjects)
+                listed = re.split(", | or ", found["values"])
+                assert 3 <= len(set(listed)) == len(listed) <= 6 and set(listed) <= set(values)
+                assert found["values"] in row.positive.instruction
+            end = row.query.instruction.split(" for ")[-1].rstrip(" :;")
+            assert end in row.positive.instruction and any(goal in end for goal in goals)
+        assert named / len(rows) == pytest.approx(NAMED_SHARE, abs=0.06)
+    assert of_area(AREAS[0], ["few"], [POSTS], 0) is None
+
+
 def test_evaluation_texts_are_in_none_of_them(tmp_path):
     folder = tmp_path / "set"
     folder.mkdir()
@@ -99,7 +134,8 @@ def test_the_command_adds_them(tmp_path):
     assert main(["build", "--data", str(data), "--wordings", "--output", str(tmp_path / "m")]) == 0
     made = read_mixture(tmp_path / "m")
     tweets = [n for n, purpose in enumerate(PURPOSES) if purpose.texts == "tweet"]
-    assert set(made.tasks) == {"posts", "wordings_posts", *(f"wordings_of_tweet_{n}" for n in tweets)}
+    asked = {f"wordings_of_tweet_{n}" for n in [*tweets, "criteria"]}
+    assert set(made.tasks) == {"posts", "wordings_posts", *asked}
     assert all(example.is_wordings for example in made.tasks["wordings_posts"])
 
 

@@ -30,6 +30,7 @@ TEXTS = {
     "request": r"\b(request|message|(customer|student|user) question)\b",
     "science": r"\b(biomedical|medical|paper|science)\b",
     "command": r"\b(description|intent|task|natural language question)\b",
+    "report": r"\b(advisory|bug|issue|Stack Overflow post)\b",
     "reply": r"\b(answer|comment|facts?|reply|reason)\b",
     "claim": r"\b(argument|claim)\b",
 }

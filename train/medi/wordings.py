@@ -3,8 +3,9 @@
 A row of wordings_NAME is a text under an instruction and, as its positive, the same text under other words for it; the
 trainer draws both embeddings to the mean of what the anchor finds of them (``train.loss.wordings_loss``), which over
 many rows is the mean over all wordings. ``own`` words a task's own instructions anew (``train.wording.vary``), and
-``of_purpose`` asks texts of many tasks for what ``train.medi.purposes`` lists. Where an embedding is to hold all that a
-text says (open purposes: retrieval of documents), part of the rows are of likeness: see ``train.medi.likeness``.
+``of_purpose`` asks texts of many tasks for what ``train.medi.purposes`` lists, ``of_area`` for criteria that are
+spelled out (``train.medi.criteria``). Where an embedding is to hold all that a text says (open purposes: retrieval of
+documents), part of the rows are of likeness: see ``train.medi.likeness``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from instructor_search.instructions import InstructedText, Instruction
 from train.examples import TrainingExample
 from train.medi.contamination import EvaluationTexts
+from train.medi.criteria import AREAS, Area, asking
 from train.medi.purposes import PURPOSES, TEXTS, Purpose
 from train.medi.sources import RawTask
 from train.wording import ENDINGS, FORMS, class_names, vary
@@ -47,6 +49,9 @@ def with_wordings(tasks: Iterable[RawTask], seed: int, against: EvaluationTexts 
             sources[name].append(task)
     for number, purpose in enumerate(PURPOSES):
         yield from of_purpose(purpose, number, texts[purpose.texts], sources[purpose.texts], seed)
+    for area in AREAS:
+        if (made := of_area(area, texts[area.texts], sources[area.texts], seed)) is not None:
+            yield made
 
 
 def own(task: RawTask, seed: int) -> RawTask | None:
@@ -79,10 +84,24 @@ def of_purpose(
         apart = 0
     bare = [(text, _asking(purpose, chance), "") for text in chosen[:apart]]
     worded = [(text, _asking(purpose, chance), _asking(purpose, chance)) for text in chosen[apart:]]
-    licence, source = ("; ".join(sorted({getattr(t, of) for t in sources})) for of in ("licence", "source"))
+    licence, source = _of(sources)
     for kind, rows in (("wordings", worded), ("likeness", bare)):
         if (made := _made(f"{kind}_of_{purpose.texts}_{number}", rows, licence, source)) is not None:
             yield made
+
+
+def of_area(area: Area, texts: Sequence[str], sources: Sequence[RawTask], seed: int) -> RawTask | None:
+    """Return texts asked for a criterion that is spelled out, in two wordings; None for few."""
+    chance = random.Random(f"{seed} criteria {area.texts}")
+    distinct = list(dict.fromkeys(texts))
+    rows = [(text, *asking(area, chance)) for text in chance.sample(distinct, min(len(distinct), PURPOSE_ROWS))]
+    return _made(f"wordings_of_{area.texts}_criteria", rows, *_of(sources))
+
+
+def _of(sources: Sequence[RawTask]) -> tuple[str, str]:
+    """Return the licences and the sources of tasks."""
+    licences, places = ({getattr(task, fact) for task in sources} for fact in ("licence", "source"))
+    return "; ".join(sorted(licences)), "; ".join(sorted(places))
 
 
 def _asking(purpose: Purpose, chance: random.Random) -> str:
