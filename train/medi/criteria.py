@@ -12,6 +12,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from train.medi.purposes import cells_of
 from train.wording import ENDINGS, FORMS
 
 NAMED_SHARE = 0.8  # of instructions; the others name no values
@@ -98,11 +99,4 @@ def _plural(kind: str) -> str:
     return last[:-1] + "ies" if last.endswith("y") else last + "s"
 
 
-def _read(table: str) -> tuple[Area, ...]:
-    """Return the areas of a table: a line each, which goes on in lines that are indented."""
-    lines = table.strip().replace("\n    ", " ").splitlines()
-    cells = [[cell.strip() for cell in line.split("|")] for line in lines]
-    return tuple(Area(texts, *(tuple(cell.split(", ")) for cell in others)) for texts, *others in cells)
-
-
-AREAS = _read(_TABLE)
+AREAS = tuple(Area(texts, *(tuple(cell.split(", ")) for cell in others)) for texts, *others in cells_of(_TABLE))

@@ -190,15 +190,18 @@ claim | argument, claim | stance classification; telling whether it is for or ag
 """
 
 
-def _read(table: str) -> tuple[Purpose, ...]:
-    """Return the purposes of a table: a line each, which goes on in lines that are indented."""
+def cells_of(table: str) -> list[list[str]]:
+    """Return the cells of a table's lines; a line goes on in lines that are indented."""
     lines = table.strip().replace("\n    ", " ").splitlines()
-    cells = [[cell.strip() for cell in line.split("|")] for line in lines]
+    return [[cell.strip() for cell in line.split("|")] for line in lines]
+
+
+def _read(table: str) -> tuple[Purpose, ...]:
     return tuple(
         Purpose(
             texts.removeprefix("open "), tuple(kinds.split(", ")), tuple(goals.split("; ")), texts.startswith("open ")
         )
-        for texts, kinds, goals in cells
+        for texts, kinds, goals in cells_of(table)
     )
 
 
