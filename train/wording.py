@@ -79,6 +79,22 @@ def class_names(labels: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(labels)) if len(labels) > 1 and all(map(_CLASS_NAME.fullmatch, labels)) else ()
 
 
+def plural(noun: str) -> str:
+    """Return a noun's regular plural; one that ends in s stays."""
+    return noun[:-1] + "ies" if re.search("[^aeiou]y$", noun) else noun if noun.endswith("s") else noun + "s"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return "a, b or c" of two or more names."""
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def filled(form: str, what: str, goal: str) -> str:
+    """Return a form of instruction for a text type and what it is embedded for, with the article that it asks for."""
+    article = "an" if re.match("[aeio]", what, re.IGNORECASE) else "a"
+    return form.format(a=article, what=what, goal=goal)
+
+
 def vary(instruction: str, chance: random.Random, classes: Sequence[str] = ()) -> str:
     """Return an instruction in another form and with words of like meaning, a slot left out at times.
 
@@ -101,8 +117,7 @@ def vary(instruction: str, chance: random.Random, classes: Sequence[str] = ()) -
         goal = _other_class_goal(goal, found.text_type or "text", chance, classes)
     if _CLASS_GOAL.match(goal) and chance.random() < 0.15:  # noqa: PLR2004
         goal = chance.choice(_EXAMPLES).format(goal=goal)
-    article = "an" if re.match("[aeio]", what, re.IGNORECASE) else "a"
-    return form.format(a=article, what=what, goal=_in_other_words(goal, chance)) + ending
+    return filled(form, what, _in_other_words(goal, chance)) + ending
 
 
 def _other_class_goal(goal: str, what: str, chance: random.Random, classes: Sequence[str]) -> str:
@@ -110,10 +125,10 @@ def _other_class_goal(goal: str, what: str, chance: random.Random, classes: Sequ
     found = _CLASS_OF.fullmatch(goal)
     if not found:
         return goal
-    whats = what[:-1] + "ies" if re.search("[^aeiou]y$", what) else what if what.endswith("s") else what + "s"
+    whats = plural(what)
     if classes and chance.random() < 0.4:  # noqa: PLR2004
-        *others, last = chance.sample(list(classes), min(len(classes), 5))
-        return chance.choice(_NAMED_CLASSES).format(classes=f"{', '.join(others)} or {last}", whats=whats)
+        named = chance.sample(list(classes), min(len(classes), 5))
+        return chance.choice(_NAMED_CLASSES).format(classes=listed(named), whats=whats)
     forms = _WHETHER_GOALS if found["whether"] else _CLASS_GOALS
     head = re.split(" (?:it|that|between|of the|studied|as) ?", found["of"])[0]
     return chance.choice(forms).format(of=found["of"], head=head, whats=whats)

@@ -9,11 +9,10 @@ them and names values of the other.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from train.medi.purposes import cells_of
-from train.wording import ENDINGS, FORMS
+from train.wording import ENDINGS, FORMS, filled, listed, plural
 
 NAMED_SHARE = 0.8  # of instructions; the others name no values
 _SUBJECT_FORMS = ("{kind} on {values}", "{kind} about {values}", "{kind} on {values},", "{kind} concerning {values}")
@@ -78,25 +77,14 @@ def asking(area: Area, chance: random.Random) -> tuple[str, str]:
     head = kind
     if chance.random() < NAMED_SHARE:
         form = chance.choice(_MANNER_FORMS if of_subject else _SUBJECT_FORMS)
-        head = form.format(kind=kind, values=_listed(area.manners if of_subject else area.subjects, chance))
-    end = chance.choice(_ENDS).format(kinds=_plural(kind), goal=goal)
-    first, second = (_filled(form, head, end) + chance.choice(ENDINGS) for form in (FORMS[0], chance.choice(FORMS)))
+        named = chance.sample(area.manners if of_subject else area.subjects, chance.randint(3, 6))
+        head = form.format(kind=kind, values=listed(named))
+    end = chance.choice(_ENDS).format(kinds=plural(kind.split()[-1]), goal=goal)
+    forms = (FORMS[0], chance.choice(FORMS))
+    first, second = (
+        filled(form, head, end).replace(",,", ",").removesuffix(",") + chance.choice(ENDINGS) for form in forms
+    )
     return first, second
-
-
-def _filled(form: str, head: str, end: str) -> str:
-    filled = form.format(a="an" if head[0] in "aeio" else "a", what=head, goal=end)
-    return filled.replace(",,", ",").removesuffix(",")
-
-
-def _listed(values: Sequence[str], chance: random.Random) -> str:
-    *others, last = chance.sample(values, chance.randint(3, 6))
-    return f"{', '.join(others)} or {last}"
-
-
-def _plural(kind: str) -> str:
-    last = kind.split()[-1]
-    return last[:-1] + "ies" if last.endswith("y") else last + "s"
 
 
 AREAS = tuple(Area(texts, *(tuple(cell.split(", ")) for cell in others)) for texts, *others in cells_of(_TABLE))

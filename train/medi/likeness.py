@@ -18,6 +18,7 @@ import numpy as np
 from instructor_search.instructions import Instruction
 from train.medi.contamination import EvaluationTexts
 from train.medi.sources import RawTask
+from train.wording import plural
 
 GOALS = (
     "measuring semantic similarity", "measuring how similar two {kinds} are", "comparing it with other {kinds}",
@@ -60,7 +61,7 @@ def prose(task: RawTask, seed: int) -> RawTask | None:
         if (kind := _PROSE.search(what)) is None:
             continue
         for text in dict.fromkeys(str(row[side]) for row in task.rows):
-            goal = chance.choice(GOALS).format(kind=kind[0], kinds=_plural(kind[0]))
+            goal = chance.choice(GOALS).format(kind=kind[0], kinds=plural(kind[0]))
             asked.setdefault(text, f"Represent the {what} for {goal}: ")
     return _made(task, list(asked.items()), chance)
 
@@ -87,9 +88,3 @@ def _made(task: RawTask, asked: Sequence[tuple[str, str]], chance: random.Random
         task.source, symmetric=True, notes="an instruction that is to change nothing",
         instructions=[instruction for _, instruction in chosen],
     )  # fmt: skip
-
-
-def _plural(word: str) -> str:
-    if word.endswith("s"):
-        return word
-    return word[:-1] + "ies" if word.endswith("y") else word + "s"

@@ -21,7 +21,7 @@ from train.medi.contamination import EvaluationTexts
 from train.medi.criteria import AREAS, Area, asking
 from train.medi.purposes import PURPOSES, TEXTS, Purpose
 from train.medi.sources import RawTask
-from train.wording import ENDINGS, FORMS, class_names, vary
+from train.wording import ENDINGS, FORMS, class_names, filled, vary
 
 OWN_ROWS, PURPOSE_ROWS = 300, 600
 OPEN_SHARE = 0.3  # of an open purpose's rows, drawn to the text under no instruction
@@ -106,8 +106,7 @@ def _of(sources: Sequence[RawTask]) -> tuple[str, str]:
 
 def _asking(purpose: Purpose, chance: random.Random) -> str:
     kind, goal = chance.choice(purpose.kinds), chance.choice(purpose.goals)
-    article = "an" if kind[0] in "aeio" else "a"
-    return chance.choice(FORMS).format(a=article, what=kind, goal=goal) + chance.choice(ENDINGS)
+    return filled(chance.choice(FORMS), kind, goal) + chance.choice(ENDINGS)
 
 
 def _made(name: str, rows: Iterable[tuple[str, str, str]], licence: str, source: str) -> RawTask | None:
