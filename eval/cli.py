@@ -74,8 +74,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seed", type=_seed, default=42, metavar="N", help="seed of samples and bootstrap (default: 42)")
     add("--resamples", type=_resamples, default=1000, metavar="N",
         help="bootstrap samples of intervals (default: 1000)")  # fmt: skip
-    add("--cluster-seeds", type=positive, default=1, metavar="N",
-        help="clustering: mean over N seeds of k-means (default: 1, as mteb)")  # fmt: skip
+    add("--cluster-seeds", type=positive, metavar="N",
+        help="clustering: mean over N seeds of k-means (default: 1, mteb's own; 10 in robustness)")  # fmt: skip
     add("--demonstrations", type=_numbers, default=(8,), metavar="K,...",
         help="prompt retrieval: examples a prompt; several numbers are runs of their own (default: 8)")  # fmt: skip
     add(

@@ -31,7 +31,7 @@ class EvalConfig:
     reranker: str | None = None
     seed: int = 42
     num_resamples: int = 1000
-    cluster_seeds: int = 1  # of k-means; 1 is mteb's protocol
+    cluster_seeds: int | None = None  # of k-means; None: what the suite takes, 1 but for robustness
     num_demonstrations: tuple[int, ...] = (DEFAULT_DEMONSTRATIONS,)
     selectors: tuple[str, ...] = (DEFAULT_SELECTOR,)
     prompt_tokens: int = 1000

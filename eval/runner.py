@@ -90,8 +90,8 @@ def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Pr
     told, summary = progress or Progress(), Summary()
     with _working_folder(config.output) as folder, _modules_left_alone():
         context = Context(
-            folder=folder, seed=config.seed, cluster_seeds=config.cluster_seeds, prompt_tokens=config.prompt_tokens,
-            llm=llm, on_texts=told.texts,
+            folder=folder, seed=config.seed, cluster_seeds=config.cluster_seeds or 1,
+            prompt_tokens=config.prompt_tokens, llm=llm, on_texts=told.texts,
         )  # fmt: skip
         try:
             for specification in config.models:

@@ -58,6 +58,14 @@ def test_robustness(study):
     assert "<svg" in (output / "studies/robustness.svg").read_text()[:200]
 
 
+def test_robustness_clusters_each_paraphrase_ten_times(tmp_path, cli):
+    command = ["--suite", "robustness,ShortNotices", "--data", "bundled", "--output", str(tmp_path), "--quiet"]
+    assert cli(command) == 0
+    for n in range(1, 6):
+        notes = find_run(f"instructor-minilm@paraphrase-{n}", tmp_path).results["ShortNotices"].facts["notes"]
+        assert "mean of 10 seeds of k-means" in notes[0]
+
+
 @pytest.mark.slow
 def test_complexity(study):
     values, shown, output = study("complexity")
