@@ -86,6 +86,7 @@ class Collator:
             query=torch.tensor(hashes[:count]),
             positive=torch.tensor(hashes[count : 2 * count]),
             negative=torch.tensor(hashes[2 * count :], dtype=torch.int64),
+            asked=torch.tensor([_hash("\0".join(e.query)) for e in examples]),
             label=torch.tensor([0 if e.label is None else _hash(e.label) for e in examples]),
             used=torch.tensor(used, dtype=torch.bool),
         )

@@ -86,7 +86,10 @@ def _eval(*arguments: str) -> Any:
 
 
 def accuracy(encoder: Any, held_out: Mapping[str, list[TrainingExample]]) -> dict[str, float]:
-    """Return by task the share of queries whose nearest positive is theirs (or of their label), and the "average"."""
+    """Return by task the share of queries whose nearest positive is right, and the "average".
+
+    Right is their own, another one of the same query, and any of their label.
+    """
     scores = {}
     for name, rows in held_out.items():
         queries, positives = (
@@ -96,6 +99,7 @@ def accuracy(encoder: Any, held_out: Mapping[str, list[TrainingExample]]) -> dic
         nearest = (queries @ positives.T).argmax(1)
         right = [
             rows[i].positive.text == rows[j].positive.text
+            or rows[i].query == rows[j].query
             or (rows[i].label is not None and rows[i].label == rows[j].label)
             for i, j in enumerate(nearest)
         ]

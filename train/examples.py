@@ -10,6 +10,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -118,15 +120,17 @@ def to_line(example: TrainingExample) -> str:
     return json.dumps(row, ensure_ascii=False)
 
 
-def from_row(row: Any, where: str) -> TrainingExample:
+def from_row(row: Any, where: str, *, drop_empty_negatives: bool = False) -> TrainingExample:
     """Return the example of a row; ``where`` names its place in messages.
+
+    Lone surrogates, which no tokenizer reads, become U+FFFD.
 
     Raises:
         MixtureError: no query or positive, an empty text, or another form.
     """
     try:
         query, positive = _pair(row["query"]), _pair(row["pos"])
-        negatives = tuple(_pair(n) for n in negatives_of(row))
+        negatives = tuple(n for n in map(_pair, negatives_of(row)) if n.text.strip() or not drop_empty_negatives)
         example = TrainingExample(query, positive, negatives, _label(row.get("label")))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise MixtureError(
@@ -147,6 +151,8 @@ def task_of(row: Any, path: Path) -> str:
 def negatives_of(row: Any) -> Any:
     """Return the negatives of a row as a list: MEDI has one, not in a list."""
     given = row.get("neg") or []
+    if not isinstance(given, (list, tuple)):
+        raise TypeError(f"neg is {str(given)[:60]!r}, no list")
     return [given] if given and isinstance(given[0], str) else given
 
 
@@ -154,7 +160,17 @@ def _pair(value: Any) -> InstructedText:
     instruction, text = value
     if not isinstance(instruction, str) or not isinstance(text, str):
         raise TypeError(f"{str(value)[:60]!r} is no [instruction, text]")
-    return InstructedText(instruction, text)
+    return InstructedText(without_surrogates(instruction), without_surrogates(text))
+
+
+def without_surrogates(text: str) -> str:
+    """Return the text with U+FFFD for each surrogate that stands alone."""
+    return text if text.isprintable() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def file_name(name: str) -> str:
+    """Return a task's name as one that a file can have and that stays in its folder."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "task"
 
 
 def _label(value: Any) -> str | None:
@@ -228,7 +244,7 @@ def _read_file(path: Path) -> dict[str, list[TrainingExample]]:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield (number, row) of JSONL, gzipped or not, or of one JSON list.
+    """Yield (number, row) of JSONL, gzipped or not, or of one JSON list; numbers are of lines, or of the list's rows.
 
     Raises:
         MixtureError: a line cannot be read; the message names it.
@@ -236,14 +252,21 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
     opened: Any = gzip.open if path.suffix == ".gz" else open
     number = 0
     try:
-        with opened(path, "rt", encoding="utf-8", errors="surrogatepass") as stream:
-            is_list = stream.read(1) == "["
+        with opened(path, "rt", encoding="utf-8-sig", errors="surrogatepass") as stream:
+            is_list = stream.read(4096).lstrip()[:1] == "["
             stream.seek(0)
             if is_list:
-                yield from enumerate(json.load(stream), 1)
+                yield from enumerate(_parsed(stream.read(), str(path)), 1)
                 return
             for number, line in enumerate(stream, 1):  # noqa: B007
                 if line.strip():
-                    yield number, json.loads(line)
-    except (OSError, EOFError, ValueError) as error:
+                    yield number, _parsed(line, f"{path}:{number}")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise MixtureError(f"{path}:{number + 1}: cannot be read ({error})") from error
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MixtureError(f"{where}: cannot be read ({error})") from error

@@ -17,15 +17,16 @@ _NEVER = -torch.inf
 
 @dataclass(frozen=True)
 class Identities:
-    """What tells false negatives: int64 hashes of the texts, and of the labels (0: none).
+    """What tells false negatives: int64 hashes of the texts, of the queries with their instructions, and of the labels.
 
-    query, positive, label: (batch,); negative: (batch * negatives,); used: bool (batch * negatives,), False where an
-    example has fewer negatives than others and its place is filled.
+    query, positive, asked, label (0: none): (batch,); negative: (batch * negatives,); used: bool (batch * negatives,),
+    False where an example has fewer negatives than others and its place is filled.
     """
 
     query: Tensor
     positive: Tensor
     negative: Tensor
+    asked: Tensor
     label: Tensor
     used: Tensor
 
@@ -59,10 +60,11 @@ def info_nce(
 ) -> Tensor:
     """Return the mean cross-entropy of each query's positive among all positives and negatives of the batch.
 
-    Left out as false negatives: a candidate that is the query's own text or its positive's, or that has the query's
-    label; with a ``guide`` (embeddings of query, positive and negative) also those that it finds nearer to the query
-    than the positive minus ``margin`` (GISTEmbed, arXiv 2402.16829). ``bidirectional`` adds the positives' side, over
-    all queries, and halves the sum. Shapes as in ``official_loss``.
+    Left out as false negatives: a candidate that is the query's own text or its positive's, that has the query's label,
+    or that is the positive of the same query in another example; with a ``guide`` (embeddings of query, positive and
+    negative) also those that it finds nearer to the query than the positive minus ``margin`` (GISTEmbed, arXiv
+    2402.16829). ``bidirectional`` adds the positives' side, over all queries, and halves the sum. Shapes as in
+    ``official_loss``.
     """
     q, p, n = (normalize(x, dim=-1) for x in (query, positive, negative))
     wrong = false_negatives(identities)
@@ -131,6 +133,7 @@ def false_negatives(ids: Identities) -> Tensor:
     wrong = (candidates[None] == ids.query[:, None]) | (candidates[None] == ids.positive[:, None])
     size = len(ids.query)
     wrong[:, :size] |= (ids.label[:, None] == ids.label[None]) & (ids.label != 0)[:, None]
+    wrong[:, :size] |= ids.asked[:, None] == ids.asked[None]
     wrong[:, size:] |= ~ids.used[None]
     wrong[:, :size].fill_diagonal_(False)
     return wrong

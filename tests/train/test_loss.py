@@ -36,6 +36,7 @@ def identities(size=7, negatives=2):
         query=torch.arange(1, size + 1),
         positive=torch.arange(101, size + 101),
         negative=torch.arange(1001, size * negatives + 1001),
+        asked=torch.arange(2001, size + 2001),
         label=torch.zeros(size, dtype=torch.int64),
         used=torch.ones(size * negatives, dtype=torch.bool),
     )
@@ -75,13 +76,15 @@ def test_what_counts_as_a_false_negative():
     ids.positive[1] = ids.positive[0]
     ids.query[2] = ids.positive[3]
     ids.label[:] = torch.tensor([5, 0, 5, 0])
+    ids.asked[3] = ids.asked[1]
     ids.negative[0] = ids.positive[2]
     ids.used[3] = False
     found = {tuple(pair) for pair in false_negatives(ids).nonzero().tolist()}
     equal_text = {(0, 1), (1, 0), (2, 3), (2, 4)}
     equal_label = {(0, 2), (2, 0)}
+    same_query = {(1, 3), (3, 1)}
     not_used = {(i, 7) for i in range(4)}
-    assert found == equal_text | equal_label | not_used
+    assert found == equal_text | equal_label | same_query | not_used
 
 
 def test_a_masked_negative_has_no_gradient():

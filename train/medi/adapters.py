@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 from instructor_search.errors import MissingExtraError
-from train.examples import MixtureError, TrainingExample, from_row, negatives_of, read_rows, task_of
-from train.medi.sources import RawTask, read_lines
+from train.examples import MixtureError, TrainingExample, from_row, read_rows, task_of
+from train.medi.sources import RawTask, listed, read_lines
 
 Row = tuple[str, str, tuple[str, ...]]  # query, positive, negatives
 
@@ -55,8 +56,7 @@ def _medi(path: Path) -> list[RawTask]:
         if any(_is_empty(row.get(side)) for side in ("query", "pos")):
             dropped[name] = dropped.get(name, 0) + 1
             continue
-        row = {**row, "neg": [n for n in negatives_of(row) if not _is_empty(n)]}
-        tasks[name].append(from_row(row, f"{path}:{number}"))
+        tasks[name].append(from_row(row, f"{path}:{number}", drop_empty_negatives=True))
     return [_of_medi(name, rows, dropped.get(name, 0), path) for name, rows in tasks.items()]
 
 
@@ -71,23 +71,44 @@ def _is_empty(side: Any) -> bool:
     return isinstance(side, (list, tuple)) and len(side) == 2 and isinstance(side[1], str) and not side[1].strip()
 
 
-def _sentence_transformers(path: Path) -> Iterator[Row]:
-    """Columns anchor, positive, negative, negative_1, ...; or the first two and those that come after."""
+_GRADES, _NO_TEXT = ("label", "labels", "score", "scores"), (int, float, dict)
+_ANCHORS, _POSITIVES = ("anchor", "query", "sentence1", "question"), ("positive", "answer", "sentence2", "pos")
+
+
+def _sentence_transformers(path: Path) -> Iterator[tuple[Any, ...]]:
+    """Columns anchor, positive, negative, negative_1, ...: see ``_columns``."""
+    told: set[tuple[str, ...]] = set()
     for row in _table(path):
-        graded = [n for n in row if n in ("label", "labels", "score", "scores")]
+        graded = [n for n in row if n in _GRADES]
         if graded:
             raise ValueError(f"column {graded[0]} grades the pairs; expected right pairs only, without that column")
-        names = [n for n in row if isinstance(row[n], str)]
-        anchor = next((n for n in ("anchor", "query", "sentence1", "question") if n in row), names[0])
-        positive = next((n for n in ("positive", "answer", "sentence2", "pos") if n in row), names[1])
-        wrong = [row[n] for n in row if n.startswith("neg") and n not in (anchor, positive) and row[n]]
-        yield row[anchor], row[positive], tuple(t for w in wrong for t in ([w] if isinstance(w, str) else w))
+        anchor, positive, negatives, others = _columns([n for n, v in row.items() if not isinstance(v, _NO_TEXT)])
+        if others and others not in told:
+            told.add(others)
+            sys.stderr.write(f"{path}: not used: {', '.join(others)} (negatives: negative, negative_1, ...)\n")
+        yield row[anchor], row[positive], tuple(text for n in negatives for text in listed(row[n]))
+
+
+def _columns(names: Sequence[str]) -> tuple[str, str, list[str], tuple[str, ...]]:
+    """Return the columns of the anchor, the positive and the negatives by their names, and those that are not used.
+
+    A side without a column of its name is the first one that is left; where neither has one, the columns after the
+    first two are negatives.
+    """
+    chosen = [next((n for n in known if n in names), None) for known in (_ANCHORS, _POSITIVES)]
+    negatives = [n for n in names if n.startswith("neg")]
+    rest = [n for n in names if n not in chosen and n not in negatives]
+    if len(rest) < chosen.count(None):
+        raise ValueError(f"columns {', '.join(names)}; expected anchor and positive")
+    by_order = chosen == [None, None]
+    anchor, positive = (n if n is not None else rest.pop(0) for n in chosen)
+    return (anchor, positive, negatives + rest, ()) if by_order else (anchor, positive, negatives, tuple(rest))
 
 
 def _flagembedding(path: Path) -> Iterator[tuple[Any, ...]]:
     for row in read_lines(path):
-        for positive in row["pos"]:
-            yield (row["query"], positive, tuple(row.get("neg") or ()), *([row["prompt"]] if row.get("prompt") else []))
+        for positive in listed(row["pos"]) or ("",):
+            yield (row["query"], positive, listed(row.get("neg")), *([row["prompt"]] if row.get("prompt") else []))
 
 
 def _tevatron(path: Path) -> Iterator[Row]:
@@ -96,8 +117,8 @@ def _tevatron(path: Path) -> Iterator[Row]:
 
     for row in read_lines(path):
         negatives = tuple(map(text, row.get("negative_passages") or ()))
-        for positive in row["positive_passages"]:
-            yield row["query"], text(positive), negatives
+        for positive in list(map(text, row["positive_passages"] or ())) or [""]:
+            yield row["query"], positive, negatives
 
 
 def _kilt(path: Path) -> Iterator[Row]:
@@ -105,7 +126,7 @@ def _kilt(path: Path) -> Iterator[Row]:
     for row in read_lines(path):
         for output in row["output"]:
             passages = [p["text"] for p in output.get("provenance") or () if p.get("text")]
-            for passage in passages or ([output["answer"]] if output.get("answer") else []):
+            for passage in passages or [output.get("answer") or ""]:
                 yield row["input"], passage, ()
 
 
@@ -153,19 +174,16 @@ def _hub(where: str) -> Iterator[Row]:
         raise ValueError("expected hub:NAME?query=COLUMN&positive=COLUMN")
     try:
         from datasets import load_dataset
+        from datasets.exceptions import DatasetsError
     except ImportError as error:
         raise MissingExtraError("datasets", "train", "--examples hub:") from error
     try:
         data = load_dataset(name, columns.get("config"), split=columns.get("split", "train"))
-    except OSError as error:
+    except (OSError, DatasetsError) as error:
         raise MixtureError(f"hub:{name} cannot be loaded ({' '.join(str(error).split())})") from error
     for row in data:
         negative = row.get(columns["negative"]) if "negative" in columns else None
-        yield (
-            row[columns["query"]],
-            row[columns["positive"]],
-            (negative,) if isinstance(negative, str) else tuple(negative or ()),
-        )
+        yield row[columns["query"]], row[columns["positive"]], listed(negative)
 
 
 def _table(path: Path) -> Iterator[dict[str, Any]]:
@@ -175,8 +193,12 @@ def _table(path: Path) -> Iterator[dict[str, Any]]:
 
         yield from pq.read_table(path).to_pylist()
     elif path.suffix in (".csv", ".tsv"):
-        with path.open(encoding="utf-8", newline="") as stream:
-            yield from csv.DictReader(stream, delimiter="\t" if path.suffix == ".tsv" else ",")
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
+            for row in reader:
+                if None in row:
+                    raise ValueError(f"line {reader.line_num} has more fields than the header; expected them quoted")
+                yield row
     else:
         yield from read_lines(path)
 

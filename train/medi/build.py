@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,15 @@ import numpy as np
 
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.instructions import InstructedText
-from train.examples import MixtureError, TaskFacts, TrainingExample, write_manifest, write_task
+from train.examples import (
+    MixtureError,
+    TaskFacts,
+    TrainingExample,
+    file_name,
+    without_surrogates,
+    write_manifest,
+    write_task,
+)
 from train.medi.contamination import EvaluationTexts
 from train.medi.mining import by_class, by_output, is_classification
 from train.medi.sources import RawTask
@@ -58,6 +66,7 @@ def build(
     Raises:
         MixtureError: the folder exists, two tasks have one name, nothing is left, or ``refuse`` found something.
     """
+    folder = folder.resolve()
     if folder.exists() and not (overwrite and (folder / "manifest.json").is_file()):
         raise MixtureError(
             f"{folder} exists; choose another folder" + (" (it is no mixture)" if overwrite else ", or --overwrite")
@@ -66,12 +75,13 @@ def build(
     part.mkdir(parents=True)
     report = BuildReport(str(folder))
     try:
-        names: set[str] = set()
+        names: dict[str, str] = {}  # of the files, and what the tasks were called
         for task in tasks:
-            task = replace(task, name=_file_name(task.name))  # noqa: PLW2901
-            if task.name in names:
+            if task.name in names.values():
                 raise MixtureError(f"two tasks are called {task.name!r}; leave one out (--exclude)")
-            names.add(task.name)
+            name = _free_name(file_name(task.name), names)
+            names[name] = task.name
+            task = replace(task, name=name)  # noqa: PLW2901
             sys.stderr.write(f"{task.name}: {len(task.rows):,} rows\n")
             _one_task(task, part, encoder, report, max_rows=max_rows, seed=seed, against=against, refuse=refuse)
         report.skipped = {**(left_out or {}), **report.skipped}
@@ -90,8 +100,15 @@ def build(
     return report
 
 
+def _free_name(name: str, taken: Container[str]) -> str:
+    """Return ``name``, or with a number the first that is not taken."""
+    numbered = (f"{name}-{number}" for number in count(2))
+    return next(n for n in chain([name], numbered) if n not in taken)
+
+
 def take_away(folder: Path) -> None:
     """Remove what this process's build of ``folder`` left beside it; a mixture that was to be replaced comes back."""
+    folder = folder.resolve()
     part, old = _beside(folder)
     shutil.rmtree(part, ignore_errors=True)
     if old.exists() and not folder.exists():
@@ -143,11 +160,6 @@ def _one_task(
     )  # fmt: skip
 
 
-def _file_name(name: str) -> str:
-    """Return a task's name as one that a file can have and that stays in its folder."""
-    return re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "task"
-
-
 def triples(
     task: RawTask, encoder: Encoder, *, labelled: bool | None = None
 ) -> tuple[list[TrainingExample], Counter[str]]:
@@ -189,15 +201,15 @@ def _pairs(task: RawTask) -> tuple[list[TrainingExample], Counter[str]]:
     examples, dropped = [], Counter[str]()
     seen: set[tuple[str, str]] = set()
     for i, (query, positive, negatives) in enumerate(task.rows):
-        if not str(query or "").strip() or not str(positive or "").strip():
-            dropped["empty text"] += 1
+        if reason := _unfit(query) or _unfit(positive):
+            dropped[reason] += 1
             continue
         if (str(query), str(positive)) in seen:
             dropped["the same pair again"] += 1
             continue
         seen.add((str(query), str(positive)))
         given = task.instructions[i] if task.instructions else task.query_instruction
-        wrong = [n for n in negatives if str(n or "").strip() and n != positive][:_MAX_NEGATIVES]
+        wrong = [n for n in negatives if not _unfit(n) and n != positive][:_MAX_NEGATIVES]
         examples.append(
             TrainingExample(
                 InstructedText(given, _cut(query)),
@@ -208,8 +220,15 @@ def _pairs(task: RawTask) -> tuple[list[TrainingExample], Counter[str]]:
     return examples, dropped
 
 
+def _unfit(text: Any) -> str:
+    """Return why a cell is no text to train on; a number is one."""
+    if text is None or text != text or (isinstance(text, str) and not text.strip()):  # a table's nothing is NaN
+        return "empty text"
+    return "" if isinstance(text, (str, int, float)) else "no text but a list or an object"
+
+
 def _cut(text: Any) -> str:
-    return str(text)[:_MAX_CHARACTERS]
+    return without_surrogates(str(text)[:_MAX_CHARACTERS])
 
 
 def _embed(encoder: Encoder, texts: list[str]) -> np.ndarray:

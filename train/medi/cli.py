@@ -7,7 +7,7 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,9 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         "(default: open,C-UDA)")  # fmt: skip
     add("--only", default="", metavar="NAMES", help="data sets of --data to take")
     add("--exclude", default="", metavar="NAMES", help="data sets of --data to leave out")
-    add(
-        "--symmetry", choices=("all", "symmetric", "asymmetric"), default="all", help="kind of data sets (default: all)"
-    )
+    add("--symmetry", choices=("all", "symmetric", "asymmetric"), default="all", help="kind of tasks (default: all)")
     add("--without-super-ni", action="store_true", help="leave out the Super-NI-like files of --data")
     add("--contrast", action="store_true",
         help="add tasks of single words whose instruction decides what they mean")  # fmt: skip
@@ -125,7 +123,7 @@ def _build(args: argparse.Namespace) -> None:
     if args.wordings:
         tasks = with_wordings(tasks, args.seed, against)
     if args.contrast:
-        tasks = with_contrast(tasks, args.seed)
+        tasks = with_contrast(tasks, args.seed, against)
     report = build(
         tasks, args.output, load_encoder(args.encoder), max_rows=args.max_rows, seed=args.seed,
         against=against, refuse=args.contamination == "refuse",
@@ -167,12 +165,22 @@ def _tasks(args: argparse.Namespace, left_out: dict[str, str]) -> Iterator[RawTa
             symmetry=args.symmetry, super_ni=not args.without_super_ni, seed=args.seed, left_out=left_out,
         )  # fmt: skip
     if args.super_ni:
-        yield from read_super_ni(args.super_ni, args.task_list)
+        yield from _of_symmetry(args.symmetry, read_super_ni(args.super_ni, args.task_list), left_out)
     taken = Counter[str]()
     for given in args.examples:
-        for task in read_examples(given, args.query_instruction, args.document_instruction):
+        read = read_examples(given, args.query_instruction, args.document_instruction)
+        for task in _of_symmetry(args.symmetry, read, left_out):
             taken[task.name] += 1  # files of one name in several folders are several tasks
             yield task if taken[task.name] == 1 else replace(task, name=f"{task.name}-{taken[task.name]}")
+
+
+def _of_symmetry(symmetry: str, tasks: Iterable[RawTask], left_out: dict[str, str]) -> Iterator[RawTask]:
+    """Yield the tasks of that symmetry; ``left_out`` is told of the others."""
+    for task in tasks:
+        if symmetry == "all" or task.symmetric == (symmetry == "symmetric"):
+            yield task
+        else:
+            left_out[task.name] = f"it is not {symmetry}"
 
 
 def _names(given: str) -> list[str]:

@@ -110,7 +110,7 @@ def read_data_folder(
                 name, kind, rows, entry["query_instruction"], entry["doc_instruction"], symmetric=True, **facts
             )
         else:
-            pairs = [(r["query"], r["pos"], tuple(r.get("neg") or ())) for r in read_lines(path, "query", "pos")]
+            pairs = [(r["query"], r["pos"], listed(r.get("neg"))) for r in read_lines(path, "query", "pos")]
             yield RawTask(name, "pairs", pairs, entry["query_instruction"], entry["doc_instruction"],
                           symmetric=symmetric, **facts)  # fmt: skip
 
@@ -168,7 +168,7 @@ def read_super_ni(folder: Path, task_list: Path | None = None) -> Iterator[RawTa
     tasks = folder / "tasks" if (folder / "tasks").is_dir() else folder
     found = {p.stem: p for p in sorted(tasks.glob("task*.json"))}
     names = (
-        [n.strip() for n in task_list.read_text(encoding="utf-8").splitlines() if n.strip()]
+        [n.strip() for n in task_list.read_text(encoding="utf-8-sig").splitlines() if n.strip()]
         if task_list
         else list(found)
     )
@@ -184,13 +184,18 @@ def read_super_ni(folder: Path, task_list: Path | None = None) -> Iterator[RawTa
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise MixtureError(f"{found[name]} is no task of Super-NaturalInstructions ({error!r})") from error
         instruction = task_instruction(str(definition))
-        licence = ", ".join(task.get("Instance License", [])) or "unstated"
-        source = ", ".join(task.get("Source", [])) or "Super-NaturalInstructions"
+        licence = ", ".join(map(str, listed(task.get("Instance License")))) or "unstated"
+        source = ", ".join(map(str, listed(task.get("Source")))) or "Super-NaturalInstructions"
         yield RawTask(name, "super-ni", rows, instruction, instruction, licence, source, symmetric=True)
 
 
 def _first(output: Any) -> str:
     return str(output[0]) if isinstance(output, list) and output else "" if isinstance(output, list) else str(output)
+
+
+def listed(value: Any) -> tuple[Any, ...]:
+    """Return one value, several or none as several."""
+    return tuple(value) if isinstance(value, (list, tuple)) else () if value in (None, "") else (value,)
 
 
 def read_lines(path: Path, *needed: str) -> Iterator[dict[str, Any]]:
