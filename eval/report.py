@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from eval.plots import bars_plot
-from eval.results import write_at_once
 from eval.runs import Run, distinct_labels
 from eval.table import PUBLISHED_MODELS, Cell, Table, as_markdown, make_table
+from instructor_search.files import write_at_once
 
 BUNDLED_NOTE = "These are the bundled sets: a check of the machinery. Their scores say nothing about a model."
 PUBLISHED_NOTE = (

@@ -25,6 +25,7 @@ import numpy as np
 
 from eval.tasks.base import Category, EvalDataError, Outcome, Sides, TaskInfo
 from eval.units import MIN_UNITS, Units, interval
+from instructor_search.files import write_at_once
 
 FACTS = "instructor_search"  # our key in mteb's result file
 DETAILS = "details"  # below the files that mteb reads
@@ -234,10 +235,3 @@ def package_versions() -> dict[str, str]:
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-def write_at_once(path: Path, text: str) -> None:
-    """Write a file whole or not at all, also beside another process that writes it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

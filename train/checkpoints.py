@@ -81,15 +81,20 @@ def is_complete(folder: Path) -> bool:
     """Whether all files of a checkpoint are there and have the hashes that were written last."""
     try:
         hashes = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))["sha256"]
-    except (OSError, ValueError, KeyError):
+        expected = hashes.items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-    return all((folder / name).is_file() and file_hash(folder / name) == value for name, value in hashes.items())
+    return all((folder / name).is_file() and file_hash(folder / name) == value for name, value in expected)
 
 
 def newest(folder: Path) -> Path | None:
     """Return the newest whole checkpoint of a run's folder."""
-    found = sorted((int(m[1]), p) for p in folder.glob("checkpoint-*") if (m := _NAME.fullmatch(p.name)))
-    return next((path for _, path in reversed(found) if is_complete(path)), None)
+    return next((path for _, path in reversed(_all(folder)) if is_complete(path)), None)
+
+
+def _all(folder: Path) -> list[tuple[int, Path]]:
+    """Return steps and folders of all checkpoints of a run, whole or not, by their steps."""
+    return sorted((int(m[1]), p) for p in folder.glob("checkpoint-*") if (m := _NAME.fullmatch(p.name)))
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -106,8 +111,11 @@ def read_state(folder: Path) -> dict[str, Any]:
     return state
 
 
-def keep_newest(folder: Path, count: int) -> None:
-    """Delete all but the newest ``count`` checkpoints."""
-    found = sorted((int(m[1]), p) for p in folder.glob("checkpoint-*") if (m := _NAME.fullmatch(p.name)))
-    for _, path in found[:-count]:
+def keep_newest(folder: Path, count: int, step: int) -> None:
+    """Delete all but the newest ``count`` checkpoints up to ``step``, of which one was just written.
+
+    Later ones, of a run that went on from before them, stay and count for nothing: they may be damaged.
+    """
+    found = [path for number, path in _all(folder) if number <= step]
+    for path in found[:-count]:
         shutil.rmtree(path, ignore_errors=True)

@@ -148,7 +148,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         given: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(TrainConfig)}
         given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
         config = TrainConfig(**given)
-        accelerator = Accelerator(mixed_precision="bf16" if _in_bf16(config) else "no")
+        epochs = args.num_train_epochs
+        if epochs is not None and not (math.isfinite(epochs) and epochs > 0):
+            raise ValueError(f"num_train_epochs is {epochs}; expected a finite number above 0")
+        accelerator = Accelerator(cpu=_on_cpus(), mixed_precision="bf16" if _in_bf16(config) else "no")
         _use_all_cores()
         report = _train(config, args, accelerator)
         if accelerator.is_main_process:
@@ -159,6 +162,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(config: TrainConfig, args: argparse.Namespace, accelerator: Accelerator) -> dict[str, Any]:
     mixture = _mixture(config, args)
+    if args.from_collection:
+        from train.from_collection import fitted
+
+        config = fitted(config, mixture, accelerator.num_processes)
     if args.num_train_epochs is not None:
         batch = config.per_device_train_batch_size * accelerator.num_processes * config.gradient_accumulation_steps
         config = replace(config, max_steps=max(1, math.ceil(args.num_train_epochs * mixture.num_examples / batch)))
@@ -168,8 +175,8 @@ def _train(config: TrainConfig, args: argparse.Namespace, accelerator: Accelerat
 
 def _run(config: TrainConfig, mixture: Mixture, folder: Path, accelerator: Accelerator) -> dict[str, Any]:
     from instructor_search.encoder import load_encoder
-    from train import checkpoints, development
-    from train.trainer import CONFIG, Trainer
+    from train import development
+    from train.trainer import Trainer
 
     device = str(accelerator.device)
     encoder = load_encoder(config.model_name_or_path, runtime="torch", precision="fp32", device=device)
@@ -187,18 +194,32 @@ def _run(config: TrainConfig, mixture: Mixture, folder: Path, accelerator: Accel
         config, encoder, training, accelerator, evaluate=evaluate, guide=guide, teacher=teacher, anchor=anchor
     )
     if accelerator.is_main_process:
-        (folder / CONFIG).write_text(json.dumps(config.as_dict(), indent=1), encoding="utf-8")
+        if config.overwrite_output_dir:
+            _empty(folder)
         trainer.sampler.warn()
         sys.stderr.write(
             f"{training.num_examples:,} examples of {len(trainer.sampler.sizes)} tasks; output: {folder}\n"
         )
+    accelerator.wait_for_everyone()
     try:
         return trainer.run()
     except KeyboardInterrupt:
-        last = checkpoints.newest(folder)
-        where = f"goes on from {last}" if last else "starts anew: there is no checkpoint yet (--save_steps)"
-        sys.stderr.write(f"\nstopped at step {trainer.step_number}; the same command {where}\n")
+        sys.stderr.write(f"\nstopped at step {trainer.step_number}; {_how_to_go_on(config, folder)}\n")
         raise
+
+
+def _how_to_go_on(config: TrainConfig, folder: Path) -> str:
+    from train import checkpoints
+
+    last = checkpoints.newest(folder)
+    if config.overwrite_output_dir and last:
+        return f"without --overwrite_output_dir the same command goes on from {last}"
+    if config.resume_from_checkpoint:
+        return f"the same command goes on from {config.resume_from_checkpoint}" + (
+            f", with --resume_from_checkpoint {last} from there" if last else "")  # fmt: skip
+    if last:
+        return f"the same command goes on from {last}"
+    return "the same command starts anew: there is no checkpoint yet (--save_steps)"
 
 
 def _mixture(config: TrainConfig, args: argparse.Namespace) -> Mixture:
@@ -225,10 +246,10 @@ def _mixture(config: TrainConfig, args: argparse.Namespace) -> Mixture:
 
 @contextmanager
 def _output_folder(config: TrainConfig, accelerator: Accelerator) -> Iterator[Path]:
-    """Make the output folder and hold it, one run at a time; what an earlier run left stays, unless it is to go.
+    """Make the output folder and hold it, one run at a time; what an earlier run left stays for now.
 
     Raises:
-        ValueError: it holds something else.
+        ValueError: it holds something else, or what the run is made from and is to overwrite.
         LockedError: another run writes to it.
     """
     folder = Path(config.output_dir)
@@ -237,13 +258,34 @@ def _output_folder(config: TrainConfig, accelerator: Accelerator) -> Iterator[Pa
             known = (folder / "train_config.json").is_file()
             if folder.exists() and any(not p.name.startswith(".writer.") for p in folder.iterdir()) and not known:
                 raise ValueError(f"{folder} exists and is no training run's; choose another --output_dir")
+            if config.overwrite_output_dir:
+                _check_not_inside(config, folder)
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(writer_lock(folder, "training run"))
-            for path in folder.iterdir() if config.overwrite_output_dir and known else ():
-                if not path.name.startswith(".writer."):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
         accelerator.wait_for_everyone()
         yield folder
+
+
+def _check_not_inside(config: TrainConfig, folder: Path) -> None:
+    for name in ("model_name_or_path", "mixture", "guide", "teacher", "anchor", "resume_from_checkpoint"):
+        given = getattr(config, name)
+        if given and Path(given).exists() and Path(given).resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"--{name} {given} lies in {folder}, which --overwrite_output_dir empties; choose another "
+                             "--output_dir, or leave --overwrite_output_dir out")  # fmt: skip
+
+
+def _empty(folder: Path) -> None:
+    """Delete what an earlier run left in a folder that is held."""
+    for path in folder.iterdir():
+        if not path.name.startswith(".writer."):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _on_cpus() -> bool:
+    """Return whether this is one of several processes without a GPU: accelerate takes each for a run of its own."""
+    import torch
+
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
 
 
 def _in_bf16(config: TrainConfig) -> bool:

@@ -79,7 +79,7 @@ class Collator:
             negatives += chosen + [example.positive] * (num_negatives - len(chosen))
             used += [True] * len(chosen) + [False] * (num_negatives - len(chosen))
         texts = [e.query for e in examples] + [e.positive for e in examples] + negatives
-        changed = [InstructedText(change(t.instruction, self._own_words(t)), t.text) for t in texts]
+        changed = [InstructedText(self._fitting(change, t), t.text) for t in texts]
         count = len(examples)
         hashes = [_hash(t.text) for t in texts]
         identities = Identities(
@@ -100,8 +100,11 @@ class Collator:
         ids = self.tokenizer.encode_batch(changed)
         return TextBatch(ids, identities, num_negatives, plain, anchor, kind.likeness, kind.wordings)
 
-    def _own_words(self, text: InstructedText) -> str:
-        return text.text if self.vary_apart else ""
+    def _fitting(self, change: _Change, text: InstructedText) -> str:
+        """Return the instruction in other words; as it was, where those would leave less than half of the window."""
+        new = change(text.instruction, text.text if self.vary_apart else "")
+        length, most = self.tokenizer.num_instruction_tokens, self.tokenizer.max_tokens // 2
+        return new if length(new) <= max(most, length(text.instruction)) else text.instruction
 
     def _change(self, chance: random.Random, kind: BatchKind) -> _Change:
         drawn, seed = chance.random(), chance.getrandbits(32)

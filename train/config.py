@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -10,6 +11,24 @@ from typing import Any
 FREE_ON_RESUME = frozenset(
     {"output_dir", "resume_from_checkpoint", "overwrite_output_dir", "save_steps", "save_total_limit", "logging_steps",
      "eval_steps", "eval_tasks", "eval_data", "report_to", "micro_batch_tokens", "batches_per_pass"}
+)  # fmt: skip
+
+# What numbers may be: in words, whether a finite one is so, and the fields that it holds of.
+_RANGES: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
+    ("at least 1", lambda value: value >= 1,
+     ("per_device_train_batch_size", "gradient_accumulation_steps", "batches_per_pass", "max_steps", "sampling_cap",
+      "lora_alpha", "micro_batch_tokens", "matryoshka_dims", "save_steps", "save_total_limit", "logging_steps")),
+    ("at least 2", lambda value: value >= 2,  # a token of text and the one that ends it
+     ("max_source_length",)),
+    ("0 or more", lambda value: value >= 0,
+     ("max_negatives", "consistency", "lora_rank", "weight_decay", "seed", "eval_steps", "eval_examples")),
+    ("a number above 0", lambda value: value > 0,
+     ("cl_temperature", "distillation_weight", "likeness_weight", "learning_rate", "adam_epsilon", "max_grad_norm")),
+    ("0 to 1", lambda value: 0 <= value <= 1,
+     ("drop_instruction", "vary_instruction", "warmup_ratio", "average_with_base")),
+    ("at least 0 and below 1", lambda value: 0 <= value < 1,
+     ("adam_beta1", "adam_beta2", "dropout", "attention_dropout")),
+    ("a finite number", math.isfinite, ("guide_margin", "sampling_alpha")),
 )  # fmt: skip
 
 
@@ -84,26 +103,13 @@ class TrainConfig:
         Raises:
             ValueError: one is out of its range.
         """
-        for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "max_steps", "micro_batch_tokens",
-                     "batches_per_pass", "save_steps", "save_total_limit", "logging_steps"):  # fmt: skip
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
-        for name in ("drop_instruction", "vary_instruction", "warmup_ratio", "average_with_base"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected 0 to 1")
+        for words, is_so, names in _RANGES:
+            for name in names:
+                _check(name, getattr(self, name), words, is_so)
         if self.guide and self.loss == "official":
             raise ValueError("guide filters the negatives of --loss info-nce; the official loss takes none")
-        if self.distillation_weight <= 0:
-            raise ValueError(f"distillation_weight is {self.distillation_weight}; expected a number above 0")
-        if self.consistency < 0:
-            raise ValueError(f"consistency is {self.consistency}; expected 0 (none) or more")
-        if self.likeness_weight <= 0:
-            raise ValueError(f"likeness_weight is {self.likeness_weight}; expected a number above 0")
-        if self.lora_rank < 0:
-            raise ValueError(f"lora_rank is {self.lora_rank}; expected 0 (all weights) or more")
-        if self.cl_temperature <= 0:
-            raise ValueError(f"cl_temperature is {self.cl_temperature}; expected a number above 0, e.g. 0.05")
+        if self.lora_alpha is not None and not self.lora_rank:
+            raise ValueError(f"lora_alpha is {self.lora_alpha} and lora_rank 0; expected a rank of adapters to scale")
         if self.fsdp and self.lora_rank:
             raise ValueError("fsdp spreads all weights and lora_rank trains few of them; give one of the two")
         if self.quantization_aware and (self.fsdp or self.lora_rank):
@@ -123,6 +129,16 @@ class TrainConfig:
         mine = self.as_dict()
         names = [f.name for f in fields(self) if f.name not in FREE_ON_RESUME]
         return [f"{n} was {saved[n]!r}, now {mine[n]!r}" for n in names if n in saved and saved[n] != mine[n]]
+
+
+def _check(name: str, given: Any, words: str, is_so: Callable[[float], bool]) -> None:
+    for value in given if isinstance(given, tuple) else (given,):
+        if value is None:
+            continue
+        if not math.isfinite(value):
+            raise ValueError(f"{name} is {value}; expected a finite number")
+        if not is_so(value):
+            raise ValueError(f"{name} is {value}; expected {words}")
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -12,9 +12,10 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -168,9 +169,10 @@ def without_surrogates(text: str) -> str:
     return text if text.isprintable() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def file_name(name: str) -> str:
-    """Return a task's name as one that a file can have and that stays in its folder."""
-    return re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "task"
+def file_name(name: str, taken: Container[str] = ()) -> str:
+    """Return a task's name as one that a file can have and that stays in its folder, numbered where it is taken."""
+    made = re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "task"
+    return next(n for n in chain([made], (f"{made}-{number}" for number in count(2))) if n not in taken)
 
 
 def _label(value: Any) -> str | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from instructor_search.instruction_library import query_instruction_for
 from instructor_search.instructions import InstructedText
+from train.config import TrainConfig
 from train.examples import Mixture, MixtureError, TaskFacts, TrainingExample, from_row
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ _LEAST = 20  # examples to train on
 def from_collection(name: str, store: str | None = None) -> Mixture:
     """Return a mixture of one task: relevant hits of queries (``judgments``) with those judged not relevant to them.
 
-    While fewer than twenty hits were judged relevant: the title and headings of each chunk, and its text.
+    While fewer than twenty hits were judged relevant, or none of them is a negative of another: the title and headings
+    of each chunk, and its text.
 
     Raises:
         MixtureError: fewer than twenty chunks have a title, too.
@@ -32,14 +35,41 @@ def from_collection(name: str, store: str | None = None) -> Mixture:
         from_row(row | {"label": "\0".join(row["query"])}, f"judgment {number} of {name!r}")
         for number, row in enumerate(medi_rows(read_judgments(collection)), 1)
     ]
-    if len(judged) >= _LEAST:
+    negatives = len({example.query for example in judged}) > 1 or any(example.negatives for example in judged)
+    if len(judged) >= _LEAST and negatives:
         document_instruction = judged[0].positive.instruction
         return _mixture(f"{name}-judgments", judged, judged[0].query.instruction, document_instruction)
     if judged:
-        sys.stderr.write(
-            f"{len(judged)} hits of {name!r} were judged relevant, {_LEAST} are needed: training on its titles\n"
-        )
+        needed = f"{_LEAST} are needed" if len(judged) < _LEAST else "all to one query, and none not relevant"
+        sys.stderr.write(f"{len(judged)} hits of {name!r} were judged relevant, {needed}: training on its titles\n")
     return _of_titles(collection)
+
+
+def fitted(config: TrainConfig, mixture: Mixture, num_processes: int) -> TrainConfig:
+    """Return the configuration for a collection's examples, which may be few; what is changed is told on stderr.
+
+    With each that is held out go all others of its query: none is held out where that leaves less than half. A batch
+    is as large as what is left at most.
+    """
+    from train.development import split
+
+    ((name, rows),) = mixture.tasks.items()
+    left = len(rows)
+    if not config.eval_tasks:
+        rest = len(split(mixture, config.eval_examples)[0].tasks[name])
+        if 2 * rest >= left:
+            left = rest
+        else:
+            config = replace(config, eval_examples=0)
+            sys.stderr.write(f"{name}: none of {left} examples is held out for scores: few queries have most of them\n")
+    size = left // num_processes
+    if 0 < size < config.per_device_train_batch_size:
+        sys.stderr.write(
+            f"{name}: {left} examples to train on: --per_device_train_batch_size is {size} instead of "
+            f"{config.per_device_train_batch_size}\n"
+        )
+        config = replace(config, per_device_train_batch_size=size)
+    return config
 
 
 def _of_titles(collection: Collection) -> Mixture:

@@ -2,14 +2,16 @@
 
 For each query the positives of its task are ranked; those in a band of ranks are candidates (the very nearest are often
 right answers that nobody marked), save those whose score comes too near to the positive's (a margin, as in
-NV-Retriever, arXiv 2407.15831), that hold its text, or that have its label.
+NV-Retriever, arXiv 2407.15831), that hold its text, that are another positive of the query, or that have its label.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +21,19 @@ import numpy as np
 from instructor_search.command_line import Parser, failing_with_one_line
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.store.faiss_index import FaissIndex, Kind, tune
-from train.examples import MixtureError, TrainingExample, are_of_one_text, read_mixture, write_manifest, write_task
+from train.examples import (
+    MixtureError,
+    TrainingExample,
+    are_of_one_text,
+    file_name,
+    read_mixture,
+    write_manifest,
+    write_task,
+)
 
 if TYPE_CHECKING:
     from instructor_search.encoder.protocol import Encoder
+    from instructor_search.instructions import InstructedText
 
 _BLOCK = 1024  # queries that are compared at a time
 _EXACT = 50_000  # positives of a task up to which every one is compared
@@ -47,13 +58,17 @@ def mine(
     )
     texts, where = np.unique([e.positive.text for e in examples], return_inverse=True)  # each text is ranked once
     columns = np.unique(where, return_index=True)[1]  # where each text stands first
+    known: dict[InstructedText, set[str]] = defaultdict(set)  # right answers
+    for example in examples:
+        known[example.query].add(example.positive.text)
     index, found = _index(positives[columns]), []
     for start in range(0, len(examples), _BLOCK):
         scores, places = index.search(queries[start : start + _BLOCK], last)  # (block, last) each
         for number, (near, place) in enumerate(zip(scores, places, strict=True), start):
             example, own = examples[number], float(queries[number] @ positives[number])
             order = [(examples[columns[p]], s) for s, p in zip(near, place, strict=True) if p >= 0][first - 1 :]
-            chosen = [other for other, score in order if score <= margin * own and _may_be(example, other)]
+            right = known[example.query]
+            chosen = [other for other, score in order if score <= margin * own and _may_be(example, other, right)]
             mined = tuple(e.positive for e in chosen[:num_negatives])
             kept = tuple(n for n in example.negatives if n not in mined)
             found.append(example._replace(negatives=mined + kept))
@@ -70,10 +85,9 @@ def _index(vectors: np.ndarray) -> FaissIndex:
     return index
 
 
-def _may_be(example: TrainingExample, other: TrainingExample) -> bool:
-    texts = {example.query.text, example.positive.text}
+def _may_be(example: TrainingExample, other: TrainingExample, right: set[str]) -> bool:
     same_label = example.label is not None and example.label == other.label
-    return other.positive.text not in texts and not same_label
+    return other.positive.text not in right and other.positive.text != example.query.text and not same_label
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,6 +105,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with failing_with_one_line() as outcome:
         if not 1 <= args.ranks[0] <= args.ranks[1]:
             raise ValueError(f"--ranks {args.ranks[0]} {args.ranks[1]}; expected FIRST from 1, and LAST not before it")
+        if not (math.isfinite(args.margin) and args.margin > 0):
+            raise ValueError(f"--margin {args.margin}; expected a finite number above 0")
+        if args.num_negatives < 1:
+            raise ValueError(f"--num-negatives {args.num_negatives}; expected at least 1")
         if args.output.exists():
             raise MixtureError(f"{args.output} exists; choose another folder")
         _write(args.mixture, args.output, args.model, args.ranks, args.margin, args.num_negatives)
@@ -106,7 +124,7 @@ def _write(source: Path, output: Path, model: str | None, ranks: Sequence[int], 
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    facts, mined = [], 0
+    facts, mined, names = [], 0, _file_names(mixture.tasks)
     try:
         for name, rows in tqdm(mixture.tasks.items(), desc="mine", unit=" tasks", file=sys.stderr):
             new = rows if are_of_one_text(rows) else mine(
@@ -117,13 +135,21 @@ def _write(source: Path, output: Path, model: str | None, ranks: Sequence[int], 
             known = {k: v for k, v in vars(old).items() if k not in ("name", "file", "rows", "sha256")} if old else {
                 "licence": "unstated", "source": str(source.name), "symmetric": False, "query_instruction": "",
                 "document_instruction": ""}  # fmt: skip
-            facts.append(write_task(part, new, name=name, **known))
+            facts.append(write_task(part, new, name=names[name], **known))
         settings = {"ranks": list(ranks), "margin": margin, "num_negatives": count, "encoder": encoder.fingerprint}
         write_manifest(part, facts, hard_negatives=settings)
         part.rename(output)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     print(f"{output}: {mined:,} of {mixture.num_examples:,} examples have new negatives")  # noqa: T201
+
+
+def _file_names(tasks: Iterable[str]) -> dict[str, str]:
+    """Return each task's name as a file can have it."""
+    names: dict[str, str] = {}
+    for task in tasks:
+        names[task] = file_name(task, names.values())
+    return names
 
 
 if __name__ == "__main__":

@@ -59,11 +59,7 @@ class Objective:
                 [self._identities(batch) for batch in batches],
                 self._known(self.guide, [batch.texts for batch in batches], batches),
                 self._known(self.teacher, [batch.plain for batch in batches], batches),
-                self._known(
-                    self.anchor,
-                    [b.anchor if b.likeness or b.wordings or config.consistency else None for b in batches],
-                    batches,
-                ),
+                self._known(self.anchor, [b.anchor if self._keeps(b) else None for b in batches], batches),
                 strict=True,
             )
         )
@@ -86,6 +82,12 @@ class Objective:
                 )
             with nullcontext() if last else silent():
                 return plain_backward(model, parts, loss_of, accelerator.backward, scale=scale)
+
+    def _keeps(self, batch: TextBatch) -> bool:
+        """Whether a batch keeps to the anchor. The first weights, the anchor where none is named, are consistency's."""
+        if batch.likeness or batch.wordings:
+            return bool(self.config.anchor) or not self.config.consistency
+        return bool(self.config.consistency)
 
     def _batch_loss(
         self, vectors: Tensor, batch: TextBatch, ids: Identities, guide: Sides, teacher: Sides, anchor: Sides

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from instructor_search.errors import MissingExtraError
+from instructor_search.files import write_at_once
 
 LOG = "train_log.jsonl"
 
@@ -55,10 +56,19 @@ class RunLog:
                 self._board.add_scalar(name, value, line["step"])
 
     def cut(self, step: int) -> None:
-        """Take out what is said of later steps than a checkpoint's: they come again."""
+        """Take out what is said of later steps than a checkpoint's, which come again, and lines that were cut off."""
         if not self.silent and self.path.is_file():
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            self.path.write_text("".join(x for x in lines if json.loads(x)["step"] <= step), encoding="utf-8")
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+            kept = "".join(line for line in lines if (of := _step(line)) is not None and of <= step)
+            write_at_once(self.path, kept)
+
+
+def _step(line: str) -> int | None:
+    """Return the step that a line of the log is of; None: it was cut off."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 class Totals:

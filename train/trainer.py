@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import sys
 import time
@@ -16,7 +17,8 @@ import torch
 
 from instructor_search.encoder.saving import save_checkpoint
 from instructor_search.encoder.tokenization import InstructedTokenizer
-from instructor_search.files import file_hash
+from instructor_search.errors import InstructorSearchError
+from instructor_search.files import file_hash, write_at_once
 from train import checkpoints, sharding
 from train.backbone import mixed, parameter_groups, prepare_backbone
 from train.collator import Collator, TextBatch, kind_of
@@ -34,7 +36,12 @@ if TYPE_CHECKING:
     from instructor_search.encoder.inference import InstructorEncoder
 
 Evaluate = Callable[["InstructorEncoder"], dict[str, float]]
+_REMEDY = "lower --learning_rate or raise --cl_temperature"
 SCORES, CONFIG, MODEL = "scores.json", "train_config.json", "model"
+
+
+class DivergedError(InstructorSearchError):
+    """The loss, its gradient or the weights are no numbers any more."""
 
 
 class Trainer:
@@ -61,6 +68,8 @@ class Trainer:
                 _check_reader(role, other, encoder)
         if config.fsdp and accelerator.num_processes < 2:  # noqa: PLR2004
             raise ValueError("fsdp spreads the weights over processes; there is one (torchrun --nproc_per_node N)")
+        if max(config.matryoshka_dims, default=0) > encoder.dim:
+            raise ValueError(f"matryoshka_dims names {max(config.matryoshka_dims)}; {encoder.name} has {encoder.dim}")
         self.folder = Path(config.output_dir)
         self.log = RunLog(self.folder, config.report_to, silent=not accelerator.is_main_process)
         self.global_batch_size = config.per_device_train_batch_size * accelerator.num_processes
@@ -115,9 +124,15 @@ class Trainer:
     # -- the run ---------------------------------------------------------------------------------------------------
 
     def run(self) -> dict[str, Any]:
-        """Train to the last step and return what is known of it; the model lies in ``output_dir/model``."""
+        """Train to the last step and return what is known of it; the model lies in ``output_dir/model``.
+
+        Raises:
+            CheckpointError: it cannot go on from a checkpoint, or one cannot be written.
+            DivergedError: the loss or its gradient is not finite; the checkpoints before are whole.
+        """
         config = self.config
         self.resume()
+        self._write(CONFIG, config.as_dict())
         scores = self._known_scores()
         if not self.step_number and self.evaluate:
             scores["before"] = self._evaluate()
@@ -163,13 +178,15 @@ class Trainer:
         named = self.config.resume_from_checkpoint
         folder = Path(named) if named else checkpoints.newest(self.folder)
         if folder is None:
+            self.log.cut(0)
             return
         state = checkpoints.read_state(folder)
         differ = self.config.differences(state["config"])
         if state["world_size"] != self.accelerator.num_processes:
             differ.append(f"{state['world_size']} processes, now {self.accelerator.num_processes}")
         if state["data"] != self.mixture.digest:
-            differ.append("the training data has changed")
+            split = bool(state["config"]["eval_tasks"]) != bool(self.config.eval_tasks)
+            differ.append("the training data has changed" + " (eval_tasks: with them nothing is held out)" * split)
         if not differ and state.get("next_step") not in (None, self._digest_of(state["step"])):
             differ.append("this version draws or words the next examples otherwise")
         if differ:
@@ -178,7 +195,8 @@ class Trainer:
                 "--overwrite_output_dir to train anew"
             )
         self._load(folder)
-        self.step_number, self.best = state["step"], state["best"]
+        same = folder.resolve().parent == self.folder.resolve()
+        self.step_number, self.best = state["step"], state["best"] if same else {}  # the best model lies beside it
         self.log.cut(self.step_number)
 
     def _load(self, folder: Path) -> None:
@@ -199,20 +217,30 @@ class Trainer:
         self.optimizer.load_state_dict(optimizer)
 
     def save(self) -> None:
-        """Write a checkpoint (the main process does) and delete those beyond ``save_total_limit``."""
+        """Write a checkpoint (the main process does) and delete those beyond ``save_total_limit``.
+
+        Raises:
+            DivergedError: weights are not finite; the checkpoints before stay.
+        """
+        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
+            raise DivergedError(f"step {self.step_number}: weights are no numbers any more; {_REMEDY}")
         optimizer = self._whole()
         if self.accelerator.is_main_process:
             state = {"config": self.config.as_dict(), "world_size": self.accelerator.num_processes,
                      "data": self.mixture.digest, "next_step": self._digest_of(self.step_number),
                      "best": self.best}  # fmt: skip
             checkpoints.save(self.folder, self.step_number, self.whole, optimizer, state)
-            checkpoints.keep_newest(self.folder, self.config.save_total_limit)
+            checkpoints.keep_newest(self.folder, self.config.save_total_limit, self.step_number)
         self.accelerator.wait_for_everyone()
 
     # -- a step ----------------------------------------------------------------------------------------------------
 
     def step(self) -> tuple[float, int, int]:
-        """Do an optimiser step; return its mean loss, and the pairs and tokens of this rank."""
+        """Do an optimiser step; return its mean loss, and the pairs and tokens of this rank.
+
+        Raises:
+            DivergedError: the loss or the gradient's norm is not finite; the weights are those of the step before.
+        """
         config, count = self.config, self.config.gradient_accumulation_steps
         self.model.train()
         for group in self.optimizer.param_groups:
@@ -226,11 +254,15 @@ class Trainer:
             losses.append(self.objective.backward(self.model, texts, 1.0 / count, last=numbers.stop == count))
             pairs += sum(own.size for own in texts)
             tokens += sum(len(t.ids) for own in texts for t in own.texts)
-        self.accelerator.clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
+        loss = float(torch.stack(losses).sum()) / count
+        if not (math.isfinite(loss) and math.isfinite(float(norm))):
+            raise DivergedError(f"step {self.step_number + 1}: the loss is {loss:.3g} and its gradient's norm "
+                                f"{float(norm):.3g}; {_REMEDY}")  # fmt: skip
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step_number += 1
-        return float(torch.stack(losses).sum()) / count, pairs, tokens
+        return loss, pairs, tokens
 
     def _prepared(self, number: int) -> tuple[Batch, TextBatch]:
         """Return a batch and its tokens; those of the next pass are made beside this one."""
@@ -312,11 +344,16 @@ class Trainer:
 
     def _known_scores(self) -> dict[str, Any]:
         path = self.folder / SCORES
-        return json.loads(path.read_text(encoding="utf-8")) if self.step_number and path.is_file() else {}
+        try:
+            known = json.loads(path.read_text(encoding="utf-8")) if self.step_number else {}
+        except (OSError, ValueError):  # of a version that did not write it whole
+            return {}
+        return known if isinstance(known, dict) else {}
 
     def _write(self, name: str, value: Any) -> None:
         if self.accelerator.is_main_process:
-            (self.folder / name).write_text(json.dumps(value, indent=1), encoding="utf-8")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_at_once(self.folder / name, json.dumps(value, indent=1))
 
     def _bar(self) -> Any:
         from tqdm import tqdm

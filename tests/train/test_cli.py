@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from instructor_search import load_encoder
 from instructor_search.store.lock import writer_lock
 from tests.conftest import ROOT
 from train.cli import main
+from train.config import TrainConfig
 
 LAUNCH = Path(sys.executable).with_name("accelerate")
 
@@ -109,6 +111,10 @@ def test_wrong_wishes_are_one_line(tiny_folder, tmp_path, capsys):
         (["--mixture", good, "--output_dir", str(tmp_path / "mine")], "exists and is no training run's"),
         (["--mixture", good, "--tasks", "x"], "has no task x"),
         (["--cl_temperature", "0"], "cl_temperature is 0.0; expected a number above 0"),
+        (["--num_train_epochs", "0"], "num_train_epochs is 0.0; expected a finite number above 0"),
+        (["--num_train_epochs", "-2"], "num_train_epochs is -2.0; expected"),
+        (["--num_train_epochs", "inf"], "num_train_epochs is inf; expected"),
+        (["--num_train_epochs", "nan"], "num_train_epochs is nan; expected"),
         (["--from_collection", "x", "--mixture", good], "give --mixture or --from_collection, not both"),
         (["--from_collection", "x", "--tasks", "y"], "--tasks chooses among a mixture's tasks"),
         (["--from_collection", "nope", "--store", str(tmp_path)], "no collection 'nope'"),
@@ -125,6 +131,52 @@ def test_wrong_wishes_are_one_line(tiny_folder, tmp_path, capsys):
         main(["--learning_rat", "1"])
     assert "unrecognized arguments: --learning_rat 1" in capsys.readouterr().err
     assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
+
+
+INF, NAN = float("inf"), float("nan")
+NOT_MEANT = {
+    "matryoshka_dims": [(0,), (64, -1)],
+    "max_grad_norm": [0.0, -1.0, NAN],
+    "cl_temperature": [-1.0, INF, NAN],
+    "consistency": [-1.0, INF, NAN],
+    "distillation_weight": [INF, NAN],
+    "likeness_weight": [INF, NAN],
+    "sampling_alpha": [INF, NAN],
+    "guide_margin": [INF, -INF, NAN],
+    "learning_rate": [0.0, -1e-5, INF, NAN],
+    "warmup_ratio": [-0.1, 1.1, NAN],
+    "lora_alpha": [0, -1, 16],
+    "lora_rank": [-1],
+    "sampling_cap": [0, -5],
+    "eval_steps": [-1],
+    "eval_examples": [-3],
+    "weight_decay": [-1.0, NAN],
+    "seed": [-1],
+    "max_negatives": [-1],
+    "dropout": [2.0, 1.0, -0.1, NAN],
+    "attention_dropout": [-1.0, 1.0],
+    "adam_beta1": [1.0, -0.1],
+    "adam_beta2": [1.0, NAN],
+    "adam_epsilon": [0.0, -1.0],
+    "max_source_length": [1, 0, -4],
+    "micro_batch_tokens": [0],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in NOT_MEANT.items() for value in values])
+def test_a_value_that_cannot_be_meant_is_named(name, value):
+    shown = re.escape(str(value[-1] if isinstance(value, tuple) else value))
+    with pytest.raises(ValueError, match=rf"^{name} is {shown}\b.*; expected "):
+        TrainConfig(**{name: value})
+
+
+def test_the_defaults_and_values_at_the_ends_of_ranges_are_taken():
+    assert TrainConfig().as_dict()["max_source_length"] == 96
+    TrainConfig(
+        matryoshka_dims=(1,), guide_margin=-2.0, consistency=0.0, lora_rank=1, lora_alpha=1, sampling_cap=1,
+        eval_examples=0, max_negatives=0, seed=0, weight_decay=0.0, dropout=None, attention_dropout=None, adam_beta1=0.0,
+        warmup_ratio=1.0, drop_instruction=0.0, max_source_length=2,
+    )  # fmt: skip
 
 
 @pytest.mark.slow
@@ -180,7 +232,6 @@ def test_what_consistency_and_likeness_keep_to(tiny_folder, minilm, tmp_path, mo
 
     from tests.train.test_trainer import mixture
     from train import cli
-    from train.config import TrainConfig
 
     def made(*_, anchor, **__):
         found.append(anchor and anchor.fingerprint)

@@ -5,6 +5,7 @@ import random
 
 from instructor_search.instructions import InstructedText
 from train.collator import Collator, kind_of
+from train.medi.contamination import EvaluationTexts
 from train.medi.contrast import DOCUMENT_INSTRUCTION, shared_words, with_contrast, word_senses
 from train.medi.sources import RawTask
 
@@ -53,6 +54,24 @@ def test_only_tasks_that_allow_it_get_one():
     names = [(t.name, t.kind) for t in with_contrast(given, 0)]
     assert names == [("x", "classification"), ("contrast_x", "pairs"), ("x", "classification"), ("x", "pairs"),
                      ("contrast_x", "pairs"), ("x", "pairs")]  # fmt: skip
+
+
+def test_a_row_without_a_query_or_text_gives_none():
+    assert word_senses(task("pairs", [(None, *SENSES[0][1:]), *SENSES])).rows == [("bark", *SENSES[0][1:])]
+    assert shared_words(task("classification", [*TOPICS, (None, "history")]), 0).rows
+
+
+def test_evaluation_texts_are_in_no_instruction_and_in_no_row(tmp_path):
+    held = ["The police were notified!", "Mercury melts far below water.", "a text that no row here holds"]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in held))
+    other = ("the oak lost all of it (word: bark)", "bark: the sound of a dog", ("bark: the outer skin of a tree",))
+    given = [task("pairs", [*SENSES, other]), task("classification", TOPICS)]
+    for against, senses, topics in ((None, 2, 3), (EvaluationTexts([tmp_path]), 1, 2)):
+        _, of_senses, _, of_topics = with_contrast(given, 0, against)
+        assert len(of_senses.rows) == len(of_senses.instructions) == senses
+        assert len(of_topics.rows) == topics
+        made = [*of_senses.instructions, *(cell for row in of_topics.rows for cell in (row[1], *row[2]))]
+        assert any(text.strip("!.").lower() in cell.lower() for text in held for cell in made) == (against is None)
 
 
 def test_the_command_adds_them(tmp_path):
@@ -147,3 +166,23 @@ def test_a_class_is_asked_for_in_other_ways_and_by_its_names():
 
     assert kind("joy", "anger", "joy").classes == ("anger", "joy")
     assert kind("joy", "joy").classes == kind("1", "2").classes == kind(None, None).classes == ()
+
+
+def test_the_command_keeps_evaluation_texts_out_of_instructions(tmp_path):
+    from train.examples import read_mixture
+    from train.medi.cli import main
+
+    rows = [(f"{sentence} (word: bark)", *SENSES[0][1:]) for sentence in ("the police were notified", "a loud one")]
+    entry = {"name": "senses", "kind": "pair", "file": "senses.jsonl", "licence_class": "open",
+             "query_instruction": "Q: ", "doc_instruction": "D: "}  # fmt: skip
+    for name, lines in (
+        ("data/senses.jsonl", [{"query": query, "pos": positive, "neg": wrong} for query, positive, wrong in rows]),
+        ("data/manifest.json", [{"files": [entry]}]),
+        ("evaluation/test.jsonl", [{"text": "the police were notified"}]),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("\n".join(map(json.dumps, lines)))
+    arguments = ["build", "--data", str(tmp_path / "data"), "--contrast", "--against", str(tmp_path / "evaluation")]
+    assert main([*arguments, "--output", str(tmp_path / "m")]) == 0
+    (made,) = read_mixture(tmp_path / "m").tasks["contrast_senses"]
+    assert "a loud one" in made.query.instruction

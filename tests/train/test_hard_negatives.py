@@ -63,6 +63,24 @@ def test_mining_equals_a_plain_double_loop(labels, first, last, margin, num):
         assert new._replace(negatives=()) == example
 
 
+def test_no_right_answer_of_the_same_query_is_mined():
+    rows = [
+        TrainingExample(InstructedText(instruction, f"query {i}"), InstructedText("d: ", f"text {(5 * i + j) % 30}"))
+        for i in range(6)
+        for j in range(7)  # the last two are positives of the next query as well
+        for instruction in ("q: ", "other: ")[: 2 if j < 2 else 1]
+    ]
+    right = {}
+    for example in rows:
+        right.setdefault(example.query, set()).add(example.positive.text)
+    found = mine(rows, Known(), first=1, margin=1.0, num_negatives=4)
+    assert sum(len(e.negatives) for e in found) > 40
+    assert not any(n.text in right[e.query] for e in found for n in e.negatives)
+    all_others = mine(rows, Known(), first=1, margin=1e9, num_negatives=99)
+    near = [{n.text for n in e.negatives} for e in all_others if e.query == InstructedText("other: ", "query 0")]
+    assert any({"text 2", "text 3"} <= texts for texts in near)  # under another instruction it is another query
+
+
 def test_negatives_that_are_there_stay_behind():
     rows = examples()
     rows[0] = rows[0]._replace(negatives=(InstructedText("d: ", "given"),))
@@ -82,6 +100,36 @@ def test_the_command(tiny_folder, tmp_path, capsys):
     assert main(arguments) == 1 and "exists; choose another folder" in capsys.readouterr().err
     assert main([str(data), "--output", str(tmp_path / "x"), "--ranks", "9", "3"]) == 1
     assert "--ranks 9 3; expected FIRST from 1" in capsys.readouterr().err
+    for option, value, words in (
+        ("--num-negatives", "0", "--num-negatives 0; expected at least 1"),
+        ("--margin", "0", "--margin 0.0; expected a finite number above 0"),
+        ("--margin", "-0.5", "--margin -0.5; expected"),
+        ("--margin", "nan", "--margin nan; expected"),
+        ("--margin", "inf", "--margin inf; expected"),
+    ):
+        assert main([str(data), "--output", str(tmp_path / "x"), f"{option}={value}"]) == 1
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_tasks_stay_in_the_output_and_apart(tiny_folder, tmp_path):
+    names = ["a/b", "../esc", "a b", "a-b-2", "plain"]
+    rows = [
+        {"query": ["q: ", f"a {i}"], "pos": ["d: ", f"{name} {i}"], "neg": [], "task_name": name}
+        for name in names
+        for i in range(3)
+    ]
+    data = tmp_path / "in/data.jsonl"
+    data.parent.mkdir()
+    data.write_text("\n".join(map(json.dumps, rows)))
+    made = tmp_path / "made"
+    assert main([str(data), "--output", str(made / "mined"), "--model", str(tiny_folder), "--ranks", "1", "3"]) == 0
+    assert [p.name for p in made.iterdir()] == ["mined"]
+    found = read_mixture(made / "mined")
+    assert list(found.tasks) == ["a-b", "esc", "a-b-2", "a-b-2-2", "plain"]
+    for name, examples_of in zip(names, found.tasks.values(), strict=True):
+        assert [e.positive.text for e in examples_of] == [f"{name} {i}" for i in range(3)]
 
 
 def test_many_positives_are_searched_through_an_index(monkeypatch):

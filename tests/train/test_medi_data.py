@@ -115,6 +115,28 @@ def test_evaluation_texts_go_before_pairs_are_mined(tmp_path):
     assert build([written], tmp_path / "c", HashEncoder(), against=against).tasks[0].rows == 9
 
 
+def test_evaluation_texts_are_read_from_json_documents_too(tmp_path):
+    folder = tmp_path / "ev"
+    texts = [f"the text number {n} of the evaluation" for n in range(6)]
+    lines(folder / "set/test.jsonl", [{"text": texts[0]}])
+    (folder / "list.json").write_text(json.dumps([{"input": texts[1], "output": [texts[2], 7, None]}]), "utf-8-sig")
+    (folder / "set/nested.json").write_text(json.dumps({"Instances": {"x": [{"a": [texts[3]]}]}}, indent=1))
+    for name, text in (("meta.json", texts[4]), ("set/manifest.json", texts[5])):
+        (folder / name).write_text(json.dumps({"instruction": text}))
+    assert EvaluationTexts([folder]).texts == set(texts[:4])
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only/meta.json").write_text("{}")
+    with pytest.raises(MixtureError, match=r"only holds no \.jsonl or \.jsonl\.gz files, nor \.json ones"):
+        EvaluationTexts([tmp_path / "only"])
+    for text in ('{"a": ', '{"a": 1}\n{"a": 2}', "[" * 100_000):
+        (folder / "bad.json").write_text(text)
+        with pytest.raises(
+            MixtureError, match=r"bad\.json cannot be read \(.+\); expected one JSON document"
+        ) as caught:
+            EvaluationTexts([folder])
+        assert "\n" not in str(caught.value)
+
+
 def test_a_sample_of_classes_is_still_one_of_classes(tmp_path):
     rows = [(f"text {i}", f"class {i % 12}") for i in range(240)]
     build([task("super-ni", rows)], tmp_path / "out", HashEncoder(), max_rows=60)

@@ -17,6 +17,8 @@ from train.loss import wordings_loss
 from train.medi.cli import main
 from train.medi.contamination import EvaluationTexts
 from train.medi.criteria import AREAS, NAMED_SHARE
+from train.medi.likeness import with_likeness
+from train.medi.passages import with_passages
 from train.medi.purposes import PURPOSES, TEXTS
 from train.medi.wordings import (
     MAX_WORDS,
@@ -122,6 +124,27 @@ def test_evaluation_texts_are_in_none_of_them(tmp_path):
     assert used == {text for text, _ in rows[150:]}
     of_all = {row[0].query.text for t in with_wordings([posts], 0) for row in t.rows if t.kind == "ready"}
     assert of_all & {text for text, _ in rows[:150]}
+
+
+def test_a_side_that_is_null_is_no_text():
+    """Neither here nor where other tasks are made of texts."""
+    null = [(None, positive, ()) for _, positive, _ in ANSWERS.rows] + [
+        (query, None, ()) for query, _, _ in ANSWERS.rows
+    ]
+    answers = task("pairs", null, ANSWERS.query_instruction, ANSWERS.document_instruction)
+    posts = task("classification", [*POSTS.rows, *[(None, "1")] * 2000], POSTS.query_instruction)
+    made = [*with_wordings([answers, posts], 0), *with_likeness([answers, posts], 0)]
+    names = {t.name for t in made if t not in (answers, posts)}
+    assert {"wordings_x", "likeness_x", "wordings_of_tweet_criteria"} <= names
+    texts = [row[0].query.text if t.kind == "ready" else row[0] for t in made for row in t.rows if t.name != "x"]
+    assert len(texts) > 1000 and not {"None", None} & set(texts)
+    passages = [(None, " ".join(f"Sentence {n} of {i} has just about so many words that it is long." for n in range(8)), ())
+                for i in range(200)]  # fmt: skip
+    facts = [(f"Land {s}: aspect {a}", None if a == 11 else "value", ()) for s in range(30) for a in range(12)]
+    rows = [*passages, *facts, (None, None, ())]
+    _, sentences, pages = with_passages([task("pairs", rows, "Represent the question: ", "Represent the text: ")], 0)
+    assert len(sentences.rows) == 200 and pages.rows
+    assert not any("None" in str(row) or "aspect 11" in str(row) for t in (sentences, pages) for row in t.rows)
 
 
 def test_the_command_adds_them(tmp_path):

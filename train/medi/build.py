@@ -6,9 +6,8 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +78,7 @@ def build(
         for task in tasks:
             if task.name in names.values():
                 raise MixtureError(f"two tasks are called {task.name!r}; leave one out (--exclude)")
-            name = _free_name(file_name(task.name), names)
+            name = file_name(task.name, names)
             names[name] = task.name
             task = replace(task, name=name)  # noqa: PLW2901
             sys.stderr.write(f"{task.name}: {len(task.rows):,} rows\n")
@@ -98,12 +97,6 @@ def build(
     finally:
         take_away(folder)
     return report
-
-
-def _free_name(name: str, taken: Container[str]) -> str:
-    """Return ``name``, or with a number the first that is not taken."""
-    numbered = (f"{name}-{number}" for number in count(2))
-    return next(n for n in chain([name], numbered) if n not in taken)
 
 
 def take_away(folder: Path) -> None:

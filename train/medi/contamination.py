@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from train.medi.sources import RawTask, read_lines
 
 MIN_CHARACTERS = 20  # shorter strings (labels, names) are equal by chance
 _WORDS = re.compile(r"[^\W_]+")
+_LINES = (".jsonl", ".jsonl.gz")
+_FACTS = ("meta.json", "manifest.json")  # of sets: no texts
 
 
 def normalise(text: str) -> str:
@@ -23,19 +26,19 @@ class EvaluationTexts:
     """The texts of evaluation sets, normalised."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        """Read every string of every JSONL file under ``folders``.
+        """Read every string of every JSONL and JSON file under ``folders``, but meta.json and manifest.json.
 
         Raises:
-            MixtureError: a folder holds no such file.
+            MixtureError: a folder holds no such file, or one cannot be read.
         """
         self.texts: set[str] = set()
         for folder in folders:
-            files = sorted(p for p in folder.rglob("*") if p.name.endswith((".jsonl", ".jsonl.gz")))
+            files = sorted(p for p in folder.rglob("*") if p.name.endswith((*_LINES, ".json")) and p.name not in _FACTS)
             if not files:
-                raise MixtureError(f"{folder} holds no .jsonl or .jsonl.gz files to compare with")
+                raise MixtureError(f"{folder} holds no .jsonl or .jsonl.gz files, nor .json ones, to compare with")
             for path in files:
-                for row in read_lines(path):
-                    self.texts.update(t for s in _strings(row) if len(t := normalise(s)) >= MIN_CHARACTERS)
+                for value in read_lines(path) if path.name.endswith(_LINES) else [_document(path)]:
+                    self.texts.update(t for s in _strings(value) if len(t := normalise(s)) >= MIN_CHARACTERS)
 
     def without(self, task: RawTask) -> RawTask:
         """Return the task without the rows that hold an evaluation text: in inputs, outputs, positives or negatives."""
@@ -44,6 +47,15 @@ class EvaluationTexts:
     def __contains__(self, text: object) -> bool:
         """Whether a text is an evaluation text."""
         return isinstance(text, str) and normalise(text) in self.texts
+
+
+def _document(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig", errors="surrogatepass"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise MixtureError(
+            f"{path} cannot be read ({error}); expected one JSON document (one a line: name it .jsonl)"
+        ) from error
 
 
 def _texts(value: Any) -> Iterator[str]:

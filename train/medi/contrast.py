@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
+from train.medi.contamination import EvaluationTexts
 from train.medi.sources import RawTask
 
 _TOPICS = re.compile(r"classifying its (?:topic|category|semantic field|genre|purpose)|condition (?:studied|of the)")
@@ -38,15 +39,18 @@ _MAX_TEXT_SHARE = 0.02  # of a data set's texts that hold a word, above which it
 _EXAMPLES_A_WORD = 4
 
 
-def with_contrast(tasks: Iterable[RawTask], seed: int) -> Iterator[RawTask]:
-    """Yield ``tasks``, and after each that allows it a task made of it, named contrast_NAME."""
+def with_contrast(tasks: Iterable[RawTask], seed: int, against: EvaluationTexts | None = None) -> Iterator[RawTask]:
+    """Yield ``tasks``, and after each that allows it a task made of it, named contrast_NAME.
+
+    ``against``: no part is taken of rows that hold an evaluation text; one in an instruction would not be known again.
+    """
     for task in tasks:
         yield task
         made = None
         if task.kind == "classification" and _TOPICS.search(task.query_instruction):
-            made = shared_words(task, seed)
+            made = shared_words(task if against is None else against.without(task), seed)
         elif task.kind == "pairs" and any(_SENSE.fullmatch(str(row[0])) for row in task.rows[:20]):
-            made = word_senses(task)
+            made = word_senses(task if against is None else against.without(task), against)
         if made and made.rows:
             yield made
 
@@ -73,7 +77,7 @@ def _places(task: RawTask) -> dict[str, dict[str, list[str]]]:
     counts: dict[str, int] = defaultdict(int)
     for text, label in task.rows:
         topic = _LABEL.fullmatch(str(label).lower().replace("_", " "))
-        if topic is None:
+        if topic is None or not isinstance(text, str):
             continue
         for word in set(_WORD.findall(text.lower())) - _STOP - set(_WORD.findall(topic[1])):
             places[word][topic[1]].append(text)
@@ -82,14 +86,18 @@ def _places(task: RawTask) -> dict[str, dict[str, list[str]]]:
     return {word: dict(found) for word, found in places.items() if counts[word] <= limit}
 
 
-def word_senses(task: RawTask) -> RawTask:
-    """Return examples of words with several senses: (word, sense, other senses), the sentence in the instruction."""
+def word_senses(task: RawTask, against: EvaluationTexts | None = None) -> RawTask:
+    """Return examples of words with several senses: (word, sense, other senses), the sentence in the instruction.
+
+    ``against``: sentences that are evaluation texts are left out.
+    """
     rows, instructions = [], []
     for query, positive, negatives in task.rows:
-        found = _SENSE.fullmatch(query)
-        if found is not None and negatives:
-            rows.append((found["word"], positive, negatives))
-            instructions.append(_SENSE_FORM.format(found["sentence"].strip()[:200]))
+        found = _SENSE.fullmatch(str(query or ""))
+        if found is None or not negatives or (against is not None and found["sentence"] in against):
+            continue
+        rows.append((found["word"], positive, negatives))
+        instructions.append(_SENSE_FORM.format(found["sentence"].strip()[:200]))
     return _made(task, rows, instructions)
 
 

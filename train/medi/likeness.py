@@ -60,7 +60,7 @@ def prose(task: RawTask, seed: int) -> RawTask | None:
         what = " ".join(filter(None, (found.domain, found.text_type)))
         if (kind := _PROSE.search(what)) is None:
             continue
-        for text in dict.fromkeys(str(row[side]) for row in task.rows):
+        for text in dict.fromkeys(row[side] for row in task.rows if isinstance(row[side], str)):
             goal = chance.choice(GOALS).format(kind=kind[0], kinds=plural(kind[0]))
             asked.setdefault(text, f"Represent the {what} for {goal}: ")
     return _made(task, list(asked.items()), chance)
@@ -68,13 +68,16 @@ def prose(task: RawTask, seed: int) -> RawTask | None:
 
 def documents(task: RawTask, seed: int) -> RawTask | None:
     """Return queries and documents of pairs with long documents, each under its own instruction; None for others."""
-    if task.kind != "pairs" or not task.rows:
+    if task.kind != "pairs":
         return None
-    if np.mean([len(str(row[1]).split()) for row in task.rows]) < LONG_WORDS:
+    lengths = [len(row[1].split()) for row in task.rows if isinstance(row[1], str)]
+    if not lengths or np.mean(lengths) < LONG_WORDS:
         return None
     chance = random.Random(f"{seed} likeness of documents {task.name}")
     sides = {0: task.query_instruction, 1: task.document_instruction}
-    asked = {str(row[side]): instruction for row in task.rows for side, instruction in sides.items()}
+    asked = {
+        row[side]: instruction for row in task.rows for side, instruction in sides.items() if isinstance(row[side], str)
+    }
     return _made(task, list(asked.items()), chance)
 
 

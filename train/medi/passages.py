@@ -49,7 +49,7 @@ def sentences(task: RawTask, seed: int) -> RawTask | None:
     """Return (sentence, its passage) for the task's long documents; None where there are few."""
     chance = random.Random(f"{seed} sentences {task.name}")
     rows = []
-    for passage in dict.fromkeys(str(row[1]) for row in task.rows):
+    for passage in dict.fromkeys(row[1] for row in task.rows if isinstance(row[1], str)):
         parts = [part for part in _END.split(passage) if part.strip()]
         if len(passage.split()) < MIN_WORDS or len(parts) < MIN_SENTENCES:
             continue
@@ -73,8 +73,9 @@ def pages(task: RawTask, seed: int) -> RawTask | None:
     """Return (question after an aspect of a subject, a page on the subject); None where queries name no subjects."""
     known: dict[str, dict[str, str]] = defaultdict(dict)
     for query, document, _ in task.rows:
-        if found := _SUBJECT.fullmatch(str(query)):
-            known[found["subject"]][found["aspect"]] = str(document)
+        found = _SUBJECT.fullmatch(str(query or ""))
+        if found and isinstance(document, str):
+            known[found["subject"]][found["aspect"]] = document
     known = {subject: aspects for subject, aspects in known.items() if len(aspects) >= _MIN_ASPECTS}
     if len(known) < _MIN_SUBJECTS:
         return None

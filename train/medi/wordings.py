@@ -61,7 +61,9 @@ def own(task: RawTask, seed: int) -> RawTask | None:
     sides = [(0, task.query_instruction)]
     if task.kind == "pairs":
         sides.append((1, task.document_instruction))
-    asked = [(str(row[side]), given) for side, given in sides if given.strip() for row in task.rows]
+    asked = [
+        (row[side], given) for side, given in sides if given.strip() for row in task.rows if isinstance(row[side], str)
+    ]
     rows = []
     for text, given in chance.sample(asked, min(len(asked), OWN_ROWS)):
         first = given if chance.random() < 0.25 else vary(given, chance, classes)  # noqa: PLR2004
@@ -134,5 +136,5 @@ def _called(task: RawTask, seed: int) -> Iterator[tuple[str, list[str]]]:
         for name, pattern in TEXTS.items():
             if re.search(pattern, called):
                 chance = random.Random(f"{seed} texts {name} {task.name} {side}")
-                texts = [str(row[side]) for row in task.rows]
+                texts = [row[side] for row in task.rows if isinstance(row[side], str)]
                 yield name, chance.sample(texts, min(len(texts), _TEXTS_A_TASK))
