@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("paths", nargs="*", type=Path, metavar="PATH", help="folders or files, or hub:OWNER/NAME")
+    add("paths", nargs="*", type=_path, metavar="PATH", help="folders or files, or hub:OWNER/NAME")
     add("--instruction", nargs="?", const=_BARE, metavar="TEXT",
         help="document instruction; bare: the default one; @NAME: one of the library; left out: bring every view up to "
         "date (a new collection is then embedded without an instruction)")  # fmt: skip
@@ -57,7 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="which official behaviour joins instruction and text (default: pypi)",
     )
     add("--device", metavar="NAME", help="torch's: cpu, cuda, cuda:1, mps (default: the best that is there)")
-    add("--runtime", choices=RUNTIMES, help="what computes (default: torch on a GPU, else openvino)")
+    add("--runtime", choices=RUNTIMES, help="what computes (default: torch on a GPU, with --device or "
+        "--precision fp16, else openvino)")  # fmt: skip
     add("--precision", choices=PRECISIONS,
         help="of a new collection's vectors (default: bf16 on openvino, fp32 on torch)")  # fmt: skip
     add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
@@ -78,6 +79,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _path(text: str) -> Path:
+    """Return a path; an empty one would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("a path is empty; expected a folder or a file ('.' is the current folder)")
+    return Path(text)
+
+
 def _example_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that make a collection a pool of examples for prompts."""
     add = parser.add_argument
@@ -94,6 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(argv)
     _check_paths(parser, args)
+    if args.collection == "":
+        parser.error("--collection is empty; expected a name, or leave it out for the folder's")
     instruction = _instruction(parser, args)
     with failing_with_one_line() as outcome:
         from ingest.pipeline import ingest

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.readers import EMBED, ExampleFields
 from instructor_search.errors import ReaderError
+from instructor_search.store.folders import NAME_RULE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +87,18 @@ class IngestConfig:
 
     @property
     def collection_name(self) -> str:
-        """The name asked for, or one made of the first folder's name."""
+        """The name asked for, or one made of the first folder's name, without accents.
+
+        Raises:
+            ReaderError: nothing of that folder's name can stand in a collection's.
+        """
+        if self.collection is not None:
+            return self.collection
         first = self.paths[0].resolve()
         is_file = first.is_file() or (not first.exists() and bool(first.suffix))  # gone: its name tells
         folder = first.parent.name if is_file else first.name
-        return self.collection or re.sub(r"[^A-Za-z0-9_.-]+", "-", folder).strip("-._")[:64] or "collection"
+        plain = "".join(c for c in unicodedata.normalize("NFKD", folder) if not unicodedata.combining(c))
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", plain).strip("-._")[:64]
+        if not name:
+            raise ReaderError(f"no collection can be called {folder!r} (expected {NAME_RULE}); add --collection NAME")
+        return name

@@ -95,20 +95,27 @@ def ingest(
         config.collection_name, config.store, chunk_tokens=chunker.max_tokens, chunk_overlap=chunker.overlap
     )
     with collection.writing():
-        if examples is not None:
-            collection.update_manifest(examples={k: v for k, v in asdict(examples).items() if v is not None})
-        roots = Roots(collection.manifest.roots, config.paths, collection.name)
-        _check_missing(config, collection, roots)
-        view = ensure_view(collection, encoders, instruction)
-        for other in collection.manifest.views.values():
-            encoders.of_view(other)
-        collection.update_manifest(
-            chunk_tokens=chunker.max_tokens, chunk_overlap=chunker.overlap, roots=roots.as_dict()
-        )
-        report = IngestReport(collection.name, view.name, view.model, view.document_instruction)
-        told = progress or Progress()
-        options = ReadOptions(config.text_fields or tuple(collection.manifest.text_fields), examples)
-        _Run(config, options, collection, encoders, chunker, roots, report, told, on_commit, started).run(found)
+        try:
+            if examples is not None:
+                collection.update_manifest(examples={k: v for k, v in asdict(examples).items() if v is not None})
+            roots = Roots(collection.manifest.roots, config.paths, collection.name)
+            _check_missing(config, collection, roots)
+            view = ensure_view(collection, encoders, instruction)
+            for other in collection.manifest.views.values():
+                encoders.of_view(other)
+            collection.update_manifest(
+                chunk_tokens=chunker.max_tokens, chunk_overlap=chunker.overlap, roots=roots.as_dict()
+            )
+            report = IngestReport(collection.name, view.name, view.model, view.document_instruction)
+            told = progress or Progress()
+            options = ReadOptions(config.text_fields or tuple(collection.manifest.text_fields), examples)
+            _Run(config, options, collection, encoders, chunker, roots, report, told, on_commit, started).run(found)
+        except ReaderError:
+            if existing is None:
+                _discard_empty(collection)
+            raise
+        if existing is None and report.failed and not report.interrupted:
+            report.is_dropped = _discard_empty(collection)
     return report
 
 
@@ -117,6 +124,14 @@ def _open(config: IngestConfig) -> Collection | None:
         return Collection.open(config.collection_name, config.store)
     except CollectionNotFoundError:
         return None
+
+
+def _discard_empty(collection: Collection) -> bool:
+    """Delete a new collection if nothing was stored in it: a slip leaves none behind. Return whether it was."""
+    if collection.num_chunks() or collection.sources():
+        return False
+    collection.discard()
+    return True
 
 
 def _example_fields(config: IngestConfig, existing: Collection | None) -> ExampleFields | None:

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from instructor_search.command_line import counted
+
 
 @dataclass
 class IngestReport:
@@ -32,6 +34,7 @@ class IngestReport:
     made: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
+    is_dropped: bool = False  # a new collection in which nothing could be stored
 
     @property
     def nothing_changed(self) -> bool:
@@ -44,28 +47,33 @@ class IngestReport:
 
     def as_text(self) -> str:
         """Return the summary that a person reads."""
-        lines = [f"collection {self.collection}: {self.chunks_total:,} chunks, view {self.view} ({self.model})"]
+        lines = [f"collection {self.collection}: {counted(self.chunks_total, 'chunk')}, view {self.view} "
+                 f"({self.model})"]  # fmt: skip
+        if self.is_dropped:
+            lines = [f"collection {self.collection}: not made"]
         if self.nothing_changed:
-            same = f"nothing changed: all {self.unchanged} files are stored as they are"
+            one = self.unchanged == 1
+            kept = "the file is stored as it is" if one else f"all {self.unchanged} files are stored as they are"
+            same = f"nothing changed: {kept}"
             nothing = "nothing was stored yet" if self.interrupted else "nothing could be stored"
             lines.append(same if self.unchanged or not (self.failed or self.interrupted) else nothing)
         else:
             lines.append(
                 f"files: {self.added} added, {self.changed} changed, {self.unchanged} unchanged, "
-                f"{self.removed} removed; {self.documents:,} documents read"
+                f"{self.removed} removed; {counted(self.documents, 'document')} read"
             )
             lines.append(
                 f"chunks: {self.chunks_embedded:,} embedded, {self.chunks_kept:,} kept, {self.chunks_deleted:,} deleted"
             )
         if self.texts_cut:
-            lines.append(f"cut: {self.texts_cut:,} chunks are longer than the window beside this instruction; their "
-                         "ends are not in the vectors (a smaller --chunk-tokens helps)")  # fmt: skip
+            lines.append(f"cut: {counted(self.texts_cut, 'chunk')} longer than the window beside this instruction; "
+                         "what is beyond it is in no vector (a smaller --chunk-tokens helps)")  # fmt: skip
         if self.rows_left_out:
-            lines.append(f"left out: {self.rows_left_out:,} rows without an input or an output")
+            lines.append(f"left out: {counted(self.rows_left_out, 'row')} without an input or an output")
         lines += _grouped("skipped", self.skipped) + _grouped("could not read", self.failed)
         if self.missing:
-            lines.append(f"gone: {len(self.missing)} files are no longer there ({_some(self.missing)}); "
-                         "--prune removes their chunks")  # fmt: skip
+            lines.append(f"gone: {counted(len(self.missing), 'file')} no longer there ({_some(self.missing)}); "
+                         "--prune removes what is stored of such")  # fmt: skip
         lines += [f"made: {text}" for text in self.made]
         if self.seconds:
             lines.append(self._times())

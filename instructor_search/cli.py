@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.command_line import RUNTIMES, Parser, failing_with_one_line, positive
+from instructor_search.command_line import RUNTIMES, Parser, counted, failing_with_one_line, positive
 from instructor_search.errors import CollectionNotFoundError, StoreError
 from instructor_search.inquiry import add_inquiry
 from instructor_search.instruction_library import LIBRARY, query_instruction_for, resolve_instruction
@@ -133,7 +134,8 @@ def _search(args: argparse.Namespace) -> int:
 
         collection = open_collection(args)
         view = collection.view(args.view)
-        searcher = Searcher(collection, encoder.result() if encoder else None, args.view)
+        model, loading = encoder.result() if encoder else (None, 0.0)
+        searcher = Searcher(collection, model, args.view)
     instruction = (
         resolve_instruction(args.instruction, "query")
         if args.instruction is not None
@@ -144,9 +146,13 @@ def _search(args: argparse.Namespace) -> int:
         dense_weight=args.dense_weight, reranker=_reranker(args, searcher), drop_copies=args.drop_copies,
         diversity=args.diversity, snippets=args.snippets,
     )  # fmt: skip
+    if "load" in searcher.seconds:
+        searcher.seconds["load"] = loading
     if searcher.num_query_tokens_cut:
         cut = searcher.num_query_tokens_cut
-        print(f"note: {cut} tokens of the query are beyond the window of {view.max_tokens}: cut", file=sys.stderr)
+        print(
+            f"note: {counted(cut, 'token')} of the query beyond the window of {view.max_tokens}: cut", file=sys.stderr
+        )
     if args.json:
         head = {"query": args.query, "instruction": instruction, "mode": args.mode, "collection": collection.name}
         facts = {"view": view.name, "document_instruction": view.document_instruction, "model": view.model,
@@ -182,7 +188,9 @@ def _like(args: argparse.Namespace) -> int:
     return 0
 
 
-def _load_encoder(args: argparse.Namespace) -> InstructorEncoder:
+def _load_encoder(args: argparse.Namespace) -> tuple[InstructorEncoder, float]:
+    """Return the encoder of the view, loaded, and the seconds that it took."""
+    started = time.perf_counter()
     from instructor_search.store.folders import find_collection
     from instructor_search.store.manifest import read_manifest
     from instructor_search.store.view_encoder import load_view_encoder
@@ -192,7 +200,7 @@ def _load_encoder(args: argparse.Namespace) -> InstructorEncoder:
         view, device=args.device, runtime=args.runtime, model=args.model, allow_pickle=args.allow_pickle
     )
     encoder.load()
-    return encoder
+    return encoder, time.perf_counter() - started
 
 
 def _format_search(args: argparse.Namespace, searcher: Searcher, instruction: str, hits: list[Hit]) -> str:
@@ -256,7 +264,8 @@ def _collections(args: argparse.Namespace) -> int:
     else:
         for row in rows:
             print(
-                f"{row['name']}: {row['sources']:,} files, {row['chunks']:,} chunks, views: {', '.join(row['views'])}"
+                f"{row['name']}: {counted(row['sources'], 'file')}, {counted(row['chunks'], 'chunk')}, "
+                f"views: {', '.join(row['views'])}"
             )
     for line in broken:
         print(f"error: {line}", file=sys.stderr)
@@ -276,7 +285,7 @@ def _views(args: argparse.Namespace) -> int:
         lacking = f", {row['missing']:,} missing" if row["missing"] else ""
         print(f"{row['name']}: {row['document_instruction']!r}")
         made_by = f"{row['model']} (fingerprint {row['fingerprint']})"
-        print(f"    {row['vectors']:,} vectors of {row['dim']}{lacking}; {made_by}")
+        print(f"    {counted(row['vectors'], 'vector')} of {row['dim']}{lacking}; {made_by}")
     fields = ", ".join(f"{name} ({kind})" for name, kind in collection.manifest.fields.items())
     print(f"metadata fields for --where: {fields or 'none'}")
     return 0
@@ -305,36 +314,41 @@ def _instructions(args: argparse.Namespace) -> int:
         else:
             print(f"    query:      {pair.query!r}\n    document:   {pair.document!r}")
     print(
-        f"{len(pairs)} instructions" + (f" with {' '.join(wanted)!r}" if wanted else "; use one by --instruction @NAME")
+        counted(len(pairs), "instruction")
+        + (f" with {' '.join(wanted)!r}" if wanted else "; use one by --instruction @NAME")
     )
     return 0
 
 
 def _delete(args: argparse.Namespace) -> int:
+    for flag, given in (("--view", args.view), ("--where", args.where)):
+        if given is not None and not given.strip():
+            raise ValueError(f"{flag} is {given!r}; expected what to delete; without {flag} the whole collection goes")
+    is_whole = args.view is None and args.where is None
     try:
         collection = open_collection(args)
     except StoreError as error:
-        if isinstance(error, CollectionNotFoundError) or args.view or args.where or not args.collection:
+        if isinstance(error, CollectionNotFoundError) or not is_whole or not args.collection:
             raise
         return _delete_damaged(args, error)
     from instructor_search.search.filters import compile_filter
 
-    where = compile_filter(args.where, collection.manifest.fields) if args.where else None
-    if args.view:
+    where = compile_filter(args.where, collection.manifest.fields) if args.where is not None else None
+    if args.view is not None:
         what = f"view {collection.view(args.view).name!r} of {collection.name!r}"
-    elif where:
-        what = f"{collection.num_chunks(where):,} chunks of {collection.name!r} where {args.where}"
+    elif where is not None:
+        what = f"{counted(collection.num_chunks(where), 'chunk')} of {collection.name!r} where {args.where}"
     else:
-        what = f"collection {collection.name!r} with {collection.num_chunks():,} chunks"
+        what = f"collection {collection.name!r} with {counted(collection.num_chunks(), 'chunk')}"
     _confirm(what, args.yes)
-    if args.view or where:
-        with collection.writing():
-            if args.view:
-                collection.drop_view(args.view)
-            elif where:
-                collection.delete_where(where)
-    else:
+    if is_whole:
         collection.drop()
+    else:
+        with collection.writing():
+            if args.view is not None:
+                collection.drop_view(args.view)
+            elif where is not None:
+                collection.delete_where(where)
     print(f"deleted {what}")
     return 0
 

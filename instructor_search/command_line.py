@@ -1,4 +1,4 @@
-"""What the commands share: one line for expected errors, argument types."""
+"""What the commands share: one line for expected errors, argument types, counts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ def _ours(error: ValueError) -> bool:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    names = trace.tb_frame.f_globals if trace is not None else {}
+    module = names.get("__name__", "")
+    if module == "__main__":  # of python -m MODULE
+        module = getattr(names.get("__spec__"), "name", "")
     return module.split(".")[0] in ("instructor_search", "ingest", "train", "eval", "ui")
 
 
@@ -77,6 +80,11 @@ class Parser(argparse.ArgumentParser):
         """Print the message and exit with code 2."""
         print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
         sys.exit(2)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 file", "1,200 files"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def positive(text: str) -> int:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.command_line import positive
+from instructor_search.command_line import counted, positive
 from instructor_search.instruction_library import query_instruction_for, resolve_instruction
 from instructor_search.upkeep import common_flags, open_collection
 
@@ -42,7 +42,8 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument("--view", action="append", default=[], metavar="NAME", help="view; give one, or one a side")
     compare.add_argument("--top-k", type=positive, default=10, metavar="N", help="hits of each side (default: 10)")
     compare.add_argument("--where", metavar="FILTER", help="only chunks that match")
-    compare.add_argument("--mode", choices=("dense", "text", "hybrid"), default="dense", help="default: dense")
+    compare.add_argument("--mode", choices=("dense", "text", "hybrid"), default="dense", help="default: dense; text is "
+                         "refused, as all sides would be the same")  # fmt: skip
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(run=_compare)
 
@@ -166,13 +167,18 @@ def _format_explanation(found: Explanation, *, tokens: bool) -> str:
 
 
 def _judge(args: argparse.Namespace) -> int:
-    from instructor_search.store.judgments import judge
+    from instructor_search.store.judgments import judge, read_judgments
 
     collection = open_collection(args)
     view = collection.view(args.view)
     given = args.instruction
     own = query_instruction_for(view.document_instruction)
     instruction = own if given is None else resolve_instruction(given, "query")
+    if args.relevant is None:
+        asked = (args.query, instruction, view.name, args.chunk)
+        if asked not in {judgment.key for judgment in read_judgments(collection)}:
+            raise ValueError(f"no judgment of {args.chunk!r} for this query under {instruction!r} in view {view.name}; "
+                             "nothing was taken back (the command judgments lists them)")  # fmt: skip
     made = judge(collection, view, args.chunk, query=args.query, instruction=instruction, relevant=args.relevant)
     said = {True: "relevant", False: "not relevant", None: "taken back"}[made.relevant]
     print(json.dumps(asdict(made), ensure_ascii=False) if args.json else f"{made.chunk_id}: {said}")
@@ -184,16 +190,16 @@ def _judgments(args: argparse.Namespace) -> int:
 
     found = read_judgments(open_collection(args))
     if args.medi:
-        print(f"{export_medi(found, args.medi)} training rows: {args.medi}")
+        print(f"{counted(export_medi(found, args.medi), 'training row')}: {args.medi}")
     if args.qrels:
-        print(f"{export_qrels(found, args.qrels)} judgments: {args.qrels}")
+        print(f"{counted(export_qrels(found, args.qrels), 'judgment')}: {args.qrels}")
     if args.json:
         print(json.dumps([asdict(judgment) for judgment in found], ensure_ascii=False))
     elif not (args.medi or args.qrels):
         for one in found:
             kind = "relevant    " if one.relevant else "not relevant"
             print(f"{kind}  {one.query!r} under {one.instruction!r} in {one.view}: {one.document_id} [{one.chunk_id}]")
-        print(f"{len(found)} judgments")
+        print(counted(len(found), "judgment"))
     return 0
 
 
@@ -214,5 +220,5 @@ def _project(args: argparse.Namespace) -> int:
         print(json.dumps(facts if args.output else {**facts, "rows": rows}))
     else:
         kept = "from the cache" if found.from_cache else f"in {found.seconds:.1f} s"
-        print(f"{len(rows):,} chunks by {found.method} under {' and '.join(labels)}, {kept}")
+        print(f"{counted(len(rows), 'chunk')} by {found.method} under {' and '.join(labels)}, {kept}")
     return 0

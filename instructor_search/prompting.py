@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.command_line import positive
+from instructor_search.command_line import counted, positive
 from instructor_search.in_context.choices import Order, Selector
 from instructor_search.instruction_library import resolve_instruction
 
@@ -232,7 +232,7 @@ def _print_prompt(
     print(prompt.text if said is None else said)
     used, left = len(prompt.demonstrations), [item.reason for item in prompt.left_out]
     why = ", ".join(f"{left.count(reason)} {reason}" for reason in dict.fromkeys(left))
-    sys.stderr.write(f"{used} examples, {prompt.num_tokens} of {budget} tokens"
+    sys.stderr.write(f"{counted(used, 'example')}, {prompt.num_tokens} of {budget} tokens"
                      + (f"; left out: {why}" if why else "") + "\n")  # fmt: skip
     for note in prompt.notes:
         sys.stderr.write(f"note: {note}\n")

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.command_line import GPU_SPREADS
+from instructor_search.command_line import GPU_SPREADS, counted
 
 if TYPE_CHECKING:
     from instructor_search.store.collection import Collection
@@ -118,7 +118,9 @@ def _index(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(report)))
         return 0
-    print(f"{collection.name}, view {view.name}: {report.kind} ({report.asked}) over {report.vectors:,} vectors")
+    print(
+        f"{collection.name}, view {view.name}: {report.kind} ({report.asked}) over {counted(report.vectors, 'vector')}"
+    )
     print(f"recall@10 {report.recall:.3f} (target {report.target_recall}), measured with {report.queries}")
     print(f"one search {report.p50:.2f} ms, p95 {report.p95:.2f} ms, rows included; built in "
           f"{report.build_seconds:.1f} s, {report.size / 1e6:.1f} MB")  # fmt: skip
@@ -158,7 +160,7 @@ def _verify(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(report) | {"sound": report.sound}))
     else:
-        print(f"{report.collection}: {report.chunks:,} chunks of {report.sources:,} files looked at")
+        print(f"{report.collection}: {counted(report.chunks, 'chunk')} of {counted(report.sources, 'file')} looked at")
         for note in report.notes:
             print(f"note: {note}")
         for problem in report.problems:

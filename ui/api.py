@@ -11,7 +11,7 @@ import gradio as gr
 from ui.handling import as_toast
 from ui.keeping import facts
 from ui.prompting import AskedPrompt, prompt_for
-from ui.session import Asked, Session
+from ui.session import AppError, Asked, Session
 
 
 def add_endpoints(session: Session) -> None:
@@ -22,9 +22,7 @@ def add_endpoints(session: Session) -> None:
 
 def endpoints(session: Session) -> list[Callable[..., Any]]:
     """Return the functions that programs may call; their docstrings are what a language model reads."""
-
-    def named(collection: str) -> str:
-        return collection or session.default_collection() or ""
+    named = session.meant_collection
 
     def under(instruction: str, collection: str, view: str) -> str:
         return session.default_instruction(named(collection), view) if instruction == "default" else instruction
@@ -37,7 +35,7 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
         Args:
             query: What to look for.
             instruction: A sentence of your own, "@NAME" of the library, "" for none, or "default".
-            collection: Name of the collection; empty for the default one.
+            collection: Name of the collection; empty for the one of the start, or the only one.
             view: Name of the view (what the documents were embedded for); empty for the default one.
             mode: "dense" (by meaning), "text" (by words) or "hybrid".
             where: Filter such as 'stars <= 2 and source contains "reviews"'; empty for none.
@@ -54,7 +52,7 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
             query: What to look for.
             first_instruction: A sentence, "@NAME" of the library, or "" for none.
             second_instruction: The one to compare with.
-            collection: Name of the collection; empty for the default one.
+            collection: Name of the collection; empty for the one of the start, or the only one.
             view: Name of the view; empty for the default one.
             where: Filter; empty for none.
             top_k: Number of hits on each side.
@@ -69,7 +67,7 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
             query: What was searched for.
             chunk_id: The hit's chunk_id, as search gives it.
             instruction: The query instruction, "@NAME" of the library, "" for none, or "default".
-            collection: Name of the collection; empty for the default one.
+            collection: Name of the collection; empty for the one of the start, or the only one.
             view: Name of the view; empty for the default one.
         """
         asked = Asked(named(collection), query, under(instruction, collection, view), view)
@@ -89,9 +87,11 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
             chunk_id: The hit's chunk_id, as search gives it.
             relevant: Whether it is.
             instruction: The query instruction it was searched under.
-            collection: Name of the collection; empty for the default one.
+            collection: Name of the collection; empty for the one of the start, or the only one.
             view: Name of the view; empty for the default one.
         """
+        if not isinstance(relevant, bool):
+            raise AppError(f"relevant is {relevant!r:.40}; expected true or false")
         asked = Asked(named(collection), query, under(instruction, collection, view), view)
         return asdict(session.judge(asked, chunk_id, relevant))
 

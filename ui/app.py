@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1: this machine)"
     )
     add("--port", type=int, default=7860, metavar="N", help="port; 0: any that is free (default: 7860)")
-    add("--collection", metavar="NAME", help="collection to show first")
+    add("--collection", metavar="NAME", help="collection to show first, and that programs ask")
     add("--store", metavar="DIR",
         help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)")  # fmt: skip
     add("--model", metavar="MODEL", help="model folder or hub id, of new collections and for the views that it made")

@@ -64,6 +64,10 @@ class AppConfig:
             raise ValueError(f"--root-path is {self.root_path!r}; expected a path such as /search")
         if bool(self.llm_endpoint) != bool(self.llm_model):
             raise ValueError("--llm-endpoint and --llm-model belong together; give both, or neither")
+        if self.llm is not None and not (Path(self.llm).expanduser() / "config.json").is_file():
+            raise ValueError(f"--llm {self.llm}: there is no model in it; expected a folder of a causal language model")
+        if self.llm_tokenizer is not None and not self.llm_tokenizer.expanduser().exists():
+            raise ValueError(f"--llm-tokenizer {self.llm_tokenizer}: there is no such file; expected a tokenizer.json")
         for folder in self.allow_folders:
             if not folder.is_dir():
                 raise ValueError(f"--allow-folder {folder}: there is no such folder")

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from instructor_search.command_line import counted
 from instructor_search.instruction_library import resolve_instruction
 from instructor_search.instructions import InstructedText
-from instructor_search.store.folders import COLLECTION_NAME, store_folder
+from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE, store_folder
 from instructor_search.store.schema import SourceRecord
 from ui.jobs import Job
 from ui.session import AppError, Session
@@ -80,12 +81,12 @@ def create(session: Session, name: str, instruction: str, files: Sequence[str]) 
     session.check_writable()
     name = name.strip()
     if not COLLECTION_NAME.fullmatch(name):
-        raise AppError(f"the name is {name!r}; expected letters, digits, '.', '_' or '-', 64 at most")
+        raise AppError(f"the name is {name!r}; expected {NAME_RULE}")
     if name in session.collections():
         raise AppError(f"there is a collection {name!r} already; choose another name, or add files to that one")
     shutil.rmtree(uploads_of(session, name), ignore_errors=True)  # of a try that came to nothing
     folder = keep_uploads(session, name, files)
-    return start_ingest(session, f"{name}: {len(files)} file{'s' * (len(files) != 1)}", name, [folder], instruction)
+    return start_ingest(session, f"{name}: {counted(len(files), 'file')}", name, [folder], instruction)
 
 
 def add_files(session: Session, name: str, files: Sequence[str]) -> Job:
@@ -93,7 +94,7 @@ def add_files(session: Session, name: str, files: Sequence[str]) -> Job:
     session.check_writable()
     session.library.manifest(name)
     folder = keep_uploads(session, name, files)
-    return start_ingest(session, f"{name}: {len(files)} more file{'s' * (len(files) != 1)}", name, [folder], None)
+    return start_ingest(session, f"{name}: {counted(len(files), 'more file')}", name, [folder], None)
 
 
 def add_folder(session: Session, name: str, allowed: str, below: str, instruction: str) -> Job:
@@ -103,7 +104,7 @@ def add_folder(session: Session, name: str, allowed: str, below: str, instructio
     name = name.strip()
     is_new = name not in session.collections()
     if is_new and not COLLECTION_NAME.fullmatch(name):
-        raise AppError(f"the name is {name!r}; expected letters, digits, '.', '_' or '-', 64 at most")
+        raise AppError(f"the name is {name!r}; expected {NAME_RULE}")
     return start_ingest(session, f"{name}: folder {folder.name}", name, [folder], instruction if is_new else None)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from instructor_search.command_line import counted
 from instructor_search.search.projection import MAX_EMBEDDED, Projection, kept_projection, project
 from instructor_search.store.schema import FILTER_FIELDS
 from ui.jobs import Job
@@ -52,7 +53,7 @@ def lay_out(
     for name, values in (("--view", views), ("--instruction", instructions)):
         for value in values:
             arguments += [name, value]
-    title = f"{collection}: map of {count:,} chunks"
+    title = f"{collection}: map of {counted(count, 'chunk')}"
     running = [job for job in session.jobs.running() if job.title == title]
     return running[0] if running else session.jobs.start(title, collection, "instructor_search", arguments)
 

@@ -93,6 +93,7 @@ def _tie(session: Session, blocks: gr.Blocks, collection: gr.Dropdown, starting:
     def asked(given: dict[str, str], name: str | None) -> dict[Any, Any]:
         if not given.get("q"):
             return {}
+        name = given.get("c") or name  # one that there is not is told where its hits would stand
         if given.get("tab") == "compare":
             return {other[key]: value for key, value in compare_state(session, name, given).items()}
         return {own[key]: value for key, value in search_state(session, name, given).items()}
@@ -178,7 +179,8 @@ def search_state(session: Session, collection: str | None, given: dict[str, str]
     """Return the search that an address asks for, and its hits."""
     mode = given["m"] if given.get("m") in MODES else "dense"
     query, where, top_k = given["q"], given.get("w", ""), _number(given.get("k", ""))
-    instruction = session.default_instruction(collection, given.get("v", "")) if collection else ""
+    known = collection in session.collections()
+    instruction = session.default_instruction(collection, given.get("v", "")) if known else ""
     if "i" in given:
         instruction = "" if given["i"] == "-" else given["i"]
     found = as_panel(search_tab.search)(session, collection, query, instruction, given.get("v"), mode, where, top_k)

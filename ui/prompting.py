@@ -12,10 +12,10 @@ from instructor_search.in_context.pool import ExamplePool
 from instructor_search.in_context.prompt import Prompt, build_prompt
 from instructor_search.in_context.template import ChatTemplate, PromptTemplate
 from instructor_search.in_context.tokens import load_counter
-from instructor_search.store.folders import COLLECTION_NAME
+from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE
 from ui.jobs import ROOT, Job
 from ui.keeping import keep_uploads, start_ingest
-from ui.session import AppError, Session
+from ui.session import AppError, Session, check_number, check_text
 
 if TYPE_CHECKING:
     from instructor_search.in_context.llm import LanguageModel
@@ -55,6 +55,10 @@ def prompt_for(session: Session, asked: AskedPrompt) -> Prompt:
         InstructorSearchError, ValueError: it cannot be built so; the message says why.
     """
     limits = session.limits
+    for name in ("pool", "text", "instruction", "task", "selector", "order"):
+        check_text(name, getattr(asked, name))
+    for name, number in (("num_examples", asked.k), ("budget", asked.budget)):
+        check_number(name, number)
     if not asked.pool:
         raise AppError("there is no pool of examples yet; make one below")
     if not 1 <= asked.k <= MAX_EXAMPLES:
@@ -78,7 +82,7 @@ def make_pool(session: Session, name: str, file: str | None, input_field: str, o
     session.check_writable()
     name = name.strip()
     if not COLLECTION_NAME.fullmatch(name) or name in session.collections():
-        raise AppError(f"the name is {name!r}; expected a new one of letters, digits, '.', '_' or '-'")
+        raise AppError(f"the name is {name!r}; expected a new one of {NAME_RULE}")
     if not (input_field.strip() and output_field.strip()):
         raise AppError("name the columns of the inputs and of the outputs")
     folder = keep_uploads(session, name, [file] if file else [])

@@ -58,6 +58,26 @@ class Answer:
     num_chunks: int
 
 
+def check_text(name: str, value: object) -> None:
+    """Refuse what is no text; a program may send anything.
+
+    Raises:
+        AppError: it is none.
+    """
+    if not isinstance(value, str):
+        raise AppError(f"{name} is {value!r:.40}; expected a text")
+
+
+def check_number(name: str, value: object) -> None:
+    """Refuse what is no whole number.
+
+    Raises:
+        AppError: it is none.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise AppError(f"{name} is {value!r:.40}; expected a whole number")
+
+
 class Session:
     """The application's work; every method may be called from several threads at once."""
 
@@ -81,6 +101,21 @@ class Session:
         names = self.collections()
         wanted = self.config.collection
         return wanted if wanted in names else next(iter(names), None)
+
+    def meant_collection(self, name: str) -> str:
+        """Return the collection that a program means: the one it names, else that of the start, else the only one.
+
+        Raises:
+            AppError: there is none, or there are several to choose from.
+        """
+        check_text("collection", name)
+        named = name or self.config.collection
+        if named:
+            return named
+        names = self.collections()
+        if len(names) > 1:
+            raise AppError(f"which collection? name it; there is: {', '.join(names)}")
+        return self._named(next(iter(names), ""))
 
     def views(self, collection: str) -> list[View]:
         """Return the views of a collection, the default one first."""
@@ -130,6 +165,7 @@ class Session:
         """Return why a chunk has its score, once under each of the query instructions."""
         from instructor_search.search.explain import explain_hit
 
+        check_text("chunk_id", chunk_id)
         asked = self._checked(asked)
         resolved = [self._checked(replace(asked, instruction=i)).instruction for i in instructions]
         searcher = self.library.searcher(asked.collection, asked.view or None)
@@ -149,6 +185,9 @@ class Session:
         from instructor_search.store.judgments import judge
 
         self.check_writable()
+        if not isinstance(relevant, bool | None):
+            raise AppError(f"relevant is {relevant!r}; expected true or false")
+        check_text("chunk_id", chunk_id)
         asked = self._checked(asked)
         collection = self.library.collection(asked.collection)
         view = collection.view(asked.view or None)
@@ -177,6 +216,7 @@ class Session:
             raise AppError("this application was started with --read-only: nothing can be changed here")
 
     def _named(self, collection: str) -> str:
+        check_text("collection", collection)
         if not collection:
             raise AppError("there is no collection yet; make one in the tab Collections")
         return collection
@@ -185,6 +225,9 @@ class Session:
         """Return what was asked within the limits, with a name of the library resolved."""
         limits = self.limits
         self._named(asked.collection)
+        for name in ("query", "instruction", "view", "mode", "where"):
+            check_text(name, getattr(asked, name))
+        check_number("top_k", asked.top_k)
         if not asked.query.strip():
             raise AppError("the query is empty: type what you look for")
         instruction = resolve_instruction(asked.instruction, "query")
@@ -194,11 +237,11 @@ class Session:
         ):
             if len(text) > most:
                 raise AppError(f"the {name} has {len(text):,} characters; at most {most:,} are taken here")
-        if not 1 <= int(asked.top_k) <= limits.top_k:
+        if not 1 <= asked.top_k <= limits.top_k:
             raise AppError(f"{asked.top_k} hits were asked for; expected 1 to {limits.top_k}")
         if asked.mode not in MODES:
             raise AppError(f"mode is {asked.mode!r}; expected one of {', '.join(MODES)}")
-        return replace(asked, instruction=instruction, top_k=int(asked.top_k))
+        return replace(asked, instruction=instruction)
 
     # -- life --------------------------------------------------------------------------------------------------------
 

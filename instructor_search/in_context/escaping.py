@@ -1,8 +1,9 @@
 r"""Keeps a text inside its slot: what would read as a template's own words gets a backslash.
 
 A template's words are its delimiters. Those that begin a line ("Input:") are escaped where they begin a line of a text,
-those that follow a slot on its line (" => ") anywhere. A control token of a model ("<|im_end|>", "</s>") is broken up
-wherever it stands. Every escape adds one backslash to those that stand there, so ``Escape.undo`` gives the text back.
+those that follow a slot on its line (" => ") anywhere. One that white space parts from a slot (" A ") is a word: it is
+not found inside longer ones. A control token of a model ("<|im_end|>", "</s>") is broken up wherever it stands. Every
+escape adds one backslash to those that stand there, so ``Escape.undo`` gives the text back.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class Escape:
         r"""Name what separates.
 
         Args:
-            line_starts: delimiters that begin a line of the template.
-            anywhere: delimiters that stand behind a slot on its line.
+            line_starts: delimiters that begin a line of the template, with the white space around them.
+            anywhere: delimiters that stand behind a slot on its line, likewise.
             blank_lines: an empty line ends a demonstration, so those of a text get a backslash.
             one_line: a line is a demonstration, so the line breaks of a text are written "\n".
             control_tokens: of the target model, beside the widespread ones.
@@ -77,8 +78,15 @@ class Escape:
 
 def _any_of(words: Iterable[str]) -> str:
     """Return a pattern of the delimiters, longest first; white space in them may be of any length."""
-    kept = sorted({w.strip() for w in words if w.strip()}, key=lambda w: (-len(w), w))
-    return "|".join(r"\s+".join(map(re.escape, w.split())) for w in kept)
+    kept = sorted({w for w in words if w.strip()}, key=lambda w: (-len(w.strip()), w))
+    return "|".join(dict.fromkeys(map(_pattern, kept)))
+
+
+def _pattern(word: str) -> str:
+    """Return a delimiter's pattern; where white space parts it from what is beside it, a word must end there."""
+    body = r"\s+".join(map(re.escape, word.split()))
+    before = r"(?<!\w)" if re.match(r"\s+\w", word) else ""
+    return before + body + (r"(?!\w)" if re.search(r"\w\s+\Z", word) else "")
 
 
 def _grouped(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:

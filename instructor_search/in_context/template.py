@@ -64,9 +64,9 @@ class PromptTemplate:
         """The delimiters: the template's own words, by where they stand."""
         starts: list[str] = []
         inside: list[str] = []
-        for form in (self.demonstration, self.question):
+        for form in (self.demonstration, f"{self.question}\n"):  # nothing follows the question
             for number, literal in enumerate(_literals(form)):
-                first, *others = literal.split("\n")
+                first, *others = _lines(literal)
                 (starts if number == 0 else inside).append(first)
                 starts += others
         blank = re.search(r"\n[^\S\n]*\n[^\S\n]*\Z", self.demonstration) is not None
@@ -157,7 +157,7 @@ class JinjaTemplate:
         starts: list[str] = []
         inside: list[str] = []
         for data in self._environment.parse(self.source).find_all(nodes.TemplateData):
-            first, *others = data.data.split("\n")
+            first, *others = _lines(data.data)
             starts += [first, *others]
             inside += [first] if re.search(r"\w", first) is None or others == [] else []
         return Escape(starts, inside, blank_lines="\n\n" in self.source, control_tokens=self.control_tokens)
@@ -191,6 +191,11 @@ def sandbox(**options: Any) -> Any:
         raise MissingExtraError("Jinja2", "prompts", "a Jinja template") from error
     undefined = options.pop("undefined", StrictUndefined)
     return ImmutableSandboxedEnvironment(undefined=undefined, autoescape=False, **options)
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a text with their ends; the last one has none."""
+    return re.split(r"(?<=\n)", text)
 
 
 def _literals(form: str) -> list[str]:

@@ -66,8 +66,10 @@ def compare(query: str, sides: Sequence[Side], *, top_k: int = 10, **options: An
     """Return the ``top_k`` hits of each side and how they differ; ``options`` are those of ``Searcher.search``.
 
     Raises:
-        ValueError: fewer than two sides, or what a search refuses.
+        ValueError: fewer than two sides, a search by words alone (all sides are the same), or what a search refuses.
     """
+    if options.get("mode") == "text":
+        raise ValueError("mode is 'text': by words no instruction or view applies; expected dense or hybrid")
     if len(sides) < 2:
         raise ValueError(f"{len(sides)} instruction to compare; expected at least two, or two views")
     shown, ranks = [], []

@@ -35,7 +35,7 @@ MAX_POINTS = 200_000
 _KEPT = 8  # layouts of a collection
 _COMPONENTS = 50  # t-SNE sees so many principal components: distances hardly change, and time does
 _SEED = 42
-_EXTENT = 5.0  # of a small map by t-SNE, before it is scaled
+_SPREAD = 9e-3  # standard deviation from which a second map starts; openTSNE warns of more than 0.01
 
 
 class Layout(NamedTuple):
@@ -196,11 +196,9 @@ def _tsne(components: np.ndarray, first: np.ndarray | None) -> np.ndarray:
         from openTSNE import TSNE
     except ImportError as error:
         raise MissingExtraError("openTSNE", "ui", "a map by t-SNE") from error
-    if first is None:
-        start = components[:, :2]
-        start = 1e-4 * start / max(float(start.std(0).max()), 1e-12)  # as openTSNE scales its own
-    else:
-        start = _EXTENT * first
+    start = components[:, :2] if first is None else first
+    spread = 1e-4 if first is None else _SPREAD  # the former as openTSNE scales its own
+    start = spread * start / max(float(start.std(0).max()), 1e-12)
     perplexity = min(30.0, (len(components) - 1) / 3)
     tsne = TSNE(
         perplexity=perplexity, initialization=np.ascontiguousarray(start, np.float64), random_state=_SEED,

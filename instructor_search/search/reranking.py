@@ -26,9 +26,11 @@ def make_reranker(given: str, encoder: Encoder | None, *, device: str | None = N
     """Return the reranker that a flag names: "instruction:SENTENCE" (with ``encoder``), or a cross-encoder's folder.
 
     Raises:
-        ValueError: the sentence is empty.
+        ValueError: it is empty, or its sentence is.
         ModelError, MissingExtraError: see ``CrossEncoderReranker``.
     """
+    if not given.strip():
+        raise ValueError("the reranker has no name; expected 'instruction:SENTENCE', or a cross-encoder's folder or id")
     if not given.startswith("instruction:"):
         return CrossEncoderReranker(given, device=device)
     sentence = given.removeprefix("instruction:").lstrip()

@@ -23,7 +23,7 @@ from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import MissingExtraError, StoreError, ViewMismatchError
 from instructor_search.store import row_copy, vector_index, view_index, word_index
 from instructor_search.store.failures import clear_errors
-from instructor_search.store.folders import COLLECTION_NAME, find_collection, store_folder
+from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE, find_collection, store_folder
 from instructor_search.store.lancedb_lightly import lancedb
 from instructor_search.store.lock import is_alive, writer_lock
 from instructor_search.store.manifest import Manifest, View, read_manifest, write_manifest
@@ -78,7 +78,7 @@ class Collection:
             StoreError: the name is not allowed or taken.
         """
         if not COLLECTION_NAME.fullmatch(name):
-            raise StoreError(f"collection name {name!r}; expected letters, digits, '.', '_', '-', 64 at most")
+            raise StoreError(f"collection name {name!r}; expected {NAME_RULE}")
         folder = store_folder(store) / name
         if folder.exists():
             raise StoreError(f"collection {name!r} exists in {store_folder(store)}")
@@ -378,9 +378,13 @@ class Collection:
 
     def drop(self) -> None:
         """Delete the collection and everything in it."""
-        gone = self.folder.with_name(f".deleted-{self.name}-{os.getpid()}")
         with writer_lock(self.folder):
-            self.folder.rename(gone)  # all of it or nothing
+            self.discard()
+
+    def discard(self) -> None:
+        """Do what ``drop`` does, under the writer's lock that is held."""
+        gone = self.folder.with_name(f".deleted-{self.name}-{os.getpid()}")
+        self.folder.rename(gone)  # all of it or nothing
         shutil.rmtree(gone, ignore_errors=True)
 
     def update_manifest(self, **changes: Any) -> None:

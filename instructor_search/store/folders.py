@@ -10,6 +10,7 @@ from instructor_search.errors import CollectionNotFoundError
 
 DEFAULT_STORE = "instructor_store"
 COLLECTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+NAME_RULE = "letters (A-Z, a-z), digits, '.', '_' or '-', a letter or digit first, 64 at most"
 
 
 def store_folder(store: str | Path | None = None) -> Path:

@@ -110,8 +110,9 @@ def test_whatever_the_texts_are_the_prompt_is_read_back(pairs, text):
 @pytest.mark.parametrize(
     "escape",
     [Escape(["Input:"], ["=>", "aa"], blank_lines=True), Escape((), ["=>"], one_line=True),
-     Escape(["## Q"], ["</out>"], control_tokens=("<tool>", "[EOT]", "▁x"))],
-    ids=["words", "lines", "tokens"],
+     Escape(["## Q"], ["</out>"], control_tokens=("<tool>", "[EOT]", "▁x")),
+     Escape(["Q "], [" A ", "x", " input "], one_line=True)],
+    ids=["words", "lines", "tokens", "borders"],
 )  # fmt: skip
 @given(text=TRICKY | st.sampled_from(["aaa", "a\\aa", "<tool>[EOT]▁x", "## q", "x</out>"]))
 def test_escapes_are_undone(escape, text):
@@ -132,6 +133,28 @@ def test_a_template_of_lines_keeps_each_text_on_its_line():
     template = PromptTemplate(demonstration="{input} => {output}\n", question="{input} =>")
     prompt = build_prompt([Demonstration("a\nb => c", "d\\e")], "f\n=> g", template=template)
     assert prompt.text == "a\\nb \\\\=> c => d\\\\e\nf\\n\\\\=> g =>" and len(prompt.text.splitlines()) == 2
+
+
+LETTERS = PromptTemplate(demonstration="Q {input} A {output}\n", question="Q {input} A")
+
+
+def test_a_delimiter_of_letters_is_a_word_of_its_own():
+    text = "What is a quark?\nQuite small, says Ada (A)."
+    assert LETTERS.escape(text) == text.replace(" a ", r" \a ").replace("(A)", r"(\A)")
+    assert PromptTemplate("", "Q{input} A{output}\n", "Q{input} A").escape("Quark Abel") == r"\Quark \Abel"
+
+
+@given(
+    st.lists(
+        st.tuples(*[TRICKY | st.sampled_from(["x A y", "\nQ x A", "a", "A\u0301", "\\A", "q", "Wha", "\u200ba "])] * 2)
+    )
+)
+def test_a_delimiter_of_letters_stands_where_the_template_has_it(pairs):
+    shown = [LETTERS.render([Demonstration(*pair)], "x").text for pair in pairs]
+    for text, pair in zip(shown, pairs, strict=True):
+        assert len(re.findall(r"(?<![\w\\])A(?!\w)", text, re.IGNORECASE)) == 2
+        assert len(re.findall(r"(?:\A|[\n\r\u2028\u2029\x0b\x0c\x1c-\x1e\x85])\s*Q(?!\w)", text, re.IGNORECASE)) == 2
+        assert tuple(LETTERS.escape.undo(LETTERS.escape(one)) for one in pair) == pair
 
 
 def test_ordinary_texts_are_not_touched():

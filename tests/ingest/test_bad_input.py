@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from ingest.cli import main as ingest
+from ingest.config import IngestConfig
 from instructor_search.cli import main as command
 from tests.conftest import ROOT
 
@@ -52,6 +53,39 @@ def test_missing_folder(tmp_path, store, capsys):
 def test_no_path_at_all(store, capsys):
     assert failed(capsys, ingest, [])[1].startswith("error: no file or folder was given; expected")
     assert "was taken as the instruction" in failed(capsys, ingest, ["--instruction", "no/such/folder"])[1]
+
+
+def test_empty_names_are_no_names(folder, store, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    code, line = failed(capsys, ingest, [""])
+    assert code == 2 and "a path is empty" in line and not store.exists()
+    code, line = failed(capsys, ingest, [str(folder), "--collection", ""])
+    assert code == 2 and "--collection is empty; expected a name" in line and not store.exists()
+
+
+@pytest.mark.parametrize(("name", "made"), [("ünïcode", "unicode"), ("Ｆｕｌｌ", "Full"), ("新 docs", "docs")])
+def test_a_collection_is_called_like_its_folder_without_accents(tmp_path, name, made):
+    (tmp_path / name).mkdir()
+    assert IngestConfig(paths=(tmp_path / name,)).collection_name == made
+
+
+def test_a_folder_whose_name_no_collection_can_have(tmp_path, store, capsys):
+    (tmp_path / "日本語").mkdir()
+    (tmp_path / "日本語" / "a.md").write_text("text")
+    line = failed(capsys, ingest, [str(tmp_path / "日本語")])[1]
+    assert "no collection can be called '日本語' (expected letters (A-Z, a-z)" in line and "--collection NAME" in line
+
+
+@pytest.mark.parametrize("more", [[], ["--strict"]])
+def test_a_run_that_can_read_nothing_leaves_no_collection(tmp_path, store, tiny_folder, capsys, more):
+    table = tmp_path / "reviews.csv"
+    table.write_text("text\nfine\n")
+    arguments = [str(table), "--model", str(tiny_folder), "--collection", "new", "--quiet"]
+    assert ingest([*arguments, "--text-field", "nope", *more]) == (1 if more else 3)
+    assert ("collection new: not made" in capsys.readouterr().out) is not bool(more)
+    assert list(store.iterdir()) == []
+    assert ingest(arguments) == 0 and "collection new: 1 chunk, view default" in capsys.readouterr().out
+    assert ingest([*arguments, "--text-field", "nope"]) == 3 and (store / "new").is_dir()
 
 
 def test_the_instruction_does_not_swallow_the_path(folder, store, capsys):
@@ -137,6 +171,9 @@ def test_a_corrupt_manifest(made, folder, capsys, damage):
         line = failed(capsys, call, arguments)[1]
         assert "manifest.json" in line and ("damaged" in line or "format 99" in line)
     assert command(["collections"]) == 1
+    for part in ("--view", "--where"):
+        failed(capsys, command, ["delete", "--collection", "docs", part, "", "--yes"])
+    assert (made / "docs").exists()
     assert command(["delete", "--collection", "docs", "--yes"]) == 0 and not (made / "docs").exists()
 
 
@@ -164,6 +201,8 @@ def test_top_k_that_is_no_number_of_hits(made, capsys, value):
         (["search", "x", "--model", "./nowhere"], "no model folder"),
         (["delete", "--view", "default", "--yes"], "is the only view"),
         (["delete", "--collection", "docs"], "pass --yes"),
+        (["delete", "--collection", "docs", "--where", "", "--yes"], "--where is ''; expected what to delete"),
+        (["delete", "--collection", "docs", "--view", " ", "--yes"], "--view is ' '; expected what to delete"),
         (["views", "--collection", "x y"], "no collection 'x y'"),
         (["nonsense"], "invalid choice: 'nonsense'"),
         ([], "the following arguments are required: COMMAND"),

@@ -42,14 +42,15 @@ def test_neighbours_stay_neighbours(collection):
 
 
 @pytest.mark.parametrize("method", ["tsne", "pca"])
-def test_a_second_instruction_keeps_the_places(collection, method):
+def test_a_second_instruction_keeps_the_places(collection, method, caplog):
     other = "Represent the medical article for retrieval: "
     found = project(collection, views=["default"], instructions=[other], method=method)
     first, second = (layout.points for layout in found.layouts)
     moved = np.linalg.norm(first - second, axis=1)
     across = np.linalg.norm(first - second[::-1], axis=1)
     assert [layout.label for layout in found.layouts] == ["view default", repr(other.strip())]
-    assert not np.allclose(first, second) and np.median(moved) < 0.4 * np.median(across)  # t-SNE: 0.19
+    assert not np.allclose(first, second) and np.median(moved) < 0.4 * np.median(across)  # t-SNE: 0.20
+    assert not caplog.records  # openTSNE warns of a start that is too wide
 
 
 def test_it_is_kept_until_the_collection_changes(collection, monkeypatch):

@@ -1,6 +1,7 @@
 """Pages, fusion by weights, copies, diversity, many queries at once, more like this: each against a plain oracle."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -176,6 +177,9 @@ def test_the_commands(corpus_store, capsys):
         assert main([*arguments, *base]) == 0
         return json.loads(capsys.readouterr().out)["hits"]
 
+    assert main(["search", "bread", "--explain", *base]) == 0
+    times = re.search(r"time: load ([\d.]+) ms", capsys.readouterr().out)
+    assert times and float(times[1]) > 1  # a model is loaded
     first = run("search", "bread", "--json", "--top-k", "4")
     second = run("search", "bread", "--json", "--top-k", "2", "--offset", "2")
     assert [h["chunk_id"] for h in second] == [h["chunk_id"] for h in first[2:]] and second[0]["rank"] == 3
@@ -187,6 +191,13 @@ def test_the_commands(corpus_store, capsys):
     assert len(run("search", "bread", "--json", "--drop-copies", "0.9", "--diversity", "0.3")) == 10
     assert main(["search", "bread", "--rerank", "instruction:", *base]) == 1
     assert "names no instruction" in capsys.readouterr().err
+    assert main(["search", "bread", "--rerank", "", *base]) == 1
+    assert capsys.readouterr().err.startswith("error: the reranker has no name; expected 'instruction:SENTENCE'")
+    sides = ["--instruction", "a: ", "--instruction", "b: "]
+    assert main(["compare", "bread", "--mode", "text", *sides, *base]) == 1
+    assert capsys.readouterr().err == (
+        "error: mode is 'text': by words no instruction or view applies; expected dense or hybrid\n"
+    )
     assert main(["like", first[0]["chunk_id"], *base]) == 0
     assert "  1. 0." in capsys.readouterr().out
 

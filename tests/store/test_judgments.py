@@ -116,6 +116,11 @@ def test_the_commands(collection, chunks, tmp_path, capsys):
     assert row["query"] == ["Represent the legal question for retrieving applicable provisions: ", "mercury"]
     capsys.readouterr()
     assert main(["judgments", *place]) == 0
-    assert "1 judgments" in capsys.readouterr().out
+    assert "1 judgment\n" in capsys.readouterr().out
+    taken = ["judge", chunks[0][0], "--query", "mercury", "--instruction", "@legal", "--take-back", *place]
+    assert main(taken) == 0 and "taken back" in capsys.readouterr().out
+    before = (collection.folder / "judgments.jsonl").read_bytes()
+    assert main(taken) == 1 and "nothing was taken back" in capsys.readouterr().err
+    assert (collection.folder / "judgments.jsonl").read_bytes() == before
     assert main(["judge", "nothing", "--query", "x", "--relevant", *place]) == 1
     assert "no chunk 'nothing'" in capsys.readouterr().err

@@ -106,6 +106,13 @@ def test_filters_modes_and_wrong_input(application, open_page):
     act(page, "#results .try", "#go", where="", query=" ")
 
 
+@pytest.mark.parametrize(("tab", "where"), [("search", "#results"), ("compare", "#comparison")])
+def test_an_address_of_a_collection_that_is_not_there(application, open_page, tab, where):
+    address = at(application, tab=tab, c="nope", q="boots")
+    page = open_page(address, ready=f"{where} .panel.error")
+    assert "no collection 'nope'" in page.inner_text(f"{where} .panel.error") and page.url == address
+
+
 def test_a_click_counts_where_hits_are_drawn_anew_under_it(application, open_page):
     page = open_page(at(application, tab="search", c="corpus", q="mercury"))
     page.wait_for_selector("#results .card")

@@ -1,6 +1,7 @@
 """The handlers as plain functions, over a session of the shipped corpus."""
 
 import json
+import shutil
 
 import pytest
 
@@ -9,10 +10,11 @@ from tests.ui.conftest import ASTRONOMY, MYTHOLOGY
 from tests.ui.test_security import wait_for
 from ui import keeping, mapping, results
 from ui.api import endpoints
+from ui.config import AppConfig
 from ui.jobs import State
 from ui.page import collection_parts, compare_state, fields_of, first_collection, search_state
-from ui.render import cards, comparison
-from ui.session import AppError, Asked
+from ui.render import cards, comparison, parts
+from ui.session import AppError, Asked, Session
 from ui.tabs import collections, compare, search
 
 
@@ -122,6 +124,12 @@ def test_judging(session):
     assert 'aria-pressed="true"' not in cards.answer(session.search(asked))
 
 
+def test_long_cells_are_folded():
+    html = parts.table(("view", "instruction"), [("a", "b <" * 40), ("c", "short")], long=(1,))
+    assert html.count("<details>") == 1 and html.count("b &lt;" * 40) == 2  # shown, and in the tooltip
+    assert '<td class="long">short</td>' in html and "<td>a</td>" in html
+
+
 def test_parts_of_a_page(session):
     assert {"stars", "product", "mime", "page"} <= set(fields_of(session, "corpus"))
     assert len(collection_parts(session, "corpus")) == 8
@@ -152,7 +160,7 @@ def test_a_collection_of_uploads(session, made):
     found = session.search(Asked("made", "weather", "", top_k=1))
     assert found.hits[0].source == "made/rain.md"
     shown = collections.work(session)
-    assert "could not read made/broken.pdf" in shown and "1 files added" in shown
+    assert "could not read made/broken.pdf" in shown and "1 file added" in shown
     assert (
         "rain.md" in collections.documents(session, "made", "rain")
         and "rain" in collections.about(session, "made")
@@ -231,17 +239,64 @@ def test_results_of_eval(tmp_path):
 def test_endpoints_are_typed_and_work(session):
     named = {function.__name__: function for function in endpoints(session)}
     assert set(named) == {"search", "compare", "explain", "collections", "prompt", "judge"}
-    hits = named["search"]("mercury", ASTRONOMY, top_k=2)
+    hits = named["search"]("mercury", ASTRONOMY, "corpus", top_k=2)
     assert hits[0]["title"] == "Mercury (planet)"
     assert json.dumps(hits)
-    why = named["explain"]("mercury", hits[0]["chunk_id"], ASTRONOMY)
+    why = named["explain"]("mercury", hits[0]["chunk_id"], ASTRONOMY, "corpus")
     assert sum(t[3] for t in why["tokens"]) == pytest.approx(why["score"], abs=1e-4)
-    change = named["compare"]("mercury", ASTRONOMY, MYTHOLOGY, top_k=3)["differences"][0]
+    change = named["compare"]("mercury", ASTRONOMY, MYTHOLOGY, "corpus", top_k=3)["differences"][0]
     assert 0 <= change["overlap"] < 1
     assert "corpus" in {c["name"] for c in named["collections"]()}
 
 
+@pytest.mark.parametrize(("name", "values", "said"), [
+    ("search", {"query": 5}, "query is 5; expected a text"),
+    ("search", {"query": None}, "query is None; expected a text"),
+    ("search", {"instruction": None}, "instruction is None; expected a text"),
+    ("search", {"collection": 5}, "collection is 5; expected a text"),
+    ("search", {"where": ["a"]}, r"where is \['a'\]; expected a text"),
+    ("search", {"top_k": None}, "top_k is None; expected a whole number"),
+    ("search", {"top_k": "abc"}, "top_k is 'abc'; expected a whole number"),
+    ("search", {"top_k": 1.5}, "top_k is 1.5; expected a whole number"),
+    ("search", {"top_k": True}, "top_k is True; expected a whole number"),
+    ("explain", {"chunk_id": 5}, "chunk_id is 5; expected a text"),
+    ("judge", {"chunk_id": "x", "relevant": "no"}, "relevant is 'no'; expected true or false"),
+    ("judge", {"chunk_id": "x", "relevant": None}, "relevant is None; expected true or false"),
+    ("prompt", {"pool": "corpus", "num_examples": "abc"}, "num_examples is 'abc'; expected a whole number"),
+])  # fmt: skip
+def test_values_that_a_program_gets_wrong(session, name, values, said):
+    function = next(function for function in endpoints(session) if function.__name__ == name)
+    given = {"text": "x"} if name == "prompt" else {"query": "x", "collection": "corpus"}
+    with pytest.raises(AppError, match=said):
+        function(**{**given, **values})
+
+
+def test_a_page_cannot_store_what_is_no_judgment(session):
+    asked = Asked("corpus", "another judged query", ASTRONOMY)
+    hit = session.search(asked).hits[0]
+    values = {"asked": cards.asked_json(asked), "chunk": hit.chunk_id, "relevant": "false"}
+    with pytest.raises(AppError, match="relevant is 'false'; expected true or false"):
+        search.judge_hit(session, values)
+    assert asked.query not in {j.query for j in read_judgments(session.library.collection("corpus"))}
+
+
+def test_the_collection_that_a_program_means(corpus_store, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(corpus_store, store)
+    session = Session(AppConfig(store=str(store)))
+    assert session.meant_collection("") == "corpus"
+    shutil.copytree(store / "corpus", store / "archive")
+    with pytest.raises(AppError, match="which collection\\? name it; there is: archive, corpus"):
+        next(f for f in endpoints(session) if f.__name__ == "search")("mercury")
+    assert session.meant_collection("corpus") == "corpus"
+    assert Session(AppConfig(store=str(store), collection="corpus")).meant_collection("") == "corpus"
+    with pytest.raises(AppError, match="there is no collection yet"):
+        Session(AppConfig(store=str(tmp_path / "none"))).meant_collection("")
+
+
 def test_addresses_that_name_what_there_is_not(session):
+    for state in (search_state(session, "nope", {"q": "boots"}), compare_state(session, "nope", {"q": "boots"})):
+        assert "no collection &#x27;nope&#x27;" in state["results"] and "data-url" not in state["results"]
     assert session.default_instruction("corpus", "no such view") == session.default_instruction("corpus")
     assert session.default_instruction(None) == ""
     state = search_state(session, "corpus", {"q": "mercury", "v": "no such view", "m": "odd", "k": "many"})

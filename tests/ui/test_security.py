@@ -118,6 +118,12 @@ def test_other_machines_need_a_password_or_an_explicit_flag(host):
     assert all(AppConfig(host=own).is_loopback for own in ("127.0.0.1", "::1", "localhost", "127.9.9.9"))
 
 
+@pytest.mark.parametrize("given", [{"llm": "/nope"}, {"llm": ""}, {"llm_tokenizer": Path("/nope")}])
+def test_a_model_that_is_not_there_is_told_at_the_start(given):
+    with pytest.raises(ValueError, match="--llm.* there is no"):
+        AppConfig(**given)
+
+
 def test_folders_outside_the_allowed_ones_are_refused(tmp_path):
     allowed, other = tmp_path / "allowed", tmp_path / "other"
     (allowed / "in").mkdir(parents=True)

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import asdict
 
+from instructor_search.command_line import counted
 from instructor_search.records import Hit
 from ui.render.parts import address, bar, chips, panel, text, under
 from ui.session import Answer, Asked
@@ -30,11 +31,11 @@ def answer(found: Answer, *, read_only: bool = False) -> str:
 def _head(found: Answer) -> str:
     asked = found.asked
     how = "by words; no instruction applies" if asked.mode == "text" else under(asked.instruction)
-    cut = f" · {found.tokens_cut} tokens of the query did not fit" if found.tokens_cut else ""
-    count = f"{len(found.hits)} hit{'s' if len(found.hits) != 1 else ''}"
+    cut = f" · {counted(found.tokens_cut, 'token')} of the query did not fit" if found.tokens_cut else ""
+    count = counted(len(found.hits), "hit")
     return (
         f'<div class="found" role="status"><span class="under">{count} {text(how)}</span><span class="grow"></span>'
-        f"<span>{found.milliseconds:.0f} ms · {found.num_chunks:,} chunks · view {text(found.view.name)}{text(cut)}</span>"
+        f"<span>{found.milliseconds:.0f} ms · {counted(found.num_chunks, 'chunk')} · view {text(found.view.name)}{text(cut)}</span>"
         '<button class="act" data-action="link" title="Copy the address of this search">Copy link</button></div>'
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from instructor_search.command_line import counted
 from ui.jobs import Job, State
 from ui.render.parts import bar, panel, text
 
@@ -87,15 +88,18 @@ def _report(job: Job) -> list[str]:
         return [job.error]
     if "chunks_total" in report:
         lines = [
-            f"{report['added']} files added, {report['changed']} changed, {report['unchanged']} unchanged · "
-            f"{report['chunks_embedded']:,} chunks embedded, {report['chunks_total']:,} in all"
+            f"{counted(report['added'], 'file')} added, {report['changed']} changed, {report['unchanged']} unchanged · "
+            f"{counted(report['chunks_embedded'], 'chunk')} embedded, {report['chunks_total']:,} in all"
         ]
         lines += [f"could not read {name}: {reason}" for name, reason in report["failed"][:8]]
         lines += [f"skipped {name}: {reason}" for name, reason in report["skipped"][:4]]
         return lines
     if "sound" in report:
         found = "everything is as it was written" if report["sound"] else "damaged: " + "; ".join(report["problems"])
-        return [f"{report['chunks']:,} chunks of {report['sources']:,} files looked at: {found}", *report["notes"]]
+        return [
+            f"{counted(report['chunks'], 'chunk')} of {counted(report['sources'], 'file')} looked at: {found}",
+            *report["notes"],
+        ]
     if job.state in (State.FAILED, State.CANCELLED):  # its lines may be a traceback: they are for the log
         return [job.error] if job.error else []
     return list(job.lines)[-3:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from instructor_search.command_line import counted
 from ui.keeping import CollectionFacts, ViewCost
 from ui.render.parts import table, text
 
@@ -26,28 +27,27 @@ def duration(seconds: float) -> str:
 
 def collection(found: CollectionFacts) -> str:
     """Return the numbers and the views of a collection."""
-    numbers = (
-        (f"{found.chunks:,}", "chunks"),
-        (f"{sum(s.num_documents for s in found.sources):,}", "documents"),
-        (f"{len(found.sources):,}", "files"),
+    stored = (found.chunks, "chunk"), (sum(s.num_documents for s in found.sources), "document")
+    numbers = [
+        *(counted(number, noun).split() for number, noun in (*stored, (len(found.sources), "file"))),
         (size(found.size), "on disk"),
-        (f"{found.judgments:,}", "judgments"),
-    )
+        counted(found.judgments, "judgment").split(),
+    ]
     sums = "".join(f"<div><b>{text(value)}</b><span>{name}</span></div>" for value, name in numbers)
     rows = [
         (v.name, v.instruction.strip() or "none", v.model, v.dim, v.precision, v.index,
-         "complete" if not v.missing else f"{v.missing:,} chunks missing")
+         "complete" if not v.missing else f"{counted(v.missing, 'chunk')} missing")
         for v in found.views
     ]  # fmt: skip
     columns = ("view", "document instruction", "model", "numbers", "precision", "index", "vectors")
-    return f'<div class="sums">{sums}</div>{table(columns, rows, numbers=(3,), name="Views")}'
+    return f'<div class="sums">{sums}</div>{table(columns, rows, numbers=(3,), long=(0, 1, 2), name="Views")}'
 
 
 def documents(found: CollectionFacts, words: str = "") -> str:
     """Return the files of a collection whose names have ``words``."""
     wanted = [s for s in found.sources if all(w in s.source.lower() for w in words.lower().split())]
     rows = [(s.source, size(s.size), s.num_documents, s.num_chunks) for s in wanted[:MAX_SOURCES]]
-    more = f"{len(wanted):,} files" + (f", the first {MAX_SOURCES} shown" if len(wanted) > MAX_SOURCES else "")
+    more = counted(len(wanted), "file") + (f", the first {MAX_SOURCES} shown" if len(wanted) > MAX_SOURCES else "")
     shown = table(("file", "size", "documents", "chunks"), rows, numbers=(1, 2, 3), name="Files")
     return f'<div class="found"><span>{more}</span></div>{shown}'
 
@@ -55,6 +55,6 @@ def documents(found: CollectionFacts, words: str = "") -> str:
 def cost(found: ViewCost) -> str:
     """Return what a new view takes, in a sentence."""
     return (
-        f'<div class="panel note"><p>{found.chunks:,} chunks: about {duration(found.seconds)} of embedding on this '
+        f'<div class="panel note"><p>{counted(found.chunks, "chunk")}: about {duration(found.seconds)} of embedding on this '
         f"machine, and {size(found.size)} on disk.</p></div>"
     )

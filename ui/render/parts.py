@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 MAX_CHIPS = 6
+MAX_CELL = 90  # characters of a cell that are shown without a click
 
 
 def text(value: Any) -> str:
@@ -46,13 +47,19 @@ def bar(share: float, label: str) -> str:
     return f'<span class="bar" role="img" aria-label="{text(label)}"><span style="width:{percent}%"></span></span>'
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Iterable[int] = (), name: str = "") -> str:
-    """Return a table of escaped cells; ``numbers``: columns that are set to the right."""
-    right = set(numbers)
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Iterable[int] = (),
+          long: Iterable[int] = (), name: str = "") -> str:  # fmt: skip
+    """Return a table of escaped cells.
+
+    ``numbers``: columns that are set to the right; ``long``: those of texts that may be broken anywhere, and folded.
+    """
+    kinds = dict.fromkeys(numbers, ' class="number"') | dict.fromkeys(long, ' class="long"')
 
     def cell(tag: str, at: int, value: Any) -> str:
-        kind = ' class="number"' if at in right else ""
-        return f"<{tag}{kind}>{text(value)}</{tag}>"
+        shown = text(value)
+        if "long" in kinds.get(at, "") and len(str(value)) > MAX_CELL:
+            shown = f'<details><summary title="{shown}">{shown}</summary></details>'
+        return f"<{tag}{kinds.get(at, '')}>{shown}</{tag}>"
 
     head = "".join(cell("th", at, column) for at, column in enumerate(columns))
     body = "".join("<tr>" + "".join(cell("td", i, v) for i, v in enumerate(row)) + "</tr>" for row in rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from instructor_search.command_line import counted
 from instructor_search.in_context.prompt import Prompt
 from ui.render.parts import panel, table, text
 
@@ -17,8 +18,8 @@ def prompt(made: Prompt) -> str:
     """Return the prompt, its tokens, its examples, and what was left out."""
     left = f" · {made.num_left_out} left out" if made.left_out else ""
     head = (
-        f'<div class="found" role="status"><span class="under">{len(made.demonstrations)} examples · '
-        f'<b>{made.num_tokens:,} tokens</b>{left}</span><span class="grow"></span>'
+        f'<div class="found" role="status"><span class="under">{counted(len(made.demonstrations), "example")} · '
+        f'<b>{counted(made.num_tokens, "token")}</b>{left}</span><span class="grow"></span>'
         '<button class="act" data-action="copy">Copy</button></div>'
     )
     notes = "".join(f"<p>{text(note)}</p>" for note in made.notes)
