@@ -73,7 +73,7 @@ class IngestReport:
         lines += _grouped("skipped", self.skipped) + _grouped("could not read", self.failed)
         if self.missing:
             lines.append(f"gone: {counted(len(self.missing), 'file')} no longer there ({_some(self.missing)}); "
-                         "--prune removes what is stored of such")  # fmt: skip
+                         "--prune removes the chunks")  # fmt: skip
         lines += [f"made: {text}" for text in self.made]
         if self.seconds:
             lines.append(self._times())
