@@ -50,7 +50,7 @@ class Checkpoint:
     @property
     def hidden_size(self) -> int:
         """Width of the backbone."""
-        return int(self.config.get("d_model") or self.config.get("hidden_size") or self.config["dim"])
+        return _width(self.transformer_folder, self.config)
 
     @property
     def dim(self) -> int:
@@ -112,9 +112,7 @@ def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     Raises:
         ModelError: a file is missing or malformed, or the model is of a kind that is not supported.
     """
-    modules = _read_json(folder / "modules.json", default=[{"type": "Transformer", "path": ""}, {"type": "Pooling"}])
-    kinds = [(str(m["type"]).rsplit(".", 1)[-1], folder / m.get("path", "")) for m in modules]
-    _check_chain(folder, [kind for kind, _ in kinds])
+    kinds = _read_chain(folder)
     transformer = kinds[0][1]
     config = _read_json(transformer / "config.json")
     if config.get("model_type") not in BACKBONES:
@@ -124,6 +122,8 @@ def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
             _check_pooling(path)
     settings = _read_json(transformer / "sentence_bert_config.json", default={})
     prompts = _read_json(folder / "config_sentence_transformers.json", default={}).get("prompts") or {}
+    if not isinstance(prompts, dict):
+        raise ModelError(f"{folder}/config_sentence_transformers.json has prompts {prompts!r}; expected an object")
     return Checkpoint(
         folder=folder,
         name=name or folder.name,
@@ -131,7 +131,7 @@ def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
         config=config,
         max_seq_length=_max_seq_length(settings, transformer, config),
         lower_case=bool(settings.get("do_lower_case", False)),
-        dense=tuple(_read_dense(path) for kind, path in kinds if kind == "Dense"),
+        dense=_read_dense_layers([path for kind, path in kinds if kind == "Dense"], _width(transformer, config)),
         normalize=any(kind == "Normalize" for kind, _ in kinds),
         prompts={k: v for k, v in prompts.items() if v},
     )
@@ -143,15 +143,26 @@ def _read_json(path: Path, default: Any = None) -> Any:
             return default
         raise ModelError(f"{path.parent} is no model folder: {path.name} is missing")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(found, list if isinstance(default, list) else dict):
+        raise ModelError(f"{path} holds {str(found)[:40]!r}; expected {'a list' if default else 'an object'}")
+    return found
 
 
-def _check_chain(folder: Path, kinds: list[str]) -> None:
-    unknown = [k for k in kinds if k not in ("Transformer", "Pooling", "Dense", "Normalize")]
-    if unknown or kinds[:1] != ["Transformer"]:
+def _read_chain(folder: Path) -> list[tuple[str, Path]]:
+    """Return the kinds and folders of a model's modules; without a modules.json, those of a plain transformer."""
+    modules = _read_json(folder / "modules.json", default=[{"type": "Transformer", "path": ""}, {"type": "Pooling"}])
+    try:
+        chain = [(str(m["type"]).rsplit(".", 1)[-1], folder / m.get("path", "")) for m in modules]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{folder}/modules.json: expected objects with type and path ({error!r})") from error
+    kinds = [kind for kind, _ in chain]
+    dense = kinds.count("Dense")
+    if kinds not in (whole := ["Transformer", "Pooling", *["Dense"] * dense], [*whole, "Normalize"]):
         raise ModelError(f"{folder}/modules.json has {kinds}; expected Transformer, Pooling, optional Dense, Normalize")
+    return chain
 
 
 def _check_pooling(path: Path) -> None:
@@ -166,9 +177,37 @@ def _check_pooling(path: Path) -> None:
 def _max_seq_length(settings: dict[str, Any], transformer: Path, config: dict[str, Any]) -> int:
     """sentence-transformers 2 to 5 keep it in sentence_bert_config.json, 6 in tokenizer_config.json."""
     tokenizer = _read_json(transformer / "tokenizer_config.json", default={})
-    positions = config.get("max_position_embeddings") or config.get("n_positions") or 512
-    known = [settings.get("max_seq_length"), tokenizer.get("model_max_length"), positions]
+    known = [settings.get("max_seq_length"), tokenizer.get("model_max_length"), _positions(config)]
+    wrong = [n for n in known if n is not None and not isinstance(n, (int, float))]
+    if wrong:
+        raise ModelError(f"{transformer}: the window is {wrong[0]!r}; expected a number of tokens")
     return int(next(n for n in known if n and n < 1_000_000))
+
+
+def _positions(config: dict[str, Any]) -> int:
+    """Return how many tokens have a position of their own."""
+    positions = int(config.get("max_position_embeddings") or config.get("n_positions") or 512)
+    padded = config["model_type"] in ("roberta", "xlm-roberta", "mpnet")  # count from the padding id
+    return positions - 2 if padded else positions
+
+
+def _width(transformer: Path, config: dict[str, Any]) -> int:
+    width = config.get("d_model") or config.get("hidden_size") or config.get("dim")
+    if not isinstance(width, int):
+        raise ModelError(f"{transformer}/config.json has no width (hidden_size, d_model or dim)")
+    return width
+
+
+def _read_dense_layers(folders: list[Path], width: int) -> tuple[DenseLayer, ...]:
+    """Return the layers of a model whose pooling gives ``width`` numbers."""
+    layers: list[DenseLayer] = []
+    for folder in folders:
+        layer = _read_dense(folder)
+        before = layers[-1].out_features if layers else width
+        if layer.in_features != before:
+            raise ModelError(f"{folder} reads {layer.in_features} numbers; expected the {before} of the layer before")
+        layers.append(layer)
+    return tuple(layers)
 
 
 def _read_dense(path: Path) -> DenseLayer:
@@ -176,7 +215,10 @@ def _read_dense(path: Path) -> DenseLayer:
     activation = str(config.get("activation_function", "Identity")).rsplit(".", 1)[-1]
     if activation not in ("Identity", "Tanh"):
         raise ModelError(f"{path} has the activation {activation!r}; supported: Identity, Tanh")
-    return DenseLayer(path, config["in_features"], config["out_features"], config.get("bias", True), activation)
+    sizes = config.get("in_features"), config.get("out_features")
+    if not all(isinstance(size, int) for size in sizes):
+        raise ModelError(f"{path}/config.json has in_features and out_features {sizes}; expected two numbers")
+    return DenseLayer(path, *sizes, config.get("bias", True), activation)
 
 
 def weight_file(folder: Path, *, allow_pickle: bool = False) -> Path:
@@ -206,11 +248,7 @@ def weight_file(folder: Path, *, allow_pickle: bool = False) -> Path:
 
 def max_positions(checkpoint: Checkpoint) -> int | None:
     """Return how many tokens the backbone can read at most; None: any number (relative positions)."""
-    if checkpoint.config["model_type"] == "t5":
-        return None
-    positions = int(checkpoint.config.get("max_position_embeddings", 512))
-    padded = checkpoint.config["model_type"] in ("roberta", "xlm-roberta", "mpnet")  # count from the padding id
-    return positions - 2 if padded else positions
+    return None if checkpoint.config["model_type"] == "t5" else _positions(checkpoint.config)
 
 
 def fingerprint(checkpoint: Checkpoint, *, dialect: str, max_tokens: int, allow_pickle: bool = False) -> str:

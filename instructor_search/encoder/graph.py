@@ -167,13 +167,16 @@ class GraphBuilder:
         return op.reshape(op.multiply(op.subtract(_floats(1.0), attention), _floats(_MASKED)), shape, False)
 
     def _relative_bias(self, name: str, max_distance: int) -> Any:
-        """Return T5's position bias, (1, heads, length, length): one number a head for each bucket of distances."""
+        """Return T5's position bias, (1, heads, length, length): one number a head for each bucket of distances.
+
+        From ``max_distance`` on all are in one bucket.
+        """
         table = self._tensor(name)  # (buckets, heads)
-        limit = max(self.checkpoint.max_seq_length, self.config.get("n_positions") or 0, 512)
-        buckets = _buckets(np.arange(-limit + 1, limit), len(table), max_distance)
+        buckets = _buckets(np.arange(-max_distance, max_distance + 1), len(table), max_distance)
         places = op.range(_int32(0), op.convert(op.squeeze(self.length, _ints(0)), np.int32), _int32(1), "i32")
         distance = op.subtract(op.unsqueeze(places, _int(0)), op.unsqueeze(places, _int(1)))  # memory - query
-        index = op.add(distance, _int32(limit - 1))
+        near = op.maximum(op.minimum(distance, _int32(max_distance)), _int32(-max_distance))
+        index = op.add(near, _int32(max_distance))
         bias = op.gather(_floats(table[buckets]), index, _int(0))  # (length, length, heads)
         return op.unsqueeze(op.transpose(bias, _ints(2, 0, 1)), _int(0))
 

@@ -27,7 +27,7 @@ def to_instructed_texts(sentences: Any, instruction: Any = None) -> tuple[list[I
 def _instructions(instruction: Any, count: int) -> list[str | None]:
     if instruction is None or isinstance(instruction, str | Instruction):
         return [None if instruction is None else str(instruction)] * count
-    texts: list[str | None] = [str(i) for i in instruction]
+    texts: list[str | None] = [None if i is None else str(i) for i in instruction]
     if len(texts) != count:
         raise ValueError(f"{len(texts)} instructions for {count} texts; give one for all, or one a text")
     return texts

@@ -78,7 +78,11 @@ class InstructedTokenizer:
                 f"{folder} has no tokenizer.json; write one with transformers: "
                 "AutoTokenizer.from_pretrained(FOLDER, use_fast=True).save_pretrained(FOLDER)"
             )
-        return cls(Tokenizer.from_file(str(path)), max_tokens, **options)  # type: ignore[arg-type]
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise ModelError(f"{path} is no tokenizer ({str(error)[:120]})") from error
+        return cls(tokenizer, max_tokens, **options)  # type: ignore[arg-type]
 
     @property
     def num_special(self) -> int:

@@ -44,6 +44,10 @@ def test_instruction_argument_and_its_other_names(tiny, expected):
     np.testing.assert_allclose(named, tiny.encode([[find_instruction("legal/document"), T1]])[0], atol=1e-6)
 
 
+def test_none_among_instructions_is_no_instruction(tiny):
+    np.testing.assert_array_equal(tiny.encode([T1, T1], instruction=[None, I1]), tiny.encode([["", T1], [I1, T1]]))
+
+
 def test_a_flat_list_of_strings_is_a_list_of_texts(tiny):
     assert tiny.encode([I1, T1]).shape == (2, 48)
     np.testing.assert_allclose(tiny.encode([I1, T1])[1], tiny.encode(T1), atol=1e-6)

@@ -45,6 +45,14 @@ def test_t5_vectors_equal_the_official_ones(case, precision, tolerance):
     assert cosines(vectors, expected).mean() > {"fp32": 0.999999, "bf16": 0.9999, "int8": 0.998}[precision]
 
 
+def test_t5_reads_more_than_512_tokens_as_torch_does(tiny_folder):
+    texts = [("Represent the text: ", " ".join(f"word{i % 97}" for i in range(count))) for count in (100, 400)]
+    models = [load_encoder(str(tiny_folder), max_seq_length=2000, device=d, precision="fp32") for d in ("cpu", None)]
+    assert models[1].runtime == "openvino" and len(models[1].tokenizer.encode_batch(texts)[1].ids) > 700
+    expected, found = (model.encode(texts) for model in models)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 FAMILY = {
     "bert": {"hidden_act": "gelu"},
     "roberta": {"pad_token_id": 1},
@@ -80,6 +88,9 @@ def family_folder(request, tmp_path_factory):
 
 
 def test_the_bert_family_equals_torch(family_folder):
+    kind = json.loads((family_folder / "config.json").read_text())["model_type"]
+    padded = kind in ("roberta", "xlm-roberta", "mpnet")
+    assert load_encoder(str(family_folder)).max_tokens == 80 - 2 * padded  # positions that texts may have
     texts = [(i, t[:200]) for i, t in PAIRS]
     expected = load_encoder(str(family_folder), device="cpu", max_seq_length=64).encode(texts)
     for precision, bound in (("fp32", 1e-4), ("bf16", 0.1)):
