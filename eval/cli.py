@@ -284,7 +284,7 @@ def _studies(config: EvalConfig, selection: Any, source: str, args: argparse.Nam
             return 130
         code = EXIT_SOME_FAILED if study.failures else code
         if study.is_empty:
-            print(f"error: {name} has nothing to show: no task has a score under every variant", file=sys.stderr)
+            print(f"error: {name} has nothing to show: {study.why_empty}", file=sys.stderr)
             code = code or 1
             continue
         written = study.write(config.output / "studies")

@@ -95,7 +95,11 @@ def read_sides(value: Any, where: str) -> Sides:
 
 
 def from_meta(name: str, category: Category, meta: Mapping[str, Any], where: str) -> tuple[Sides, dict[str, Sides]]:
-    """Return instruction and variants of a set; what its meta.json does not say is derived."""
+    """Return instruction and variants of a set; what its meta.json does not say is derived.
+
+    Raises:
+        EvalDataError: an instruction or a step is of another form.
+    """
     given = meta.get("instruction")
     instruction = CATEGORY_INSTRUCTIONS[category] if given is None else read_sides(given, f"{where}, instruction")
     variants = derived_variants(name, instruction)
@@ -104,8 +108,13 @@ def from_meta(name: str, category: Category, meta: Mapping[str, Any], where: str
         if not isinstance(given, list) or not all(isinstance(item, Mapping | str) for item in given):
             raise EvalDataError(f"{where}: {key} is {json.dumps(given)[:60]}; expected a list of instructions")
     for step in meta.get("ladder", []):
-        if isinstance(step, Mapping) and step.get("name") in LADDER:
-            variants[step["name"]] = read_sides(step, f"{where}, ladder step {step['name']}")
+        if not isinstance(step, Mapping) or step.get("name") not in LADDER:
+            given = step.get("name") if isinstance(step, Mapping) else step
+            raise EvalDataError(
+                f"{where}: a ladder step is {json.dumps(given)[:60]}; expected objects with a name of "
+                f"{', '.join(LADDER)}"
+            )
+        variants[step["name"]] = read_sides(step, f"{where}, ladder step {step['name']}")
     for variant, paraphrase in zip(PARAPHRASES, meta.get("paraphrases", []), strict=False):
         variants[variant] = read_sides(paraphrase, f"{where}, {variant}")
     return instruction, variants

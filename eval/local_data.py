@@ -19,6 +19,7 @@ import gzip
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,23 +87,27 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _is(value: Any, kind: str) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and value == value
     if kind == TEXT:
         return isinstance(value, str)
     if kind == NUMBER:
-        return number
+        return _is_number(value)
     if kind == LABEL:
         return isinstance(value, str | int)
     if kind == TEXTS:
         return isinstance(value, list) and all(isinstance(v, str) for v in value)
-    return isinstance(value, list) and all(isinstance(v, int | float) and v == v for v in value)
+    return isinstance(value, list) and all(map(_is_number, value))
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a finite number that a float holds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def read_qrels(path: Path, queries: set[str], documents: set[str]) -> dict[str, dict[str, int]]:
-    """Return query id -> document id -> relevance of a tab-separated file with a header; zeros stay.
+    """Return query id -> document id -> relevance of a tab-separated file with a header or without; zeros stay.
 
     Raises:
-        EvalDataError: a line is malformed or names an id that is not there.
+        EvalDataError: a line is malformed, names an id that is not there, or gives a pair another score than before.
     """
     qrels: dict[str, dict[str, int]] = {}
     for number, line in _lines(path):
@@ -111,7 +116,7 @@ def read_qrels(path: Path, queries: set[str], documents: set[str]) -> dict[str, 
             continue
         score = _whole(parts[2]) if len(parts) == 3 else None
         if score is None:
-            if number == 1 and len(parts) == 3:
+            if number == 1 and len(parts) == 3 and parts[0] not in queries and not _NUMBER.fullmatch(parts[2].strip()):
                 continue  # the header
             raise EvalDataError(
                 f"{path}, line {number}: {line.strip()[:60]!r}; expected query-id, corpus-id, whole score (tabs)"
@@ -120,8 +125,16 @@ def read_qrels(path: Path, queries: set[str], documents: set[str]) -> dict[str, 
         for name, known, where in ((query, queries, "queries.jsonl"), (document, documents, "corpus.jsonl")):
             if name not in known:
                 raise EvalDataError(f"{path}, line {number}: {name!r} is not in {where}")
-        qrels.setdefault(query, {})[document] = score
+        known_score = qrels.setdefault(query, {}).setdefault(document, score)
+        if known_score != score:
+            raise EvalDataError(
+                f"{path}, line {number}: {query!r} and {document!r} have the score {score}, and {known_score} before; "
+                "expected one score a pair"
+            )
     return qrels
+
+
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 def _whole(text: str) -> int | None:
@@ -131,7 +144,7 @@ def _whole(text: str) -> int | None:
 
 def read_retrieval(folder: Path) -> tuple[list[Row], list[Row], dict[str, dict[str, int]], list[str]]:
     """Return corpus, the queries that have a relevant document, qrels, and notes of what was left out."""
-    corpus = read_rows(find(folder, "corpus.jsonl"), {"_id": TEXT, "text": TEXT})
+    corpus = read_rows(find(folder, "corpus.jsonl"), {"_id": TEXT, "text": TEXT}, _bad_title)
     queries = read_rows(find(folder, "queries.jsonl"), {"_id": TEXT, "text": TEXT})
     for rows, name in ((corpus, "corpus.jsonl"), (queries, "queries.jsonl")):
         if len({row["_id"] for row in rows}) != len(rows):
@@ -149,6 +162,11 @@ def read_retrieval(folder: Path) -> tuple[list[Row], list[Row], dict[str, dict[s
     return corpus, kept, {query: qrels[query] for query in judged}, notes
 
 
+def _bad_title(row: Row) -> str | None:
+    title = row.get("title")
+    return None if title is None or isinstance(title, str) else f"'title' is {json.dumps(title)[:60]}; expected {TEXT}"
+
+
 def read_reranking(folder: Path) -> tuple[list[Row], list[str]]:
     """Return rows that have a positive and a negative, and notes of what was left out."""
     path = find(folder, "test.jsonl")
@@ -161,17 +179,16 @@ def read_reranking(folder: Path) -> tuple[list[Row], list[str]]:
 
 
 def read_labelled(folder: Path, split: str, texts: tuple[str, ...] = ("text",)) -> list[Row]:
-    """Return rows with ``texts`` and a label, of which there must be two or more.
+    """Return rows with ``texts`` and a label, of which there must be two or more; 1 and "1" are one label.
 
     Raises:
         EvalDataError: a row is malformed, or all have one label.
     """
     path = find(folder, f"{split}.jsonl")
     rows = read_rows(path, {**dict.fromkeys(texts, TEXT), "label": LABEL})
-    labels = {row["label"] for row in rows}
-    if len(labels) < 2:
+    if len({str(row["label"]) for row in rows}) < 2:
         raise EvalDataError(
-            f"{path}: all {len(rows)} rows have the label {labels.pop()!r}; expected two labels or more"
+            f"{path}: all {len(rows)} rows have the label {rows[0]['label']!r}; expected two labels or more"
         )
     return rows
 

@@ -90,7 +90,7 @@ def ladder_plot(models: Mapping[str, Mapping[str, Any]], steps: Sequence[str]) -
                 )
             axes.set_title(model, fontsize=9)
             axes.set_ylabel("score x 100" if number == 0 else "")
-            if number == len(models) - 1:
+            if number == len(models) - 1 and values["averages"]:
                 axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
         return _svg(figure)
 
@@ -129,11 +129,12 @@ def groups_plot(models: Mapping[str, Mapping[str, Mapping[str, Any]]], groups: S
             gains = [100 * v["gain"] for _, v in shown]
             places = [i + number * width for i, _ in shown]
             axes.bar(places, gains, width * 0.92, color=PALETTE[number % len(PALETTE)], label=model)
-            errors = np.abs(
-                np.array([[v["gain"] - v["interval_95"][0], v["interval_95"][1] - v["gain"]] for _, v in shown]).T
-            )
-            if shown and np.isfinite(errors).all():
-                axes.errorbar(places, gains, yerr=100 * errors, fmt="none", ecolor="#333333", elinewidth=1, capsize=3)
+            for place, (_, v) in zip(places, shown, strict=True):
+                low, high = v["interval_95"]
+                if low is not None and np.isfinite([low, high]).all():
+                    errors = 100 * np.abs([[v["gain"] - low], [high - v["gain"]]])
+                    axes.errorbar(place, 100 * v["gain"], yerr=errors, fmt="none", ecolor="#333333", elinewidth=1,
+                                  capsize=3)  # fmt: skip
         axes.axhline(0, color="#333333", linewidth=0.8)
         axes.set_xticks(np.arange(len(groups)) + width * (len(models) - 1) / 2, groups)
         axes.set_ylabel("gain by the instruction (points)")

@@ -175,6 +175,8 @@ def facts_of(
         **system_facts,
         "category": str(info.category),
         "metric": info.metric,
+        "measure": info.metric,  # stays where a language model's score takes the place of "metric"
+        "task_description": info.task_description,
         "domain": info.domain,
         "specialised": info.is_specialised,
         "published_name": info.published_name,
@@ -197,8 +199,18 @@ def known_result(folder: Path, info: TaskInfo, facts: Mapping[str, Any]) -> Resu
         result = read_result(path)
     except EvalDataError:
         return None  # cut short by a kill: run it again
-    same = ("fingerprint", "runtime", "precision", "instruction", "data", "settings", "collection", "reranker")
-    return result if all(result.facts.get(key) == facts.get(key) for key in same) else None
+    return result if _made_alike(result.facts, facts) else None
+
+
+_SAME = ("fingerprint", "runtime", "precision", "instruction", "data", "settings", "collection", "reranker")
+_SAME_IF_KEPT = ("measure", "task_description", "reranker_files")  # results of earlier versions lack them
+
+
+def _made_alike(kept: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    if any(kept.get(key) != facts.get(key) for key in _SAME):
+        return False
+    known = {**({} if "llm" in kept["settings"] else {"measure": kept["metric"]}), **kept}
+    return all(known.get(key, facts.get(key)) == facts.get(key) for key in _SAME_IF_KEPT)
 
 
 def read_result(path: Path) -> Result:

@@ -84,6 +84,8 @@ def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Pr
         ModelError, ValueError, EvalDataError: a system cannot be made, or none of the tasks is for it; found before
             the first task where that can be told without loading weights, else kept in the summary.
     """
+    if len(config.selectors) * len(config.num_demonstrations) > 1:
+        _of_prompt_retrieval(tasks)  # refuses what the second run would
     llm = language_model(config)
     for specification in config.models:
         check_specification(specification, system_options(config))
@@ -205,9 +207,10 @@ def _run_system(
     summary: Summary,
 ) -> None:
     folder = result_folder(config.output, system.meta)
-    write_run(folder, system.label, source, system.meta)
+    precision = str(system.facts.get("precision", ""))
+    found = Run(folder, system.label, source, str(system.meta.revision), specification, precision)
+    write_run(found, system.meta)
     told.system(system.label, len(tasks))
-    found = Run(folder, system.label, source, str(system.meta.revision), specification)
     summary.runs.append(found)
     for task in tasks:
         _run_task(system, task, found, config, context, told, summary)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ class Run:
     source: str
     fingerprint: str = ""
     specification: str = ""  # what asked for it, in this call
+    precision: str = ""  # of the encoder's weights; empty where a run of an earlier version has no result
     results: dict[str, Result] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
 
@@ -37,14 +37,30 @@ class Run:
     @property
     def names(self) -> tuple[str, ...]:
         """All by which a run can be asked for."""
-        distinct = f"{self.label}#{self.fingerprint[:6]}"
-        return self.label, self.title, distinct, f"{distinct} ({self.source})"
+        labels = [f"{self.label}{mark}{made}" for mark in ("", self._mark) for made in ("", self._made)]
+        return tuple(name for label in labels for name in (label, f"{label} ({self.source})"))
+
+    def label_among(self, runs: Sequence[Run]) -> str:
+        """Return the label with what tells this run from others of that label: fingerprint, precision, or both."""
+        same = [run for run in runs if run.label == self.label]
+        if len(same) < 2:
+            return self.label
+        made = self._made if len({run.precision for run in same}) > 1 else ""
+        mark = "" if made and len({run.fingerprint for run in same}) == 1 else self._mark
+        return f"{self.label}{mark}{made}"
+
+    @property
+    def _mark(self) -> str:
+        return f"#{self.fingerprint[:6]}"
+
+    @property
+    def _made(self) -> str:
+        return f"+precision={self.precision}" if self.precision else ""
 
 
 def distinct_labels(runs: Sequence[Run]) -> list[str]:
-    """Return the runs' labels; two models of one name are told apart by their fingerprints."""
-    counts = Counter(run.label for run in runs)
-    return [run.label if counts[run.label] == 1 else run.names[2] for run in runs]
+    """Return the runs' labels; several of one label are told apart by their fingerprints and precisions."""
+    return [run.label_among(runs) for run in runs]
 
 
 def result_folder(output: Path, meta: Any) -> Path:
@@ -55,11 +71,12 @@ def result_folder(output: Path, meta: Any) -> Path:
     return path.parent
 
 
-def write_run(folder: Path, label: str, source: str, meta: Any) -> None:
+def write_run(run: Run, meta: Any) -> None:
     """Write what a run is: mteb's description of the model, and our label."""
+    folder = run.folder
     (folder / DETAILS).mkdir(parents=True, exist_ok=True)
     write_at_once(folder / "model_meta.json", json.dumps(meta.to_dict(), default=str, indent=4))
-    facts = {"label": label, "data": source, "fingerprint": str(meta.revision)}
+    facts = {"label": run.label, "data": run.source, "fingerprint": run.fingerprint, "precision": run.precision}
     write_at_once(folder / RUN_FILE, json.dumps(facts, indent=1))
 
 
@@ -77,6 +94,7 @@ def read_run(folder: Path) -> Run:
     """
     facts = _read_json(folder / RUN_FILE, ("label", "data"))
     run = Run(folder, facts["label"], facts["data"], str(facts.get("fingerprint", "")))
+    run.precision = str(facts.get("precision", ""))
     for file in sorted((folder / DETAILS / "failures").glob("*.json")):
         failure = _read_json(file, ("task", "category", "reason"))
         run.failures[failure["task"]] = Failure(failure["reason"], Category(failure["category"]))
@@ -88,6 +106,7 @@ def read_run(folder: Path) -> Run:
     order = list(Category)
     found.sort(key=lambda result: (order.index(result.category), result.task.lower()))
     run.results = {result.task: result for result in found if result.task not in run.failures}
+    run.precision = run.precision or next((str(result.facts.get("precision", "")) for result in found), "")
     return run
 
 
@@ -105,7 +124,9 @@ def _read_json(path: Path, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def find_run(name: str, output: Path) -> Run:
-    """Return the run of a label ("MODEL@VARIANT"), of a title ("LABEL (DATA)"), of "LABEL#FINGERPRINT", or of a folder.
+    """Return the run of a label ("MODEL@VARIANT"), of a title ("LABEL (DATA)"), or of a folder.
+
+    A label may go on with "#FINGERPRINT", "+precision=PRECISION", or both.
 
     Raises:
         EvalDataError: there is none, or several.
@@ -117,7 +138,7 @@ def find_run(name: str, output: Path) -> Run:
     if len(found) == 1:
         return found[0]
     if found:
-        choices = ", ".join(repr(run.names[3]) for run in found)
+        choices = ", ".join(repr(f"{run.label_among(runs)} ({run.source})") for run in found)
         raise EvalDataError(f"several runs are called {name!r}; say which: {choices}, or a folder")
     known = ", ".join(repr(run.title) for run in runs) or "none yet"
     raise EvalDataError(f"no run {name!r} in {output}; there is: {known}; or name a run's folder")

@@ -6,6 +6,7 @@ environment names, else the bundled sets. The bundled sets check the machinery; 
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import os
 import re
@@ -155,7 +156,7 @@ def _local_task(category: Category, folder: Path, source: str) -> EvalTask:
         meta = read_meta(folder)
         info = _local_info(category, folder, source, meta)
     except EvalDataError as error:
-        return BrokenTask(_local_info(category, folder, source, {}), error)
+        return BrokenTask(_local_info(category, folder, source, {"name": _clean_name(folder.name)}), error)
     if category is Category.BILLBOARD:
         from eval.tasks import billboard
 
@@ -163,9 +164,8 @@ def _local_task(category: Category, folder: Path, source: str) -> EvalTask:
     if category is Category.PROMPT_RETRIEVAL:
         from eval.tasks import prompt_retrieval
 
-        task = str(meta.get("task_description", ""))
-        kind = prompt_retrieval.kind_of_output(meta)
-        return prompt_retrieval.PromptRetrievalTask(info, partial(prompt_retrieval.read_folder, folder, task), kind)
+        read = partial(prompt_retrieval.read_folder, folder, info.task_description)
+        return prompt_retrieval.PromptRetrievalTask(info, read, prompt_retrieval.kind_of_output(meta, str(folder)))
     from eval.tasks.local_mteb import local_task
     from eval.tasks.mteb_tasks import MtebTask
 
@@ -175,21 +175,38 @@ def _local_task(category: Category, folder: Path, source: str) -> EvalTask:
 def _local_info(category: Category, folder: Path, source: str, meta: dict[str, Any]) -> TaskInfo:
     where = str(folder / "meta.json")
     name = meta.get("name", folder.name)
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name == "model_meta":
-        raise EvalDataError(f"{where}: name is {name!r}; expected at most 100 letters, digits, spaces, ._+()-")
+    if not _is_name(name):
+        whose = f"{where}: name is {name!r}" if "name" in meta else f"the folder {str(folder)!r} is no name of a set"
+        raise EvalDataError(
+            f"{whose}; expected at most 100 letters, digits, spaces, ._+()- from a letter or digit on; "
+            'rename it, or give "name" in its meta.json'
+        )
     instruction, variants = from_meta(name, category, meta, where)
     domain = str(meta.get("domain", "general"))
     is_specialised = meta.get("specialised", domain in SPECIALISED_DOMAINS)
     if not isinstance(is_specialised, bool):
         raise EvalDataError(f"{where}: specialised is {is_specialised!r}; expected true or false")
     return TaskInfo(
-        name=name, category=category, metric=_local_metric(category, meta), instruction=instruction, variants=variants,
-        domain=domain, is_specialised=is_specialised, revision=revision_of(folder), source=source,
+        name=name, category=category, metric=_local_metric(category, meta, where), instruction=instruction,
+        variants=variants, domain=domain, is_specialised=is_specialised, revision=revision_of(folder), source=source,
         num_bytes=num_bytes(folder), published_name=MTEB_NAMES.get(name) if source == "local" else None,
+        task_description=str(meta.get("task_description", "")),
     )  # fmt: skip
 
 
-def _local_metric(category: Category, meta: dict[str, Any]) -> str:
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and bool(_NAME.fullmatch(name)) and name != "model_meta"
+
+
+def _clean_name(folder: str) -> str:
+    """Return a folder's name if it can name a set, else one made from it that no other folder has."""
+    if _is_name(folder):
+        return folder
+    cleaned = re.sub(r"[^A-Za-z0-9 ._+()-]", "_", folder)[:80]
+    return f"set {cleaned}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:6]}"
+
+
+def _local_metric(category: Category, meta: dict[str, Any], where: str) -> str:
     if category is Category.BILLBOARD:
         from eval.tasks import billboard
 
@@ -197,7 +214,7 @@ def _local_metric(category: Category, meta: dict[str, Any]) -> str:
     if category is Category.PROMPT_RETRIEVAL:
         from eval.tasks import prompt_retrieval
 
-        return prompt_retrieval.RETRIEVAL_MEASURES[prompt_retrieval.kind_of_output(meta)]
+        return prompt_retrieval.RETRIEVAL_MEASURES[prompt_retrieval.kind_of_output(meta, where)]
     return _METRICS[category]
 
 

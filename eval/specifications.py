@@ -18,12 +18,13 @@ from typing import Any
 
 from eval.baselines import Bm25, RandomEncoder, SentenceTransformersEncoder, model_path
 from eval.instructions import VARIANTS, read_instruction_file
+from eval.local_data import revision_of
 from eval.systems import ALL, SEARCH_CATEGORIES, System
 from eval.tasks.base import Category, Sides
 from instructor_search.encoder import load_encoder
 from instructor_search.encoder.cache import CachedEncoder
 from instructor_search.integrations.mteb import CollectionSearch, model_meta
-from instructor_search.search.reranking import Reranker, make_reranker
+from instructor_search.search.reranking import CrossEncoderReranker, Reranker, make_reranker
 from instructor_search.search.searcher import Mode
 
 _FLAGS = ("hnsw", "rerank")
@@ -159,6 +160,8 @@ def _collection(specification: str, source: str, options: SystemOptions) -> Syst
         )
 
     facts = {**system.facts, "collection": body, "reranker": reranker.name if reranker else None}
+    if isinstance(reranker, CrossEncoderReranker) and Path(reranker.name).is_dir():
+        facts["reranker_files"] = revision_of(Path(reranker.name))
     return System(
         f"collection:{body}={system.label}", system.variant, meta, make_search=make_search,
         categories=frozenset({Category.RETRIEVAL}), file_sides=system.file_sides, facts=facts,

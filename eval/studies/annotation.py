@@ -19,7 +19,7 @@ from eval.studies.study import Grid, Study, bases, percent, signed, span
 from eval.systems import System
 from eval.tasks.base import Context, EvalDataError, EvalTask
 from eval.tasks.prompt_retrieval import RETRIEVAL_MEASURES, Examples, PromptRetrievalTask, copies_of
-from eval.units import interval
+from eval.units import MIN_UNITS, interval
 from instructor_search.errors import InstructorSearchError
 from instructor_search.in_context.neighbours import neighbour_graph
 from instructor_search.in_context.vote_k import fast_vote_k
@@ -39,6 +39,7 @@ def run_annotation(
     if not chosen:
         raise EvalDataError("the study annotation is of prompt retrieval; this data has no such set")
     study = Study("annotation", f"Annotation: {ANNOTATED} examples by vote-k or at random ({source} data)")
+    study.why_empty = "no set could be judged"
     told = progress or Progress()
     try:
         for model in bases(config):
@@ -112,16 +113,21 @@ def _judged(
     return task.judge_retrieved(examples, [[annotated[i] for i in places] for places in found])[1]
 
 
-def _compared(differences: np.ndarray, config: EvalConfig) -> dict[str, Any]:
-    """Return the mean difference, (seeds, inputs), and its interval over draws of seeds and of inputs."""
-    generator = np.random.default_rng(config.seed)
+def _interval(differences: np.ndarray, config: EvalConfig) -> list[float | None]:
     num_seeds, num_inputs = differences.shape
+    if num_inputs < MIN_UNITS:
+        return [None, None]
+    generator = np.random.default_rng(config.seed)
     means = []
     for _ in range(config.num_resamples):
         seeds = generator.integers(num_seeds, size=num_seeds)
         inputs = generator.integers(num_inputs, size=num_inputs)
         means.append(differences[np.ix_(seeds, inputs)].mean())
-    low, high = interval(np.array(means))
+    return list(interval(np.array(means)))
+
+
+def _compared(differences: np.ndarray, config: EvalConfig) -> dict[str, Any]:
+    """Return the mean difference, (seeds, inputs), and its interval over draws of seeds and of inputs."""
     per_seed = differences.mean(1)
-    return {"difference": float(differences.mean()), "interval_95": [low, high],
+    return {"difference": float(differences.mean()), "interval_95": _interval(differences, config),
             "per_seed": per_seed.tolist(), "seeds_won": int((per_seed > 0).sum())}  # fmt: skip

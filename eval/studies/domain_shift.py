@@ -13,7 +13,7 @@ from eval.runner import Progress
 from eval.runs import Run
 from eval.studies.study import Grid, Study, percent, run_variants, shared_tasks, signed, span
 from eval.tasks.base import EvalTask
-from eval.units import interval
+from eval.units import MIN_UNITS, interval
 
 GROUPS = ("specialised", "general")
 
@@ -48,12 +48,13 @@ def run_domain_shift(
 
 
 def _group(names: list[str], runs: dict[str, Run], config: EvalConfig) -> dict[str, Any]:
+    """Return the means and the gain; its interval where all sets have units enough for one."""
     without, with_ = ([runs[v].results[name].score for name in names] for v in ("none", "default"))
     gain = float(np.mean(with_) - np.mean(without))
     drawn = []
     for number, name in enumerate(names):
         pair = runs["none"].results[name].units(), runs["default"].results[name].units()
-        if pair[0] and pair[1]:
+        if pair[0] and pair[1] and pair[1].num_units >= MIN_UNITS:
             seed = config.seed + number
             drawn.append(pair[1].resample(config.num_resamples, seed) - pair[0].resample(config.num_resamples, seed))
     bounds = interval(np.mean(drawn, axis=0)) if len(drawn) == len(names) else (None, None)

@@ -34,6 +34,8 @@ def run_instructions(
         }  # fmt: skip
         columns = ("set", "without", "with", "gain", "95 % interval", "significant")
         study.grids.append(Grid(model, columns, [_words(d) for d in [*result.tasks, *result.averages]]))
+    if study.notes:
+        study.why_empty = "; ".join(study.notes)
     if study.values:
         study.svg = differences_plot(study.values["models"], "gain by the instruction (points)")
     return study

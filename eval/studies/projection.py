@@ -23,6 +23,7 @@ from eval.studies.study import Grid, Study, bases
 from eval.systems import System
 from eval.tasks.base import Category, Context, EvalDataError, EvalTask
 from eval.tasks.mteb_tasks import MtebTask
+from instructor_search.errors import InstructorSearchError
 
 NUM_PAIRS = 30  # of each label on a map
 MAX_SETS = 3
@@ -55,26 +56,44 @@ def run_projection(
     )
     maps: list[dict[str, Any]] = []
     told = progress or Progress()
-    with tempfile.TemporaryDirectory() as folder:
-        context = Context(Path(folder), seed=config.seed, on_texts=told.texts)
-        for model in bases(config):
-            system = make_system(model, source, options)
-            rows = []
-            told.system(system.label, len(sets))
-            for task in sets:
-                told.task(task.info.name)
-                drawn = _draw(task, system, context)
-                maps.append({"title": f"{task.info.name}, {system.label}", **drawn})
-                rows += [
-                    (f"{task.info.name}, {v}", *(f"{drawn[v][k]:.3f}" for k in ("same", "different", "ap")))
-                    for v in ("without", "with")
-                ]
-                told.done(task.info.name, "drawn")
-            columns = ("set", "mean cosine, same", "mean cosine, different", "average precision of the pairs drawn")
-            study.grids.append(Grid(system.label, columns, rows))
-    study.svg = pairs_plot(maps)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            context = Context(Path(folder), seed=config.seed, on_texts=told.texts)
+            for model in bases(config):
+                system = make_system(model, source, options)
+                told.system(system.label, len(sets))
+                maps += _run_model(study, system, sets, context, told)
+    except KeyboardInterrupt:
+        study.interrupted = True
+    finally:
+        told.close()
+    study.why_empty = "no set could be drawn"
+    study.svg = pairs_plot(maps) if maps else ""
     study.values = {"maps": [_plain(drawn) for drawn in maps]}
     return study
+
+
+def _run_model(
+    study: Study, system: System, sets: Sequence[MtebTask], context: Context, told: Progress
+) -> list[dict[str, Any]]:
+    maps, rows = [], []
+    for task in sets:
+        name = task.info.name
+        told.task(name)
+        try:
+            drawn = _draw(task, system, context)
+        except InstructorSearchError as error:
+            study.failures[f"{name} ({system.label})"] = str(error)
+            told.done(name, f"failed: {error}")
+            continue
+        maps.append({"title": f"{name}, {system.label}", **drawn})
+        rows += [
+            (f"{name}, {v}", *(f"{drawn[v][k]:.3f}" for k in ("same", "different", "ap"))) for v in ("without", "with")
+        ]
+        told.done(name, "drawn")
+    columns = ("set", "mean cosine, same", "mean cosine, different", "average precision of the pairs drawn")
+    study.grids.append(Grid(system.label, columns, rows))
+    return maps
 
 
 def _plain(drawn: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from eval.runner import Progress
 from eval.runs import Run
 from eval.studies.study import Grid, Study, percent, run_variants, shared_tasks, span
 from eval.tasks.base import EvalTask
-from eval.units import interval
+from eval.units import MIN_UNITS, interval
 
 _KEYS = ("best", "worst", "gap", "mean")
 _CLUSTERINGS = 10  # of each paraphrase, as mteb's newer clustering tasks (n_clusters of AbsTaskClustering)
@@ -54,7 +54,7 @@ def _row(name: str, runs: dict[str, Run], config: EvalConfig) -> dict[str, Any]:
     units = [runs[variant].results[name].units() for variant in PARAPHRASES]
     low: float | None = None
     high: float | None = None
-    if all(units):
+    if all(u and u.num_units >= MIN_UNITS for u in units):
         # the same draws of units for every paraphrase, then a draw of paraphrases
         drawn = np.array([u.resample(config.num_resamples, config.seed) for u in units if u])  # (5, resamples)
         chosen = np.random.default_rng(config.seed).integers(len(drawn), size=drawn.shape)

@@ -47,6 +47,7 @@ class Study:
     notes: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
+    why_empty: str = "no task has a score under every variant"  # told where there is nothing to show
 
     @property
     def is_empty(self) -> bool:

@@ -60,6 +60,7 @@ class TaskInfo:
     source: str  # "hub", "local" or "bundled"
     num_bytes: int  # of the data on disk; 0: not known
     published_name: str | None = None  # the MTEB task that published scores are compared with
+    task_description: str = ""  # what a language model is asked to do, of a local set
 
     @property
     def is_symmetric(self) -> bool:

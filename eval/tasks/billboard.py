@@ -115,9 +115,17 @@ def read_thumb(references: Path, hypotheses: Path) -> list[Row]:
     """Return the rows of THumB's files: {seg_id, refs} and {seg_id, hyp, human_score} (MSCOCO, CNN/DM, WMT20 zh-en).
 
     Raises:
-        EvalDataError: a row is malformed, or a hypothesis has no references.
+        EvalDataError: a row is malformed, a segment's references stand there twice, or a hypothesis has none.
     """
-    by_segment = {row["seg_id"]: row["refs"] for row in read_rows(references, {"seg_id": LABEL, "refs": TEXTS})}
+    by_segment: dict[str | int, list[str]] = {}
+
+    def again(row: Row) -> str | None:
+        if row["seg_id"] in by_segment:
+            return f"the segment {row['seg_id']!r} stands there twice; expected each once"
+        by_segment[row["seg_id"]] = row["refs"]
+        return None
+
+    read_rows(references, {"seg_id": LABEL, "refs": TEXTS}, again)
 
     def without_references(row: Row) -> str | None:
         return None if by_segment.get(row["seg_id"]) else f"no references for segment {row['seg_id']!r}"

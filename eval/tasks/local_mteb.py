@@ -209,7 +209,14 @@ class LocalSummarization(LocalTask, AbsTaskSummarization):
         path = find(self.folder, "test.jsonl")
         fields = {"text": TEXT, "human_summaries": TEXTS, "machine_summaries": TEXTS, "relevance": NUMBERS}
         rows = read_rows(path, fields, _uneven)
-        return DatasetDict(test=Dataset.from_dict({name: [row[name] for row in rows] for name in fields}))
+        kept = [row for row in rows if len(set(row["relevance"])) > 1]  # mteb leaves the others out in silence
+        if not kept:
+            raise EvalDataError(
+                f"{path}: all {len(rows)} texts have equal judgments; expected different ones of a text"
+            )
+        left = len(rows) - len(kept)
+        self.notes = [f"{left} of {len(rows)} texts have equal judgments and are left out"] if left else []
+        return DatasetDict(test=Dataset.from_dict({name: [row[name] for row in kept] for name in fields}))
 
 
 def _uneven(row: Row) -> str | None:

@@ -242,10 +242,17 @@ def read_folder(folder: Path, task: str) -> Examples:
     return Examples(pool, test, task)
 
 
-def kind_of_output(meta: dict[str, Any]) -> Output:
-    """Return what the outputs of a set are, by its meta.json: "output_kind", or the metric that it names."""
-    if meta.get("output_kind") in list(Output):
-        return Output(meta["output_kind"])
+def kind_of_output(meta: dict[str, Any], where: str) -> Output:
+    """Return what the outputs of a set are, by its meta.json: "output_kind", or the metric that it names.
+
+    Raises:
+        EvalDataError: "output_kind" is none of the kinds.
+    """
+    kind = meta.get("output_kind")
+    if kind is not None:
+        if kind not in list(Output):
+            raise EvalDataError(f"{where}: output_kind is {kind!r}; expected one of {', '.join(Output)}")
+        return Output(kind)
     metric = str(meta.get("metric", "")).lower()
     if "exact match" in metric:
         return Output.PROGRAM

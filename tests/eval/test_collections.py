@@ -1,13 +1,16 @@
 """A real collection under mteb's Search protocol: exact search is the encoder's own score; the rest is measured."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
 
+from eval.results import facts_of, known_result, write_result
 from eval.runs import read_runs
 from eval.sources import BUNDLED, choose_source
 from eval.specifications import SystemOptions, make_system
+from eval.tasks.base import Outcome
 from instructor_search.errors import ModelError
 from instructor_search.instructions import InstructedText
 from instructor_search.integrations.mteb import CollectionSearch
@@ -103,6 +106,26 @@ def test_a_cross_encoder_from_a_folder(cross_encoder, ndcg):
     assert system.meta.experiment_kwargs["reranker"] == cross_encoder.name
     with pytest.raises(ModelError, match="no model folder '/no/where'"):
         CrossEncoderReranker("/no/where")
+
+
+def test_other_files_of_a_cross_encoder_are_another_system(cross_encoder, tmp_path):
+    folder = shutil.copytree(cross_encoder, tmp_path / "reranker")
+
+    def facts():
+        options = SystemOptions(device="cpu", reranker=str(folder))
+        system = make_system("collection:dense+rerank", "bundled", options)
+        return facts_of(GARDEN.info, system.sides(GARDEN.info), system.facts, {"seed": 42}, system.variant)
+
+    before = facts()
+    scores = {"main_score": 0.5}
+    write_result(tmp_path, GARDEN.info, Outcome(scores, None), before, seconds=1, num_resamples=100, seed=0)
+    assert known_result(tmp_path, GARDEN.info, facts())
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"layer_norm_eps": 0.1}))
+    assert known_result(tmp_path, GARDEN.info, facts()) is None
+    older = {key: value for key, value in before.items() if key != "reranker_files"}
+    write_result(tmp_path, GARDEN.info, Outcome(scores, None), older, seconds=1, num_resamples=100, seed=0)
+    assert known_result(tmp_path, GARDEN.info, facts())  # of a version that did not look
 
 
 def test_a_collection_does_not_rank_candidates(embeddings, context):

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from eval.local_data import read_labelled, read_meta, read_reranking, read_retrieval, read_rows, revision_of
-from eval.sources import choose_source
+from eval.sources import BrokenTask, choose_source
 from eval.tasks.base import EvalDataError
 from eval.tasks.billboard import read_folder as read_billboard_folder
 from tests.eval.conftest import write_rows
@@ -38,6 +38,7 @@ def test_a_beir_folder(tmp_path):
         ("q1\td1\t²\n", "qrels/test.tsv, line 2: 'q1\\td1\\t²'; expected query-id, corpus-id, whole score (tabs)"),
         ("q1\td1\t0.5\n", "line 2: 'q1\\td1\\t0.5'; expected query-id"),
         ("q1\td1\t0\n", "no query has a relevant document"),
+        ("q1\td1\t1\nq1\td1\t2\n", "line 3: 'q1' and 'd1' have the score 2, and 1 before; expected one score a pair"),
     ],
 )
 def test_bad_qrels(tmp_path, qrels, message):
@@ -49,6 +50,22 @@ def test_qrels_without_a_header_and_with_points(tmp_path):
     beir(tmp_path)
     (tmp_path / "qrels/test.tsv").write_text("q1\td1\t1.0\nq2\td2\t2\n")
     assert read_retrieval(tmp_path)[2] == {"q1": {"d1": 1}, "q2": {"d2": 2}}
+    (tmp_path / "qrels/test.tsv").write_text("q1\td1\t1\nq1\td1\t1\n")
+    assert read_retrieval(tmp_path)[2] == {"q1": {"d1": 1}}
+
+
+@pytest.mark.parametrize("line", ["q1\td1\t0.5", "q1\td1\thigh", "q9\td1\t1e-1"])
+def test_a_first_line_of_data_is_no_header(tmp_path, line):
+    beir(tmp_path)
+    (tmp_path / "qrels/test.tsv").write_text(f"{line}\nq2\td2\t2\n")
+    with pytest.raises(EvalDataError, match=r"line 1: .*; expected query-id, corpus-id, whole score"):
+        read_retrieval(tmp_path)
+
+
+def test_a_title_that_is_no_string(tmp_path):
+    rows = [{"_id": "d1", "text": "one", "title": None}, {"_id": "d2", "text": "two", "title": 7}]
+    with pytest.raises(EvalDataError, match="corpus.jsonl, line 2: 'title' is 7; expected a string"):
+        read_retrieval(beir(tmp_path, corpus=rows))
 
 
 def test_an_id_that_stands_there_twice(tmp_path):
@@ -76,6 +93,9 @@ def test_one_label_no_rows_no_file(tmp_path):
     write_rows(tmp_path / "test.jsonl", [{"text": t, "label": "x"} for t in "abc"])
     with pytest.raises(EvalDataError, match="all 3 rows have the label 'x'; expected two labels or more"):
         read_labelled(tmp_path, "test")
+    write_rows(tmp_path / "test.jsonl", [{"text": "a", "label": 1}, {"text": "b", "label": "1"}])
+    with pytest.raises(EvalDataError, match="all 2 rows have the label 1; expected two labels or more"):
+        read_labelled(tmp_path, "test")
     (tmp_path / "test.jsonl").write_text("\n")
     with pytest.raises(EvalDataError, match="test.jsonl is empty"):
         read_labelled(tmp_path, "test")
@@ -83,10 +103,16 @@ def test_one_label_no_rows_no_file(tmp_path):
         read_labelled(tmp_path, "train")
 
 
-def test_a_number_that_is_none_and_a_damaged_archive(tmp_path):
-    (tmp_path / "test.jsonl").write_text('{"score": NaN}\n')
-    with pytest.raises(EvalDataError, match="line 1: 'score' is NaN; expected a number"):
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "true", "1" + "0" * 400])
+def test_what_is_no_number(tmp_path, value):
+    (tmp_path / "test.jsonl").write_text(f'{{"score": {value}, "scores": [1, {value}]}}\n')
+    with pytest.raises(EvalDataError, match=f"line 1: 'score' is {value[:60]}; expected a number"):
         read_rows(tmp_path / "test.jsonl", {"score": "a number"})
+    with pytest.raises(EvalDataError, match="line 1: 'scores' is .*; expected a list of numbers"):
+        read_rows(tmp_path / "test.jsonl", {"scores": "a list of numbers"})
+
+
+def test_a_damaged_archive(tmp_path):
     (tmp_path / "test.jsonl.gz").write_bytes(b"\x1f\x8b\x08 half")
     with pytest.raises(EvalDataError, match="test.jsonl.gz cannot be read"):
         read_rows(tmp_path / "test.jsonl.gz", {"score": "a number"})
@@ -138,7 +164,9 @@ def test_missing_and_empty_data_folders(tmp_path):
     ("meta", "message"),
     [
         ({"instruction": 5}, "meta.json, instruction: 5; expected"),
-        ({"ladder": ["x"]}, ""),
+        ({"ladder": ["x"]}, 'a ladder step is "x"; expected objects with a name of none, tag, short, detailed'),
+        ({"ladder": [{"name": "tiny", "text": "x"}]}, 'a ladder step is "tiny"; expected objects with a name of none'),
+        ({"ladder": [{"name": "tag", "text": "x"}]}, ""),
         ({"ladder": 5}, "ladder is 5; expected a list of instructions"),
         ({"paraphrases": [7]}, "paraphrases is [7]; expected a list of instructions"),
         ({"specialised": "false"}, "specialised is 'false'; expected true or false"),
@@ -158,6 +186,27 @@ def test_a_wrong_description_fails_its_own_set_alone(meta, message, data, tmp_pa
     assert len([line for line in shown.out.splitlines() if line.startswith(("Library", "Everyday", "FileC"))]) == 3
     written = [p for p in tmp_path.rglob("*") if p.is_file() and "runs" not in p.parts and "data" not in p.parts]
     assert not written
+
+
+@pytest.mark.parametrize("name", ["_hidden", "with:colon", "x" * 101, "model_meta", "\u00e4"])
+def test_a_folder_that_cannot_name_a_set_fails_alone(name, data, tmp_path, capsys, cli):
+    (data / "sts/EverydaySentences").rename(data / "sts" / name)
+    (data / "sts" / name / "meta.json").unlink()
+    code = cli(["--suite", "all", "--data", data, "--output", tmp_path / "runs", "--models", "random", "--quiet"])
+    shown = capsys.readouterr()
+    assert code == 3 and f"the folder {str(data / 'sts' / name)!r} is no name of a set; expected" in shown.err
+    assert {line.split()[0] for line in shown.out.splitlines() if line} >= {"LibraryQuestions", "FileCommands", "set"}
+    (data / "sts" / name / "meta.json").write_text('{"name": "Good"}')
+    assert "Good" in [task.info.name for task in choose_source(str(data)).tasks]
+
+
+def test_an_unknown_kind_of_output(data):
+    path = data / "icl/FileCommands/meta.json"
+    path.write_text(json.dumps({"output_kind": "labels"}))
+    task = next(t for t in choose_source(str(data)).tasks if t.info.name == "FileCommands")
+    assert isinstance(task, BrokenTask)
+    with pytest.raises(EvalDataError, match="meta.json: output_kind is 'labels'; expected one of label, text, program"):
+        raise task.error
 
 
 def test_two_sets_of_one_name(data):

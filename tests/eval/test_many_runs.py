@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from eval import runner
-from eval.runs import find_run, read_runs
+from eval.runs import distinct_labels, find_run, read_runs
 from instructor_search.encoder.checkpoint import resolve_folder
 from tests.conftest import ROOT
 from tests.eval.conftest import rows_of, write_rows
@@ -66,6 +66,25 @@ def test_two_models_of_one_name_are_told_apart(sts, tmp_path, output):
     assert len(set(prints)) == 2
     assert all(f"model#{p[:6]}" in shown.out.splitlines()[0] for p in prints)
     assert find_run(f"model#{prints[0][:6]}", output).fingerprint == prints[0]
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_two_precisions_of_one_model_are_told_apart(sts, output, capsys, cli, earlier):
+    assert sts()[0] == 0 and sts("--precision", "bf16")[0] == 0
+    if earlier:  # runs of versions that did not write it
+        for path in output.rglob("run.json"):
+            facts = json.loads(path.read_text())
+            del facts["precision"]
+            path.write_text(json.dumps(facts))
+    assert cli(["compare", "instructor-minilm", "instructor-minilm", "--output", output]) == 1
+    said = capsys.readouterr().err
+    assert "'instructor-minilm+precision=fp32 (local)'" in said and "'instructor-minilm+precision=bf16 (local)'" in said
+    names = [f"instructor-minilm+precision={name}" for name in ("fp32 (local)", "bf16")]
+    assert cli(["compare", *names, "--output", output, "--resamples", "200"]) == 0
+    assert find_run(names[1], output).results["EverydaySentences"].facts["precision"] == "bf16"
+    assert sorted(distinct_labels(read_runs(output))) == [
+        "instructor-minilm+precision=bf16", "instructor-minilm+precision=fp32",
+    ]  # fmt: skip
 
 
 def test_a_table_shows_what_this_call_asked_for(data, output, capsys, monkeypatch, cli):

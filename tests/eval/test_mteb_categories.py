@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, average_precision_score, v_measure_score
 
 from eval.sources import BUNDLED, choose_source
-from eval.tasks.base import Category
-from tests.eval.conftest import rows_of
+from eval.tasks.base import Category, EvalDataError
+from tests.eval.conftest import rows_of, write_rows
 
 TASKS = {task.info.name: task for task in choose_source("bundled").tasks}
 
@@ -138,3 +138,24 @@ def test_summarization_is_the_mean_spearman_of_the_best_cosine(run):
         with_p.append((found.statistic + found.pvalue) / 2)
     assert outcome.scores["main_score"] == pytest.approx(np.mean(values), abs=1e-9)
     assert f"{100 * np.mean(with_p):.2f}" in outcome.notes[0]  # how published SummEval scores are computed
+
+
+def test_texts_of_equal_judgments_are_told(default_system, context, tmp_path):
+    rows = rows_of(BUNDLED / "summarization/TownNews/test.jsonl")[:4]
+    sides = TASKS["TownNews"].info.sides("none")
+
+    def evaluate(*equal):
+        changed = [
+            row | ({"relevance": [3] * len(row["relevance"])} if i in equal else {}) for i, row in enumerate(rows)
+        ]
+        write_rows(tmp_path / "summarization/News/test.jsonl", changed)
+        (task,) = choose_source(str(tmp_path)).tasks
+        return task.evaluate(default_system, sides, context)
+
+    whole, three = evaluate(), evaluate(1)
+    assert not [note for note in whole.notes if "equal" in note]
+    assert "1 of 4 texts have equal judgments and are left out" in three.notes
+    values = whole.units.groups[0].arrays["values"]
+    assert three.scores["main_score"] == pytest.approx(np.mean(values[[0, 2, 3]]), abs=1e-9)
+    with pytest.raises(EvalDataError, match="test.jsonl: all 4 texts have equal judgments; expected different ones"):
+        evaluate(0, 1, 2, 3)

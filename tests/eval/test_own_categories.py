@@ -72,6 +72,9 @@ def test_the_published_pair_of_files_is_read(tmp_path):
     write_rows(folder / "mscoco_THumB-1.0.jsonl", [judged[0] | {"seg_id": "8"}])
     with pytest.raises(EvalDataError, match="line 1: no references for segment '8'"):
         read_thumb(folder / "mscoco_references.jsonl", folder / "mscoco_THumB-1.0.jsonl")
+    write_rows(folder / "mscoco_references.jsonl", [{"seg_id": "7", "refs": [text]} for text in ("A cat.", "A dog.")])
+    with pytest.raises(EvalDataError, match="references.jsonl, line 2: the segment '7' stands there twice"):
+        read_folder(folder)
 
 
 def test_equal_human_scores_are_refused(default_system, context, tmp_path):

@@ -79,6 +79,39 @@ def test_changed_data_or_instructions_are_run_again(data, output, capsys, cli):
     assert "0 run, 1 known" in run("--seed", "7", "--cluster-seeds", "3")  # of clustering alone
 
 
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        ("textgen/PictureCaptions", {"metric": "Kendall-tau-like"}),
+        ("icl/FileCommands", {"output_kind": "text"}),
+        ("icl/FileCommands", {"task_description": "Say the command."}),
+    ],
+)
+def test_a_description_that_changes_what_is_measured_is_run_again(path, change, tmp_path, output, capsys, cli):
+    folder = shutil.copytree(BUNDLED / path, tmp_path / "data" / path)
+
+    def run():
+        assert cli(["--suite", "all", "--models", "random", "--data", tmp_path / "data", "--output", output]) == 0
+        return capsys.readouterr().err
+
+    assert "1 run, 0 known" in run() and "0 run, 1 known" in run()
+    meta = folder / "meta.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | change))
+    assert "1 run, 0 known" in run() and "0 run, 1 known" in run()
+
+
+def test_a_result_of_an_earlier_version_is_still_known(data, output, capsys, cli):
+    words = ["--suite", "FileCommands", "--models", "random", "--data", data, "--output", output]
+    assert cli(words) == 0
+    (path,) = (output / "results").rglob("FileCommands.json")
+    values = json.loads(path.read_text())
+    for key in ("measure", "task_description"):
+        del values["instructor_search"][key]
+    path.write_text(json.dumps(values))
+    capsys.readouterr()
+    assert cli(words) == 0 and "0 run, 1 known" in capsys.readouterr().err
+
+
 def test_more_seeds_of_k_means_are_another_score(output, capsys, cli):
     def run(*more):
         assert cli(["--suite", "ShortNotices", "--data", "bundled", "--output", str(output), *more]) == 0

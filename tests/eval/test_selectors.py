@@ -87,6 +87,7 @@ def test_wrong_flags_are_one_line(cli, data, tmp_path, capsys, flags, code, said
         found = error.code
     err = capsys.readouterr().err.splitlines()
     assert found == code and said in err[-1] and err[-1].startswith("error: ")
+    assert not list(tmp_path.rglob("details"))  # nothing was run before
 
 
 def test_annotation_compares_vote_k_with_chance(cli, data, tmp_path, capsys, monkeypatch, default_system, context):

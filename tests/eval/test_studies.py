@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from eval.runs import find_run
+from tests.eval.conftest import rows_of, write_rows
 
 PAIRS = "pair-classification,prompt-retrieval"
 
@@ -14,7 +15,7 @@ PAIRS = "pair-classification,prompt-retrieval"
 def study(data, tmp_path, capsys, cli):
     output = tmp_path / "runs"
 
-    def run(name, *more):
+    def run(name, *more, code=0):
         command = [
             "--suite",
             name,
@@ -27,7 +28,7 @@ def study(data, tmp_path, capsys, cli):
             "300",
             *more,
         ]
-        code = cli([*command, "--json"])
+        assert cli([*command, "--json"]) == code
         values = json.loads(capsys.readouterr().out)
         assert cli(command) == code
         return values, capsys.readouterr().out, output
@@ -97,6 +98,17 @@ def test_domain_shift(study):
     assert "domain-specific: FileCommands (command-line)" in shown
 
 
+def test_fewer_than_ten_units_give_no_interval(study, data):
+    for name in ("sts/EverydaySentences", "pairclassification/LibraryQuestions", "icl/FileCommands"):
+        path = data / name / "test.jsonl"
+        write_rows(path, rows_of(path)[::5])
+    for name in ("robustness", "domain-shift", "annotation"):
+        values, shown, output = study(name)
+        (found,) = values["models"].values()
+        assert all(row["interval_95"] == [None, None] for row in found.values())
+        assert "[" not in shown and "nan" not in shown
+
+
 def test_projection(study, minilm):
     values, shown, output = study("projection")
     (drawn,) = values["maps"]
@@ -110,6 +122,31 @@ def test_projection(study, minilm):
     assert "LibraryQuestions, without" in shown
 
 
+def test_projection_goes_on_after_a_bad_set(study, data):
+    bad = data / "pairclassification/ABadOne/test.jsonl"
+    write_rows(bad, [{"sentence1": "a", "sentence2": "b", "label": 1}] * 3)
+    values, shown, output = study("projection", code=3)
+    assert "expected two labels or more" in values["failures"]["ABadOne (instructor-minilm)"]
+    assert len(values["maps"]) == 1 and "LibraryQuestions, without" in shown and "ABadOne" not in shown
+    assert (output / "studies/projection.svg").is_file()
+
+
+def test_a_study_of_too_few_units_says_so(data, tmp_path, capsys, cli):
+    path = data / "sts/EverydaySentences/test.jsonl"
+    write_rows(path, rows_of(path)[::6])
+    assert cli(["--suite", "instructions,sts", "--data", data, "--output", tmp_path / "runs", "--quiet"]) == 1
+    said = capsys.readouterr().err
+    assert "instructions has nothing to show: instructor-minilm: nothing to compare" in said
+    assert "(EverydaySentences: 6 units are too few)" in said and "under every variant" not in said
+
+
+def test_a_study_of_failures_alone_draws_no_legend(data, tmp_path, capsys, cli, recwarn):
+    (data / "sts/EverydaySentences/test.jsonl").write_text("{}\n")
+    assert cli(["--suite", "complexity,sts", "--data", data, "--output", tmp_path / "runs", "--quiet"]) == 3
+    assert "complexity has nothing to show: no task has a score under every variant" in capsys.readouterr().err
+    assert not [w for w in recwarn if "artists" in str(w.message).lower()]
+
+
 def test_a_study_of_nothing_to_draw(data, tmp_path, capsys, cli):
     assert cli(["--suite", "projection,sts", "--data", str(data), "--output", str(tmp_path), "--quiet"]) == 1
     assert "projection draws pair-classification sets, and none was chosen" in capsys.readouterr().err
@@ -118,5 +155,5 @@ def test_a_study_of_nothing_to_draw(data, tmp_path, capsys, cli):
 @pytest.mark.slow
 def test_failures_of_a_study_are_told(study, data):
     (data / "sts/EverydaySentences/test.jsonl").write_text("{}\n")
-    values, shown, _ = study("complexity")
+    values, shown, _ = study("complexity", code=3)
     assert len(values["failures"]) == 4 and "EverydaySentences" not in shown
