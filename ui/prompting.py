@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -57,8 +57,7 @@ def prompt_for(session: Session, asked: AskedPrompt) -> Prompt:
     limits = session.limits
     for name in ("pool", "text", "instruction", "task", "selector", "order"):
         check_text(name, getattr(asked, name))
-    for name, number in (("num_examples", asked.k), ("budget", asked.budget)):
-        check_number(name, number)
+    asked = replace(asked, k=check_number("num_examples", asked.k), budget=check_number("budget", asked.budget))
     if not asked.pool:
         raise AppError("there is no pool of examples yet; make one below")
     if not 1 <= asked.k <= MAX_EXAMPLES:

@@ -68,14 +68,15 @@ def check_text(name: str, value: object) -> None:
         raise AppError(f"{name} is {value!r:.40}; expected a text")
 
 
-def check_number(name: str, value: object) -> None:
-    """Refuse what is no whole number.
+def check_number(name: str, value: object) -> int:
+    """Return a whole number (10.0 is one) and refuse anything else.
 
     Raises:
         AppError: it is none.
     """
-    if not isinstance(value, int) or isinstance(value, bool):
+    if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
         raise AppError(f"{name} is {value!r:.40}; expected a whole number")
+    return int(value)
 
 
 class Session:
@@ -227,7 +228,7 @@ class Session:
         self._named(asked.collection)
         for name in ("query", "instruction", "view", "mode", "where"):
             check_text(name, getattr(asked, name))
-        check_number("top_k", asked.top_k)
+        top_k = check_number("top_k", asked.top_k)
         if not asked.query.strip():
             raise AppError("the query is empty: type what you look for")
         instruction = resolve_instruction(asked.instruction, "query")
@@ -237,11 +238,11 @@ class Session:
         ):
             if len(text) > most:
                 raise AppError(f"the {name} has {len(text):,} characters; at most {most:,} are taken here")
-        if not 1 <= asked.top_k <= limits.top_k:
-            raise AppError(f"{asked.top_k} hits were asked for; expected 1 to {limits.top_k}")
+        if not 1 <= top_k <= limits.top_k:
+            raise AppError(f"{top_k} hits were asked for; expected 1 to {limits.top_k}")
         if asked.mode not in MODES:
             raise AppError(f"mode is {asked.mode!r}; expected one of {', '.join(MODES)}")
-        return replace(asked, instruction=instruction)
+        return replace(asked, instruction=instruction, top_k=top_k)
 
     # -- life --------------------------------------------------------------------------------------------------------
 

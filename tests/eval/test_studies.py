@@ -59,6 +59,7 @@ def test_robustness(study):
     assert "<svg" in (output / "studies/robustness.svg").read_text()[:200]
 
 
+@pytest.mark.slow
 def test_robustness_clusters_each_paraphrase_ten_times(tmp_path, cli):
     command = ["--suite", "robustness,ShortNotices", "--data", "bundled", "--output", str(tmp_path), "--quiet"]
     assert cli(command) == 0
@@ -98,6 +99,7 @@ def test_domain_shift(study):
     assert "domain-specific: FileCommands (command-line)" in shown
 
 
+@pytest.mark.slow
 def test_fewer_than_ten_units_give_no_interval(study, data):
     for name in ("sts/EverydaySentences", "pairclassification/LibraryQuestions", "icl/FileCommands"):
         path = data / name / "test.jsonl"

@@ -239,7 +239,7 @@ def test_results_of_eval(tmp_path):
 def test_endpoints_are_typed_and_work(session):
     named = {function.__name__: function for function in endpoints(session)}
     assert set(named) == {"search", "compare", "explain", "collections", "prompt", "judge"}
-    hits = named["search"]("mercury", ASTRONOMY, "corpus", top_k=2)
+    hits = named["search"]("mercury", ASTRONOMY, "corpus", top_k=2.0)  # as JSON may have it
     assert hits[0]["title"] == "Mercury (planet)"
     assert json.dumps(hits)
     why = named["explain"]("mercury", hits[0]["chunk_id"], ASTRONOMY, "corpus")
