@@ -160,7 +160,7 @@ def test_torchrun_makes_one_run_of_two_processes_on_a_cpu(tiny_folder, tmp_path)
     data = write(tmp_path / "data.jsonl", rows(80))
     common = ["--model_name_or_path", str(tiny_folder), "--mixture", data, "--json", "--dropout", "0", "--no-bf16",
               "--eval_examples", "5", "--max_steps", "3", "--max_source_length", "32"]  # fmt: skip
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29641", "-m",
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m",
                "train", *common, "--per_device_train_batch_size", "4", "--output_dir", str(tmp_path / "two")]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False,
                           env={k: v for k, v in os.environ.items() if k != "ACCELERATE_USE_CPU"})  # fmt: skip
