@@ -10,6 +10,23 @@ from torch import Tensor, nn
 from train.config import TrainConfig
 
 
+class Dropout(nn.Dropout):
+    """Dropout that is several times as fast on a CPU: one number of 64 bits drawn for four values, in place of four.
+
+    The probability is rounded to a multiple of 2^-16, and what is kept is scaled by what that keeps.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name of the class above)
+        """Return ``input``, of any shape, with values left out at random while it trains."""
+        left_out = round(self.p * 2**16)
+        if not self.training or input.device.type != "cpu" or not 0 < left_out < 2**16:
+            return super().forward(input)
+        count = input.numel()
+        drawn = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:count]
+        factor = torch.ge(drawn.view(input.shape), left_out - 2**15, out=torch.empty_like(input, requires_grad=False))
+        return input * factor.mul_(2**16 / (2**16 - left_out))
+
+
 def mixed(state: dict[str, Tensor], base: dict[str, Tensor], share: float) -> dict[str, Tensor]:
     """Return (1 - share) * state + share * base."""
     return {
@@ -18,18 +35,18 @@ def mixed(state: dict[str, Tensor], base: dict[str, Tensor], share: float) -> di
 
 
 def prepare_backbone(backbone: Any, config: TrainConfig) -> None:
-    """Set gradient checkpointing and dropout as the configuration says."""
+    """Set gradient checkpointing and dropout as the configuration says; dropout is ``Dropout`` afterwards."""
     if config.gradient_checkpointing:
         backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     for module in backbone.modules():
         kind = type(module).__name__
         is_attention = kind == "T5Attention" or (kind.endswith("SelfAttention") and "Layer" not in kind)
         probability = config.attention_dropout if is_attention else config.dropout
+        for name, child in module.named_children():
+            if isinstance(child, nn.Dropout):
+                setattr(module, name, Dropout(child.p if probability is None else probability))
         if probability is None:
             continue
-        for child in module.children():
-            if isinstance(child, nn.Dropout):
-                child.p = probability
         for name in ("dropout", "dropout_prob", "attention_dropout"):  # where it is a number
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, probability)

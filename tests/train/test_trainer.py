@@ -395,20 +395,3 @@ def test_matryoshka_trains_the_leading_part(tiny_folder, tmp_path):
         sizes = run.encoder.model.dense[-1][0].weight.grad.abs().amax(1)  # of each number of the embedding
         assert sizes[:trained].min() > 1e-4
         assert trained is None or sizes[trained:].max() < 1e-5 * sizes.max()
-
-
-@pytest.mark.parametrize("kind", ["t5", "bert"])
-def test_dropout_is_set_where_it_acts(kind, tiny_folder, minilm):
-    """The spread of repeated forward passes: none without dropout, some with either kind of it."""
-    from instructor_search.encoder.torch_runtime import TorchRuntime
-    from train.backbone import prepare_backbone
-
-    encoder = minilm if kind == "bert" else load_encoder(str(tiny_folder), device="cpu")
-    model = TorchRuntime(encoder.checkpoint, device="cpu").model.train()
-    ids = torch.randint(5, 50, (4, 12))
-    spread = {}
-    for name, hidden, attention in (("none", 0.0, 0.0), ("hidden", 0.3, 0.0), ("attention", 0.0, 0.3)):
-        prepare_backbone(model.backbone, TrainConfig(dropout=hidden, attention_dropout=attention))
-        first, second = (model(ids, torch.ones_like(ids), torch.ones_like(ids)) for _ in range(2))
-        spread[name] = float((first - second).abs().max().detach())
-    assert spread["none"] == 0 and spread["hidden"] > 1e-3 and spread["attention"] > 1e-4
