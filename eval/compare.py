@@ -73,7 +73,8 @@ def compare(first: Run, second: Run, *, num_resamples: int = 5000, seed: int = 0
         raise EvalDataError(f"nothing to compare between {first.title!r} and {second.title!r} ({why})")
     order = list(Category)
     tasks.sort(key=lambda d: (order.index(d.category) if d.category else 9, d.name.lower()))
-    return Comparison(first.title, second.title, _holm(tasks), _averages(tasks, drawn), left_out)
+    names = [f"{run.label_among([first, second])} ({run.source})" for run in (first, second)]
+    return Comparison(names[0], names[1], _holm(tasks), _averages(tasks, drawn), left_out)
 
 
 def _problem(name: str, first: Run, second: Run) -> str | None:

@@ -207,8 +207,10 @@ def _run_system(
     summary: Summary,
 ) -> None:
     folder = result_folder(config.output, system.meta)
-    precision = str(system.facts.get("precision", ""))
-    found = Run(folder, system.label, source, str(system.meta.revision), specification, precision)
+    found = Run(
+        folder, system.label, source, str(system.meta.revision), specification, str(system.facts.get("precision", "")),
+        (system.meta.experiment_kwargs or {}).get("reranker", ""),
+    )  # fmt: skip
     write_run(found, system.meta)
     told.system(system.label, len(tasks))
     summary.runs.append(found)

@@ -26,6 +26,7 @@ class Run:
     fingerprint: str = ""
     specification: str = ""  # what asked for it, in this call
     precision: str = ""  # of the encoder's weights; empty where a run of an earlier version has no result
+    reranker: str = ""
     results: dict[str, Result] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
 
@@ -37,29 +38,29 @@ class Run:
     @property
     def names(self) -> tuple[str, ...]:
         """All by which a run can be asked for."""
-        labels = [f"{self.label}{mark}{made}" for mark in ("", self._mark) for made in ("", self._made)]
+        labels = [self.label]
+        for mark in self._marks:
+            labels += [label + mark for label in labels if mark]
         return tuple(name for label in labels for name in (label, f"{label} ({self.source})"))
 
     def label_among(self, runs: Sequence[Run]) -> str:
-        """Return the label with what tells this run from others of that label: fingerprint, precision, or both."""
+        """Return the label with what tells this run from others of that label."""
         same = [run for run in runs if run.label == self.label]
         if len(same) < 2:
             return self.label
-        made = self._made if len({run.precision for run in same}) > 1 else ""
-        mark = "" if made and len({run.fingerprint for run in same}) == 1 else self._mark
-        return f"{self.label}{mark}{made}"
+        differ = [len(set(marks)) > 1 for marks in zip(*(run._marks for run in same), strict=True)]
+        shown = differ if any(differ) else [True, False, False]
+        return self.label + "".join(mark for mark, is_shown in zip(self._marks, shown, strict=True) if is_shown)
 
     @property
-    def _mark(self) -> str:
-        return f"#{self.fingerprint[:6]}"
-
-    @property
-    def _made(self) -> str:
-        return f"+precision={self.precision}" if self.precision else ""
+    def _marks(self) -> tuple[str, str, str]:
+        precision = f"+precision={self.precision}" if self.precision else ""
+        reranker = f"+reranker={self.reranker}" if self.reranker else ""
+        return f"#{self.fingerprint[:6]}", precision, reranker
 
 
 def distinct_labels(runs: Sequence[Run]) -> list[str]:
-    """Return the runs' labels; several of one label are told apart by their fingerprints and precisions."""
+    """Return the runs' labels; several of one label are told apart by fingerprint, precision and reranker."""
     return [run.label_among(runs) for run in runs]
 
 
@@ -76,7 +77,8 @@ def write_run(run: Run, meta: Any) -> None:
     folder = run.folder
     (folder / DETAILS).mkdir(parents=True, exist_ok=True)
     write_at_once(folder / "model_meta.json", json.dumps(meta.to_dict(), default=str, indent=4))
-    facts = {"label": run.label, "data": run.source, "fingerprint": run.fingerprint, "precision": run.precision}
+    facts = {"label": run.label, "data": run.source, "fingerprint": run.fingerprint, "precision": run.precision,
+             "reranker": run.reranker}  # fmt: skip
     write_at_once(folder / RUN_FILE, json.dumps(facts, indent=1))
 
 
@@ -94,7 +96,7 @@ def read_run(folder: Path) -> Run:
     """
     facts = _read_json(folder / RUN_FILE, ("label", "data"))
     run = Run(folder, facts["label"], facts["data"], str(facts.get("fingerprint", "")))
-    run.precision = str(facts.get("precision", ""))
+    run.precision, run.reranker = str(facts.get("precision", "")), str(facts.get("reranker", ""))
     for file in sorted((folder / DETAILS / "failures").glob("*.json")):
         failure = _read_json(file, ("task", "category", "reason"))
         run.failures[failure["task"]] = Failure(failure["reason"], Category(failure["category"]))
@@ -126,7 +128,7 @@ def _read_json(path: Path, keys: Sequence[str]) -> dict[str, Any]:
 def find_run(name: str, output: Path) -> Run:
     """Return the run of a label ("MODEL@VARIANT"), of a title ("LABEL (DATA)"), or of a folder.
 
-    A label may go on with "#FINGERPRINT", "+precision=PRECISION", or both.
+    A label may go on with "#FINGERPRINT", "+precision=PRECISION" and "+reranker=NAME", in this order.
 
     Raises:
         EvalDataError: there is none, or several.

@@ -160,6 +160,28 @@ def test_fingerprint_changes_with_weights_and_with_dialect(copy, tiny):
     assert load_encoder(str(copy)).fingerprint != tiny.fingerprint
 
 
+def test_fingerprint_changes_with_settings_that_no_weight_shows(copy, tiny):
+    """As the vectors do; a setting that is left out, or that changes no vector, changes no name either."""
+    config = json.loads((copy / "config.json").read_text())
+    asked = [["Represent: ", "Nitrogen fixation takes place in the nodules of a plant."]]
+
+    def made(**changed):
+        (copy / "config.json").write_text(json.dumps(config | changed))
+        encoder = load_encoder(str(copy), device="cpu")
+        return encoder.fingerprint, encoder.encode(asked)
+
+    assert made(dropout_rate=0.5)[0] == made(d_kv=config["d_kv"])[0] == tiny.fingerprint
+    first = made()[1]
+    changes = [
+        {"num_layers": config["num_layers"] - 1},
+        {"layer_norm_epsilon": 0.1},
+        {"feed_forward_proj": "gelu", "dense_act_fn": "gelu"},
+    ]
+    for change in changes:
+        name, vectors = made(**change)
+        assert name != tiny.fingerprint and abs(vectors - first).max() > 1e-4, change
+
+
 def test_opening_an_encoder_loads_no_torch(tiny_folder):
     import subprocess
     import sys

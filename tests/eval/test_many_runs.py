@@ -81,10 +81,35 @@ def test_two_precisions_of_one_model_are_told_apart(sts, output, capsys, cli, ea
     assert "'instructor-minilm+precision=fp32 (local)'" in said and "'instructor-minilm+precision=bf16 (local)'" in said
     names = [f"instructor-minilm+precision={name}" for name in ("fp32 (local)", "bf16")]
     assert cli(["compare", *names, "--output", output, "--resamples", "200"]) == 0
+    head = capsys.readouterr().out.splitlines()[:2]
+    assert [line.split()[1] for line in head] == [name.removesuffix(" (local)") for name in names]
     assert find_run(names[1], output).results["EverydaySentences"].facts["precision"] == "bf16"
     assert sorted(distinct_labels(read_runs(output))) == [
         "instructor-minilm+precision=bf16", "instructor-minilm+precision=fp32",
     ]  # fmt: skip
+
+
+def test_two_rerankers_are_told_apart(output, capsys, cli):
+    for domain in ("cooking", "gardening"):
+        asked = f"instruction:Represent the {domain} sentence: "
+        command = [
+            "--data",
+            "bundled",
+            "--suite",
+            "retrieval",
+            "--models",
+            "collection:text+rerank",
+            "--reranker",
+            asked,
+        ]
+        assert cli([*command, "--output", output]) == 0
+    capsys.readouterr()
+    runs = read_runs(output)
+    label = "collection:text+rerank=instructor-minilm"
+    assert distinct_labels(runs) == [
+        f"{label}+reranker=instruction:Represent the {domain} sentence: " for domain in ("cooking", "gardening")
+    ]
+    assert [find_run(name, output).folder for name in distinct_labels(runs)] == [run.folder for run in runs]
 
 
 def test_a_table_shows_what_this_call_asked_for(data, output, capsys, monkeypatch, cli):
