@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from instructor_search import load_encoder
-from instructor_search.encoder import inference, runtimes
+from instructor_search.encoder import calibration, inference, runtimes
 from instructor_search.encoder.graph import LinearLayer
 from instructor_search.encoder.graph_cache import export, int8_graph, kept_folder
 from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
@@ -97,6 +97,7 @@ def test_a_sample_is_drawn_evenly():
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("INSTRUCTOR_SEARCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(calibration, "NUM_TEXTS", 80)  # enough for a tiny model
     return tmp_path / "cache"
 
 

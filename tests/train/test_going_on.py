@@ -156,6 +156,7 @@ def test_consistency_alone_leaves_likeness_its_own_target(tiny_folder, tmp_path)
     assert losses["plain"] == losses["first weights"] != losses["named"]
 
 
+@pytest.mark.slow
 def test_torchrun_makes_one_run_of_two_processes_on_a_cpu(tiny_folder, tmp_path):
     data = write(tmp_path / "data.jsonl", rows(80))
     common = ["--model_name_or_path", str(tiny_folder), "--mixture", data, "--json", "--dropout", "0", "--no-bf16",
