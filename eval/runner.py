@@ -102,6 +102,8 @@ def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Pr
                     try:
                         options = system_options(config, _extras(cell.context, llm))
                         system = make_system(specification, source, options)
+                        if cell.number and Category.PROMPT_RETRIEVAL not in system.categories:
+                            break
                         fit = _fitting(system, chosen)
                     except (InstructorSearchError, ValueError) as error:
                         if len(config.models) == 1:

@@ -243,6 +243,17 @@ class BrokenTask(EvalTask):
         raise self.error
 
 
+def whole(task: EvalTask) -> EvalTask:
+    """Return the task.
+
+    Raises:
+        EvalDataError: it is a set whose description cannot be understood.
+    """
+    if isinstance(task, BrokenTask):
+        raise task.error
+    return task
+
+
 def _hub_tasks() -> list[EvalTask]:
     """Return the paper's 56 MTEB tasks, eleven prompt-retrieval sets and three Billboard sets."""
     import mteb

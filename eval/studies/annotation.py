@@ -7,17 +7,18 @@ and 100 at random; for every test input the nearest of those 100 are retrieved a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from eval.config import EvalConfig
 from eval.example_selection import select_examples
 from eval.runner import Progress, system_options
+from eval.sources import whole
 from eval.specifications import make_system
 from eval.studies.study import Grid, Study, bases, percent, signed, span
 from eval.systems import System
-from eval.tasks.base import Context, EvalDataError, EvalTask
+from eval.tasks.base import Category, Context, EvalDataError, EvalTask
 from eval.tasks.prompt_retrieval import RETRIEVAL_MEASURES, Examples, PromptRetrievalTask, copies_of
 from eval.units import MIN_UNITS, interval
 from instructor_search.errors import InstructorSearchError
@@ -35,7 +36,7 @@ def run_annotation(
     Raises:
         EvalDataError: none of the tasks is of prompt retrieval.
     """
-    chosen = [task for task in tasks if isinstance(task, PromptRetrievalTask)]
+    chosen = [task for task in tasks if task.info.category is Category.PROMPT_RETRIEVAL]
     if not chosen:
         raise EvalDataError("the study annotation is of prompt retrieval; this data has no such set")
     study = Study("annotation", f"Annotation: {ANNOTATED} examples by vote-k or at random ({source} data)")
@@ -53,14 +54,12 @@ def run_annotation(
     return study
 
 
-def _run_model(
-    study: Study, system: System, tasks: Sequence[PromptRetrievalTask], config: EvalConfig, told: Progress
-) -> None:
+def _run_model(study: Study, system: System, tasks: Sequence[EvalTask], config: EvalConfig, told: Progress) -> None:
     rows: dict[str, dict[str, Any]] = {}
     for task in tasks:
         told.task(task.info.name)
         try:
-            rows[task.info.name] = row = _run_task(system, task, config, told)
+            rows[task.info.name] = row = _run_task(system, cast(PromptRetrievalTask, whole(task)), config, told)
         except InstructorSearchError as error:
             study.failures[f"{task.info.name} ({system.label})"] = str(error)
             told.done(task.info.name, f"failed: {error}")

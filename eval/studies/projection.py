@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from sklearn.manifold import TSNE
@@ -18,6 +18,7 @@ from sklearn.metrics import average_precision_score
 from eval.config import EvalConfig
 from eval.plots import pairs_plot
 from eval.runner import Progress
+from eval.sources import whole
 from eval.specifications import SystemOptions, make_system
 from eval.studies.study import Grid, Study, bases
 from eval.systems import System
@@ -39,7 +40,7 @@ def run_projection(
         ValueError: a model gives no vectors, or takes no instructions.
     """
     study = Study("projection", f"Projection of pairs without and with the instruction ({source} data)")
-    sets = [t for t in tasks if t.info.category is Category.PAIR_CLASSIFICATION and isinstance(t, MtebTask)][:MAX_SETS]
+    sets = [task for task in tasks if task.info.category is Category.PAIR_CLASSIFICATION][:MAX_SETS]
     if not sets:
         raise EvalDataError("projection draws pair-classification sets, and none was chosen; add one to --suite")
     searching = next((model for model in config.models if model.startswith("collection:")), None)
@@ -74,14 +75,14 @@ def run_projection(
 
 
 def _run_model(
-    study: Study, system: System, sets: Sequence[MtebTask], context: Context, told: Progress
+    study: Study, system: System, sets: Sequence[EvalTask], context: Context, told: Progress
 ) -> list[dict[str, Any]]:
     maps, rows = [], []
     for task in sets:
         name = task.info.name
         told.task(name)
         try:
-            drawn = _draw(task, system, context)
+            drawn = _draw(cast(MtebTask, whole(task)), system, context)
         except InstructorSearchError as error:
             study.failures[f"{name} ({system.label})"] = str(error)
             told.done(name, f"failed: {error}")

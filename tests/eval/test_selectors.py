@@ -73,6 +73,18 @@ def test_combinations_are_runs_side_by_side(cli, data, tmp_path, capsys):
     assert [r["results"]["FileCommands"]["score"] for r in json.loads(capsys.readouterr().out)["runs"]] == scores
 
 
+def test_combinations_leave_out_what_retrieves_no_examples(cli, tmp_path, capsys):
+    arguments = ["--data", "bundled", "--output", tmp_path / "runs", "--json", "--quiet"]
+    wanted = ["--suite", "MuseumQuestions,FileCommands", "--models", "bm25,random", "--selectors", "nearest,text"]
+    assert cli([*wanted, *arguments]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(run["label"], sorted(run["results"])) for run in found["runs"]] == [
+        ("bm25", ["MuseumQuestions"]), ("random", ["FileCommands", "MuseumQuestions"]),
+        ("random+selector=text", ["FileCommands"]),
+    ]  # fmt: skip
+    assert found["broken"] == {}
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "said"),
     [(["--selectors", "nearest,best"], 1, "--selectors names best; expected of nearest, mmr"),

@@ -133,6 +133,17 @@ def test_projection_goes_on_after_a_bad_set(study, data):
     assert (output / "studies/projection.svg").is_file()
 
 
+@pytest.mark.parametrize(("name", "kind"), [("projection", "pairclassification"), ("annotation", "icl")])
+def test_a_set_whose_description_is_damaged_is_named(study, data, name, kind):
+    folder = data / kind / "ADamagedOne"
+    write_rows(folder / "test.jsonl", [{"sentence1": "a", "sentence2": "b", "label": 1}] * 3)
+    (folder / "meta.json").write_text('{"name": ')
+    values, shown, _ = study(name, code=3)
+    ((failed, reason),) = values["failures"].items()
+    assert failed == "ADamagedOne (instructor-minilm)" and "meta.json" in reason
+    assert {"projection": "LibraryQuestions, without", "annotation": "FileCommands"}[name] in shown
+
+
 def test_a_study_of_too_few_units_says_so(data, tmp_path, capsys, cli):
     path = data / "sts/EverydaySentences/test.jsonl"
     write_rows(path, rows_of(path)[::6])
