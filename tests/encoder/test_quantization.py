@@ -108,6 +108,7 @@ MAKE = (
 )
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_graph(tiny_folder, own_cache):
     runs = [
         subprocess.Popen([sys.executable, "-c", MAKE, str(tiny_folder)], stdout=subprocess.PIPE, text=True, cwd=ROOT)

@@ -33,7 +33,7 @@ texts = st.lists(paragraph, min_size=1, max_size=8)
 
 
 @pytest.mark.parametrize("make", [bert, t5], ids=["bert", "t5"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(parts=texts, max_tokens=st.integers(1, 60), headings=st.booleans())
 def test_chunks_of_any_text(make, parts, max_tokens, headings):
     tokenizer = make()

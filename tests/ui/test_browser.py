@@ -209,6 +209,7 @@ def test_two_users_at_once_have_their_own_state(application, open_page):
     assert ann.locator("#query textarea").input_value() == "mercury"
 
 
+@pytest.mark.slow
 def test_a_narrow_screen(application, open_page):
     page = open_page(at(application, tab="search", c="corpus", q="mercury"), width=390, height=844)
     page.wait_for_selector("#results .card")
