@@ -1,0 +1,287 @@
+"""Move embeddings along their mean, as far as what they are asked for: python -m train.lean MODEL.
+
+A model's embeddings have a direction in common: m, their mean before their length is made one. Mu and Viswanath (arXiv
+1702.01417) take it out; added, it tells similar sentences better (docs/training.md, run 17). ``--everywhere S`` adds
+S m to the bias of the last layer norm, so that every embedding moves by as much. The other factors train the model to
+move by what an instruction asks for: how alike texts are, documents that are to be retrieved, or anything else; texts
+under no instruction stay where they are.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from instructor_search.command_line import Parser, failing_with_one_line
+from instructor_search.instructions import InstructedText, Instruction
+from train.embedding import embed, pieces, plain_attention
+from train.examples import Mixture, are_of_one_text, read_mixture
+from train.medi.likeness import GOALS
+from train.wording import ENDINGS, FORMS, filled, plural
+
+KINDS = ("likeness", "documents", "rest", "none")
+ROWS = {"likeness": 8000, "documents": 6000, "rest": 19_000, "none": 4000}  # texts that are trained on at most
+_ROWS_A_TASK = 60  # of tasks in which something is to be found
+_TEXTS_OF_MEAN = 4000
+_MAX_TOKENS = 4096  # of a piece
+_EXAMPLES = re.compile(r"example|demonstration|few-shot|in-context|solved", re.IGNORECASE)
+_LIKENESS = re.compile(
+    r"similarity|comparing (its )?meanings?|comparing it with other|comparing its|equivalence|close two|meaning is to|"
+    r"two (sentences|statements) have|how (close|similar|alike|much two)", re.IGNORECASE,
+)  # fmt: skip
+_NO_LIKENESS = re.compile(r"quality|reference|evaluat|duplicate|question|translation|generated", re.IGNORECASE)
+_DOCUMENTS = re.compile(
+    r"retriev|search|locat|looking up|supporting|"
+    r"finding (documents|medical|relevant|passages|the paragraph|an answer|articles|sources|evidence)", re.IGNORECASE,
+)  # fmt: skip
+_NO_DOCUMENTS = re.compile(r"duplicate|similar|same|classif|cluster|code|command|program|function", re.IGNORECASE)
+_SENTENCE = re.compile(
+    r"\b(sentence|statement|text|caption|headline|comment|answer|description|title|argument|claim|summary)\b"
+)
+_WORDS = (4, 45)  # of a text that is compared with another
+_TYPES = ("sentence", "statement", "text", "short text")
+_DOMAINS = ("", "", "general ", "news ", "forum ", "image caption ", "everyday ", "headline ", "answer ", "web ")
+_GOALS = (
+    *(g for g in GOALS if "reference" not in g and "people wrote" not in g),
+    "semantic textual similarity", "comparing meanings",
+    "measuring how close its meaning is to that of another", "scoring the similarity of two {kinds}",
+    "judging semantic equivalence", "estimating the degree of similarity",
+    "telling how much two {kinds} have in common",
+)  # fmt: skip
+_OF_QUALITY = (  # near in words, and something else
+    "comparing it with a reference {kind}", "scoring it against a reference", "judging its quality",
+    "comparing it with {kinds} that people wrote", "evaluating generated text",
+    "judging how good the {kind} is", "measuring how well it matches a human {kind}",
+)  # fmt: skip
+
+
+class Lean(NamedTuple):
+    """How many times the mean is added for what an instruction asks for; ``after``: to embeddings of length one."""
+
+    likeness: float = 0.0
+    documents: float = 0.0
+    rest: float = 0.0
+    none: float = 0.0
+    after: bool = False
+
+
+def kind_of(instruction: str) -> str:
+    """Return which of KINDS an instruction is of."""
+    if not instruction.strip():
+        return "none"
+    if _EXAMPLES.search(instruction):
+        return "rest"
+    if _LIKENESS.search(instruction) and not _NO_LIKENESS.search(instruction):
+        return "likeness"
+    return "documents" if _DOCUMENTS.search(instruction) and not _NO_DOCUMENTS.search(instruction) else "rest"
+
+
+def texts_by_kind(mixture: Mixture, seed: int = 0) -> dict[str, list[InstructedText]]:
+    """Return texts of a mixture under instructions of each kind, at most ROWS of it, in a random order.
+
+    Most of "likeness", and some of "rest" that are near to it in words, are sentences under instructions made here.
+    """
+    chance = random.Random(f"{seed} lean")
+    found: dict[str, list[InstructedText]] = {kind: [] for kind in KINDS}
+    sentences: list[tuple[str, str]] = []  # what the text is, text
+    for text in _texts(mixture, chance):
+        found[kind_of(text.instruction)].append(text)
+        parsed = Instruction.parse(text.instruction)
+        what = " ".join(filter(None, (parsed.domain, parsed.text_type)))
+        if _SENTENCE.search(what) and _WORDS[0] <= len(text.text.split()) <= _WORDS[1]:
+            sentences.append((what, text.text))
+    found["none"] += [InstructedText("", text.text) for text in found["rest"]]
+    made = {"likeness": (_GOALS, 0.8), "rest": (_OF_QUALITY, 0.15)}
+    for kind, texts in found.items():
+        chance.shuffle(texts)
+        goals, share = made.get(kind, ((), 0.0))
+        count = round(share * ROWS[kind]) if sentences else 0
+        del texts[ROWS[kind] - count :]
+        texts += [_asked(*chance.choice(sentences), goals, chance) for _ in range(count)]
+        chance.shuffle(texts)
+    return found
+
+
+def _texts(mixture: Mixture, chance: random.Random) -> list[InstructedText]:
+    texts = []
+    for rows in mixture.tasks.values():
+        chosen = rows if are_of_one_text(rows) else chance.sample(rows, min(_ROWS_A_TASK, len(rows)))
+        texts += [side for row in chosen for side in (row.query, row.positive) if side.text.strip()]
+    chance.shuffle(texts)
+    return texts
+
+
+def _asked(what: str, text: str, goals: Sequence[str], chance: random.Random) -> InstructedText:
+    kind = chance.choice(_TYPES)
+    what = chance.choice(_DOMAINS) + kind if chance.random() < 0.7 else what  # noqa: PLR2004
+    goal = chance.choice(goals).format(kind=kind, kinds=plural(kind))
+    form = chance.choice(FORMS) if chance.random() < 0.5 else FORMS[0]  # noqa: PLR2004
+    return InstructedText(filled(form, what, goal) + chance.choice(ENDINGS), text)
+
+
+def pooled(encoder: Any, texts: Sequence[InstructedText], *, bf16: bool = False) -> np.ndarray:
+    """Return embeddings before their length is made one, (n, dim) in float32."""
+    vectors = np.empty((len(texts), encoder.dim), np.float32)
+    model, tokens = encoder.model.eval(), encoder.tokenizer.encode_batch([tuple(text) for text in texts])
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        for piece in pieces(tokens, 2 * _MAX_TOKENS, encoder.pad_id, "cpu"):
+            ids, attention, pooling = piece.inputs
+            hidden = model.token_embeddings(ids, attention).float()
+            mask = pooling.unsqueeze(-1).float()
+            vectors[piece.rows] = ((hidden * mask).sum(1) / mask.sum(1)).numpy()
+    return vectors
+
+
+def last_norm_bias(encoder: Any) -> torch.nn.Parameter:
+    """Return the vector that is added to every hidden state of the last layer.
+
+    Raises:
+        ValueError: the model's last layer does not end in a layer norm, or layers follow the pooling.
+    """
+    biases = [p for n, p in encoder.model.backbone.named_parameters() if n.endswith("output.LayerNorm.bias")]
+    if encoder.model.dense or not encoder.model.normalize or not biases:
+        raise ValueError(
+            f"{encoder.name} does not pool the output of a layer norm to unit vectors; expected a BERT, without dense "
+            "layers"
+        )
+    return biases[-1]
+
+
+def targets(vectors: np.ndarray, mean: np.ndarray, kinds: Sequence[str], lean: Lean) -> torch.Tensor:
+    """Return where embeddings, ``vectors`` (n, dim) before their length is made one, are to be: (n, dim), unit."""
+    factors = np.array([getattr(lean, kind) for kind in kinds], np.float32)[:, None]
+    if lean.after:
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        mean = mean / np.linalg.norm(mean) * np.linalg.norm(vectors.mean(0))
+    moved = vectors + factors * mean
+    return torch.from_numpy(moved / np.linalg.norm(moved, axis=1, keepdims=True))
+
+
+def train(
+    encoder: Any,
+    texts: Mapping[str, Iterable[InstructedText]],
+    mean: np.ndarray,
+    lean: Lean,
+    *,
+    steps: int = 300,
+    batch_size: int = 96,
+    learning_rate: float = 5e-5,
+    seed: int = 0,
+    bf16: bool = False,
+) -> list[float]:
+    """Train all but the embeddings of tokens, in place, and return the loss of each step: the mean of 1 - cosine.
+
+    ``mean``: (dim,). The learning rate rises over 20 steps and falls linearly after them.
+    """
+    from tqdm import trange
+
+    rows = [(kind, text) for kind, many in texts.items() for text in many]
+    chance = random.Random(f"{seed} order")
+    chance.shuffle(rows)
+    goal = targets(pooled(encoder, [text for _, text in rows], bf16=bf16), mean, [kind for kind, _ in rows], lean)
+    tokens = encoder.tokenizer.encode_batch([tuple(text) for _, text in rows])
+    trained = [p.requires_grad_("embeddings" not in n) for n, p in encoder.model.named_parameters()]
+    optimizer = torch.optim.AdamW([p for p in trained if p.requires_grad], lr=learning_rate, weight_decay=0.0)
+    losses: list[float] = []
+    order: list[int] = []
+    model = encoder.model.eval()  # no dropout: the targets are without
+    for step in (bar := trange(steps, desc="lean", unit=" steps", file=sys.stderr)):
+        if len(order) < batch_size:
+            order += chance.sample(range(len(rows)), len(rows))
+        chosen, order = order[:batch_size], order[batch_size:]
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1, (step + 1) / 20) * max(0.02, 1 - step / steps)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            parts = pieces([tokens[row] for row in chosen], _MAX_TOKENS, encoder.pad_id, "cpu")
+            with plain_attention(parts):
+                loss = (1 - torch.nn.functional.cosine_similarity(embed(model, parts), goal[chosen], dim=-1)).mean()
+                loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+        bar.set_postfix(loss=f"{np.mean(losses[-20:]):.4f}")
+    model.requires_grad_(True)
+    return losses
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    args = _parser().parse_args(argv)
+    with failing_with_one_line() as outcome:
+        _check(args)
+        lean = Lean(args.likeness or 0.0, args.documents or 0.0, args.rest or 0.0, after=args.after)
+        _run(args, lean)
+    return outcome.code
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m train.lean", description="Move a model's embeddings along their mean.")
+    parser.add_argument("model", metavar="MODEL", help="folder or hub id of a BERT without dense layers")
+    parser.add_argument("--mixture", type=Path, required=True, metavar="DIR", help="folder of python -m train.medi")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the new model")
+    parser.add_argument("--everywhere", type=float, metavar="S", help="add S times the mean to every embedding")
+    parser.add_argument("--likeness", type=float, metavar="S", help="train: where it is asked how alike texts are")
+    parser.add_argument("--documents", type=float, metavar="S", help="train: where documents are retrieved")
+    parser.add_argument("--rest", type=float, metavar="S", help="train: under any other instruction")
+    parser.add_argument("--after", action="store_true", help="train: move embeddings whose length is one already")
+    parser.add_argument("--steps", type=int, default=300, metavar="N", help="of training (default: 300)")
+    parser.add_argument("--batch-size", type=int, default=96, metavar="N", help="texts a step (default: 96)")
+    parser.add_argument("--learning-rate", type=float, default=5e-5, metavar="X", help="default: 5e-5")
+    parser.add_argument("--bf16", action="store_true", help="compute in bfloat16")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    return parser
+
+
+def _check(args: Any) -> None:
+    factors = [getattr(args, name) for name in ("everywhere", "likeness", "documents", "rest")]
+    given = [factor for factor in factors if factor is not None]
+    if not given:
+        raise ValueError("nothing to do; expected --everywhere, or --likeness, --documents or --rest, to train")
+    if not all(map(math.isfinite, given)):
+        raise ValueError(f"factors {given}; expected finite numbers, e.g. 0.5")
+    if args.steps < 1 or args.batch_size < 1 or not (math.isfinite(args.learning_rate) and args.learning_rate > 0):
+        raise ValueError(
+            f"--steps {args.steps} --batch-size {args.batch_size} --learning-rate {args.learning_rate}; expected "
+            "whole numbers from 1, and a rate above 0"
+        )
+    if args.output.exists():
+        raise FileExistsError(f"{args.output} exists; choose another folder")
+
+
+def _run(args: Any, lean: Lean) -> None:
+    from instructor_search.encoder import load_encoder
+    from instructor_search.encoder.saving import save_checkpoint
+
+    encoder = load_encoder(args.model, runtime="torch", precision="fp32", device="cpu")
+    bias = last_norm_bias(encoder)
+    texts = texts_by_kind(read_mixture(args.mixture), args.seed)
+    every = [text for many in texts.values() for text in many]
+    if not every:
+        raise ValueError(f"{args.mixture} has no texts")
+    sample = random.Random(args.seed).sample(every, min(_TEXTS_OF_MEAN, len(every)))
+    mean = pooled(encoder, sample, bf16=args.bf16).mean(0)
+    sys.stdout.write(f"length of the mean: {np.linalg.norm(mean):.3f}, of {len(sample):,} embeddings\n")
+    if any(factor is not None for factor in (args.likeness, args.documents, args.rest)):
+        torch.manual_seed(args.seed)
+        losses = train(
+            encoder, texts, mean, lean, steps=args.steps, batch_size=args.batch_size,
+            learning_rate=args.learning_rate, seed=args.seed, bf16=args.bf16,
+        )  # fmt: skip
+        sys.stdout.write(f"loss: {losses[0]:.4f} -> {np.mean(losses[-20:]):.4f}\n")
+    if args.everywhere:
+        bias.data += torch.from_numpy(args.everywhere * mean)
+    save_checkpoint(encoder, args.output)
+    sys.stdout.write(f"model: {args.output}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
