@@ -134,9 +134,7 @@ def pooled(encoder: Any, texts: Sequence[InstructedText], *, bf16: bool = False)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         for piece in pieces(tokens, 2 * _MAX_TOKENS, encoder.pad_id, "cpu"):
             ids, attention, pooling = piece.inputs
-            hidden = model.token_embeddings(ids, attention).float()
-            mask = pooling.unsqueeze(-1).float()
-            vectors[piece.rows] = ((hidden * mask).sum(1) / mask.sum(1)).numpy()
+            vectors[piece.rows] = model.mean(model.token_embeddings(ids, attention).float(), pooling).numpy()
     return vectors
 
 

@@ -40,10 +40,14 @@ class InstructorModel(nn.Module):
         """Return the backbone's last hidden states, (batch, length, hidden)."""
         return self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
+    def mean(self, hidden: Tensor, pooling_mask: Tensor) -> Tensor:
+        """Return the mean of hidden states, (batch, hidden), over ``pooling_mask`` (batch, length)."""
+        mask = pooling_mask.unsqueeze(-1).to(hidden.dtype)  # (batch, length, 1)
+        return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
+
     def pool(self, hidden: Tensor, pooling_mask: Tensor) -> Tensor:
         """Return embeddings, (batch, dim): mean over ``pooling_mask`` (batch, length), dense, unit length."""
-        mask = pooling_mask.unsqueeze(-1).to(hidden.dtype)  # (batch, length, 1)
-        mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)  # (batch, hidden)
+        mean = self.mean(hidden, pooling_mask)
         for layer in self.dense:
             mean = layer(mean)
         return nn.functional.normalize(mean, dim=-1) if self.normalize else mean
