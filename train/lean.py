@@ -178,6 +178,9 @@ def train(
     """Train all but the embeddings of tokens, in place, and return the loss of each step: the mean of 1 - cosine.
 
     ``mean``: (dim,). The learning rate rises over 20 steps and falls linearly after them.
+
+    Raises:
+        ValueError: the loss is no number any more.
     """
     from tqdm import trange
 
@@ -206,6 +209,8 @@ def train(
         optimizer.step()
         optimizer.zero_grad()
         losses.append(float(loss.detach()))
+        if not math.isfinite(losses[-1]):
+            raise ValueError(f"the loss of step {step + 1} is {losses[-1]}; a lower --learning-rate may help")
         bar.set_postfix(loss=f"{np.mean(losses[-20:]):.4f}")
     model.requires_grad_(True)
     return losses
@@ -269,7 +274,6 @@ def _run(args: Any, lean: Lean) -> None:
     mean = pooled(encoder, sample, bf16=args.bf16).mean(0)
     sys.stdout.write(f"length of the mean: {np.linalg.norm(mean):.3f}, of {len(sample):,} embeddings\n")
     if any(factor is not None for factor in (args.likeness, args.documents, args.rest)):
-        torch.manual_seed(args.seed)
         losses = train(
             encoder, texts, mean, lean, steps=args.steps, batch_size=args.batch_size,
             learning_rate=args.learning_rate, seed=args.seed, bf16=args.bf16,

@@ -115,6 +115,8 @@ def test_a_model_learns_to_move_where_it_is_asked_to(encoder, mixture):
 
     assert along(like) > 0.05
     assert abs(along(none)) < 0.5 * along(like)
+    with pytest.raises(ValueError, match="the loss of step .* is nan"):
+        train(encoder, texts, mean, Lean(likeness=np.nan), steps=2, batch_size=8)
 
 
 def test_what_cannot_be_is_one_line(mixture, tmp_path, capsys):
