@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check_paths(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Catch ``--instruction corpus/``: the flag takes an optional value and would swallow the path."""
-    given = args.instruction
+    given = None if "from_settings" in args else args.instruction  # which swallow nothing
     if isinstance(given, str) and os.path.exists(given):
         parser.error(
             f"--instruction was given the path {given!r}; put the paths first: python -m ingest {given} --instruction"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -15,6 +16,7 @@ from instructor_search.errors import InstructorSearchError
 RUNTIMES = ("torch", "openvino")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 GPU_SPREADS = ("none", "replicate", "shard")
+SETTINGS = ["--settings", "-"]  # in place of all flags: they come as a JSON object on standard input
 
 
 @dataclass
@@ -31,7 +33,7 @@ def failing_with_one_line() -> Iterator[Outcome]:
     try:
         yield outcome
     except (InstructorSearchError, ValueError, FileExistsError) as error:
-        if isinstance(error, ValueError) and not _ours(error):
+        if isinstance(error, ValueError) and not is_ours(error):
             raise
         print(f"error: {error}", file=sys.stderr)
         outcome.code = 1
@@ -49,7 +51,7 @@ def failing_with_one_line() -> Iterator[Outcome]:
         outcome.code = 130
 
 
-def _ours(error: ValueError) -> bool:
+def is_ours(error: ValueError) -> bool:
     """Whether a ValueError was raised by this project's code (a wrong value) and not inside a library (a bug)."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
@@ -80,6 +82,64 @@ class Parser(argparse.ArgumentParser):
         """Print the message and exit with code 2."""
         print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
         sys.exit(2)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
+        """As of ``argparse``; the arguments ``--settings -`` alone read a JSON object from standard input instead."""
+        given = list(sys.argv[1:] if args is None else args)
+        if given == SETTINGS:
+            return self.parse_settings(_read_settings(self)), []
+        return super().parse_known_args(given, namespace)
+
+    def parse_settings(self, settings: Mapping[str, Any]) -> argparse.Namespace:
+        """Return the namespace of flags given by name: ``{"instruction": "--json", "json": true}``.
+
+        No value is ever read as an option: what a person typed may begin with a dash. Ends with code 2, as a wrong
+        argument does, where a name or a value is not allowed. ``from_settings`` of the result is True.
+        """
+        flags = {a.dest: a for a in self._actions if a.default is not argparse.SUPPRESS}
+        values = {name: self._default(action) for name, action in flags.items()} | self._defaults
+        for name, value in settings.items():
+            if name not in flags:
+                self.error(f"unknown setting {name!r}; expected one of {', '.join(sorted(flags))}")
+            values[name] = self._setting(flags[name], value)
+        return argparse.Namespace(**values, from_settings=True)
+
+    def _default(self, action: argparse.Action) -> Any:
+        return self._get_value(action, action.default) if isinstance(action.default, str) else action.default
+
+    def _setting(self, action: argparse.Action, value: Any) -> Any:
+        """Return the value of one flag, checked as the command line checks it."""
+        if value is None or action.nargs == 0:  # a switch
+            if value is not None and not isinstance(value, bool):
+                self.error(f"setting {action.dest} is {value!r:.60}; expected true or false")
+            return action.default if value is None else value
+        if action.nargs == "*" or isinstance(action.default, list):
+            if not isinstance(value, list):
+                self.error(f"setting {action.dest} is {value!r:.60}; expected a list")
+            return [self._one(action, item) for item in value]
+        return self._one(action, value)
+
+    def _one(self, action: argparse.Action, value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            self.error(f"setting {action.dest} is {value!r:.60}; expected a text or a number")
+        try:
+            converted = self._get_value(action, str(value))
+            self._check_value(action, converted)
+        except argparse.ArgumentError as error:
+            self.error(str(error))
+        return converted
+
+
+def _read_settings(parser: Parser) -> dict[str, Any]:
+    try:
+        settings = json.load(sys.stdin)
+    except ValueError as error:
+        parser.error(f"standard input is no JSON: {error}")
+    if not isinstance(settings, dict):
+        parser.error(f"standard input is {settings!r:.60}; expected a JSON object of flags by name")
+    return settings
 
 
 def counted(number: int, noun: str) -> str:

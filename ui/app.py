@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from instructor_search.command_line import GPU_SPREADS, Parser, failing_with_one_line
+from instructor_search.command_line import GPU_SPREADS, Parser, failing_with_one_line, positive
 from ui.config import AppConfig
 
 _EXAMPLES = """examples:
@@ -47,7 +47,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--read-only", action="store_true", help="search and look only: no ingest, no judgment, no deletion")
     add("--root-path", default="", metavar="PATH", help="path under which a proxy shows the application, e.g. /search")
     add("--allow-host", action="append", default=[], dest="allow_hosts", metavar="NAME",
-        help="host name under which it is reached, beside localhost and addresses; may be repeated")  # fmt: skip
+        help="name or address under which it is reached, beside localhost and --host; may be repeated")  # fmt: skip
+    add("--allow-origin", action="append", default=[], dest="allow_origins", metavar="ORIGIN",
+        help="another site whose pages may ask, e.g. https://search.example.org; may be repeated")  # fmt: skip
+    add("--trust-proxy", action="store_true", help="believe X-Forwarded-Host, -Proto and -For: every request comes "
+        "through a proxy that sets them itself")  # fmt: skip
+    add("--upload-quota", type=positive, default=2_048, metavar="MIB",
+        help="what all uploaded files together may have (default: 2048)")  # fmt: skip
     add("--allow-folder", action="append", default=[], type=Path, dest="allow_folders", metavar="DIR",
         help="folder of this machine that may be ingested from the page; may be repeated")  # fmt: skip
     add("--runs", default=Path("runs"), type=Path, metavar="DIR", help="results of python -m eval (default: runs)")

@@ -6,6 +6,8 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ui.gates.origins import parse_origin
+
 MEBIBYTE = 1 << 20
 
 
@@ -17,7 +19,7 @@ class Limits:
     instruction_characters: int = 2_000
     top_k: int = 50
     upload_bytes: int = 200 * MEBIBYTE  # one file
-    upload_files: int = 200  # of one upload
+    upload_files: int = 1_000  # of one form
     body_bytes: int = 2 * MEBIBYTE  # any request that is no upload
     queue_size: int = 100  # requests that wait
     concurrency: int = 8  # requests of one kind that run at once
@@ -43,6 +45,9 @@ class AppConfig:
     read_only: bool = False
     root_path: str = ""
     allow_hosts: tuple[str, ...] = ()
+    allow_origins: tuple[str, ...] = ()
+    trust_proxy: bool = False
+    upload_quota: int = 2_048  # MiB of all uploads together
     allow_folders: tuple[Path, ...] = ()
     runs: Path = Path("runs")
     llm: str | None = None
@@ -68,6 +73,13 @@ class AppConfig:
             raise ValueError(f"--llm {self.llm}: there is no model in it; expected a folder of a causal language model")
         if self.llm_tokenizer is not None and not self.llm_tokenizer.expanduser().exists():
             raise ValueError(f"--llm-tokenizer {self.llm_tokenizer}: there is no such file; expected a tokenizer.json")
+        for origin in self.allow_origins:
+            parse_origin(origin)
+        if self.mcp and self.auth is not None:
+            raise ValueError(
+                "--mcp and --auth do not go together: a login is a page's, and the tools would either ask nobody or "
+                "answer nobody; leave one of them out"
+            )
         for folder in self.allow_folders:
             if not folder.is_dir():
                 raise ValueError(f"--allow-folder {folder}: there is no such folder")

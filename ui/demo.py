@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION
-from ui.jobs import ROOT, Job
+from ui.job import Job
+from ui.jobs import ROOT
 from ui.session import Session
 
 CORPUS = ROOT / "corpus"
-NAME = "corpus"
+NAME, TITLE = "corpus", "making the demo collection from corpus/"
 EXAMPLES = (  # query, domain of its instruction
     ("mercury", "Represent the astronomy question for retrieving supporting documents: "),
     ("mercury", "Represent the Roman mythology question for retrieving supporting documents: "),
@@ -19,13 +20,17 @@ EXAMPLES = (  # query, domain of its instruction
 
 
 def start_first_ingest(session: Session, corpus: Path = CORPUS) -> Job | None:
-    """Start the ingest of the shipped corpus where the store has no collection and one may be made; return its job."""
+    """Start the ingest of the shipped corpus where the store has no collection, or go on with it; return its job."""
     config = session.config
-    if config.read_only or session.collections() or not corpus.is_dir():
+    if config.read_only:
         return None
-    arguments = [str(corpus), "--collection", NAME, "--instruction", DEFAULT_DOCUMENT_INSTRUCTION, "--json",
-                 "--progress-json"]  # fmt: skip
-    arguments += ["--store", config.store] if config.store else []
-    arguments += ["--model", config.model] if config.model else []
-    session.first_job = session.jobs.start("making the demo collection from corpus/", NAME, "ingest", arguments)
+    begun = [job for job in session.jobs.of(NAME) if job.title == TITLE]
+    if begun:  # an earlier start was cut short
+        session.first_job = session.jobs.again(begun[-1].id)
+    elif not session.collections() and corpus.is_dir():
+        settings = {
+            "paths": [str(corpus)], "collection": NAME, "instruction": DEFAULT_DOCUMENT_INSTRUCTION, "json": True,
+            "progress_json": True, "store": config.store, "model": config.model,
+        }  # fmt: skip
+        session.first_job = session.jobs.start(TITLE, NAME, "ingest", settings, goes_on=True)
     return session.first_job

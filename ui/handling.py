@@ -11,9 +11,11 @@ from typing import Any
 
 import gradio as gr
 
+from instructor_search.command_line import is_ours
 from instructor_search.errors import InstructorSearchError
 from ui.render.drawer import failure
 from ui.render.parts import error as error_panel
+from ui.render.parts import without_paths
 
 log = logging.getLogger("ui")
 
@@ -28,8 +30,8 @@ ASKING: dict[str, Any] = AT_ONCE | {"show_progress": "minimal", "trigger_mode": 
 
 def message_of(problem: Exception) -> str:
     """Return what to say of an error: its own sentence if it is one of ours, else where to look."""
-    if isinstance(problem, InstructorSearchError | ValueError):
-        return str(problem)
+    if isinstance(problem, InstructorSearchError) or (isinstance(problem, ValueError) and is_ours(problem)):
+        return without_paths(str(problem))
     number = uuid.uuid4().hex[:8]
     where = "".join(traceback.format_tb(problem.__traceback__)[-4:])
     # The message may hold what somebody typed: its kind and place are enough to find the slip.

@@ -1,11 +1,13 @@
 """Work that takes long, each piece in a child process: ``python -m ingest`` and ``python -m eval``.
 
-A child has limits of memory and time, tells its progress as JSON lines, and can be cancelled (Ctrl-C) and run again,
-which goes on where it stopped. The rooms stay apart: nothing of them is imported here.
+A child gets its settings as JSON on standard input, has limits of memory and time, tells its progress as JSON lines,
+and can be cancelled (Ctrl-C) and run again, which goes on where it stopped. Jobs that were cut short by the end of the
+application are known again at its next start. The rooms stay apart: nothing of them is imported here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,16 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import RLock, Thread
 from typing import Any
 
 from instructor_search.errors import InstructorSearchError
+from ui.job import Job, State, finish, hear
+from ui.kept_jobs import KeptJobs
 
 ROOT = Path(__file__).resolve().parents[1]
 _KILL_SECONDS = 20.0  # from a cancellation to the end of patience
@@ -33,60 +33,18 @@ class JobError(InstructorSearchError):
     """A job cannot be started, cancelled or run again."""
 
 
-class State(StrEnum):
-    """Of a job."""
-
-    RUNNING = "running"
-    DONE = "done"
-    PARTLY = "partly"  # some files or tasks failed
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-@dataclass
-class Job:
-    """One child process. ``progress``: its last JSON line of numbers; ``report``: what it printed at its end."""
-
-    title: str
-    collection: str
-    command: list[str]
-    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-    state: State = State.RUNNING
-    num_files: int = 0
-    num_bytes: int = 0
-    num_chunks: int = 0  # that are to be embedded, where it is known before: a new view's
-    progress: dict[str, Any] = field(default_factory=dict)
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=50))
-    report: dict[str, Any] = field(default_factory=dict)
-    error: str = ""
-    started: float = field(default_factory=time.time)
-    seconds: float = 0.0
-    cancelled: bool = False
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the child is alive."""
-        return self.state is State.RUNNING
-
-    @property
-    def share(self) -> float:
-        """How much of it is done, 0 to 1: bytes that were read, by the chunks of them that are embedded."""
-        if not self.is_running:
-            return 1.0
-        if self.num_chunks:
-            return min(self.progress.get("embedded", 0) / self.num_chunks, 0.99)
-        chunks, total = self.progress.get("chunks", 0), self.num_bytes
-        read = self.progress.get("bytes", 0) / total if total else 0.0
-        embedded = self.progress.get("embedded", 0) / chunks if chunks else 0.0
-        return min(read * min(embedded, 1.0), 0.99)
-
-
 class Jobs:
     """The jobs of this start of the application, newest last."""
 
-    def __init__(self, *, at_once: int, megabytes: int, hours: float) -> None:
-        """Set how many run at once, and the memory and time that each may take."""
-        self.at_once, self.megabytes, self.hours = at_once, megabytes, hours
+    def __init__(self, *, at_once: int, megabytes: int, hours: float, kept: Path | None = None,
+                 read_only: bool = False) -> None:  # fmt: skip
+        """Set how many run at once, and the memory and time that each may take.
+
+        ``kept``: folder in which a job that goes on where it stopped is known until it has ended well. ``read_only``:
+        none is started.
+        """
+        self.read_only = read_only
+        self.at_once, self.megabytes, self.hours, self.kept = at_once, megabytes, hours, KeptJobs(kept)
         self._jobs: dict[str, Job] = {}
         self._children: dict[str, subprocess.Popen[str]] = {}
         self._lock = RLock()
@@ -111,30 +69,70 @@ class Jobs:
         """Return the jobs that are under way."""
         return [job for job in self.all() if job.is_running]
 
-    def start(self, title: str, collection: str, module: str, arguments: Sequence[str]) -> Job:
-        """Run ``python -m MODULE ARGUMENTS`` and return its job.
+    def start(self, title: str, collection: str, module: str, settings: Mapping[str, Any], *, goes_on: bool = False,
+              notes: Sequence[str] = (), ended: Callable[[Job, State], None] | None = None) -> Job:  # fmt: skip
+        """Run ``python -m MODULE`` with these settings and return its job.
+
+        ``goes_on``: a second run goes on where the first one stopped, so that it is offered after the application was
+        killed, too. ``ended`` is called with the job and its state at its end.
 
         Raises:
             JobError: as many as are allowed run already.
         """
         with self._lock:
-            if len(self.running()) >= self.at_once:
-                busy = self.running()[0].title
-                raise JobError(f"another job is under way ({busy}); wait for its end, or cancel it")
-            job = Job(title, collection, [sys.executable, "-m", module, *arguments])
-            finished = [known for known in self._jobs.values() if not known.is_running]
-            for old in finished[: max(0, len(finished) - _KEPT + 1)]:
-                del self._jobs[old.id]
-            self._jobs[job.id] = job
-            self._launch(job)
+            self.check_room()
+            job = Job(title, collection, module, dict(settings), list(notes))
+            self._add(job)
+            if goes_on:
+                self.kept.keep(job)
+            self._launch(job, ended)
         return job
+
+    def check_room(self) -> None:
+        """Refuse another job where as many as are allowed run, or none may.
+
+        Raises:
+            JobError: they do.
+        """
+        if self.read_only:
+            raise JobError("this application was started with --read-only: no work is started here")
+        if len(self.running()) >= self.at_once:
+            busy = self.running()[0].title
+            raise JobError(f"another job is under way ({busy}); wait for its end, or cancel it")
 
     def again(self, job_id: str) -> Job:
         """Run a finished job's command once more: an ingest goes on where it stopped."""
         job = self.get(job_id)
         if job.is_running:
             raise JobError("it is still running")
-        return self.start(job.title, job.collection, job.command[2], job.command[3:])
+        again = self.start(job.title, job.collection, job.module, job.settings, goes_on=self.kept.has(job))
+        again.num_chunks = job.num_chunks
+        self.forget(job)
+        return again
+
+    def restore(self) -> list[Job]:
+        """Return the jobs that the end of an earlier application cut short; they can be run again."""
+        found = self.kept.read()
+        with self._lock:
+            for job in found:
+                self._add(job)
+        return found
+
+    def forget(self, job: Job) -> None:
+        """Offer a job no longer."""
+        with self._lock:
+            self._jobs.pop(job.id, None)
+        self.kept.drop(job)
+
+    def of(self, collection: str) -> list[Job]:
+        """Return the jobs of a collection, oldest first."""
+        return [job for job in self.all() if job.collection == collection]
+
+    def _add(self, job: Job) -> None:
+        finished = [known for known in self._jobs.values() if not known.is_running and not self.kept.has(known)]
+        for old in finished[: max(0, len(finished) - _KEPT + 1)]:
+            del self._jobs[old.id]
+        self._jobs[job.id] = job
 
     def cancel(self, job_id: str) -> None:
         """Interrupt a job as Ctrl-C does: what it has stored stays."""
@@ -158,68 +156,47 @@ class Jobs:
             except subprocess.TimeoutExpired:
                 child.kill()
 
-    def _launch(self, job: Job) -> None:
+    def _launch(self, job: Job, ended: Callable[[Job, State], None] | None) -> None:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         printed = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-        command = [*job.command[:2], "ui.child", *job.command[2:]]  # which ends when this process does
+        command = [sys.executable, "-m", "ui.child", *job.module.split()]  # which ends when this process does
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=printed, stderr=subprocess.PIPE, text=True, errors="replace",
             env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}, start_new_session=True,
         )  # fmt: skip
+        assert child.stdin is not None
         _limit_memory(child.pid, self.megabytes)
+        with contextlib.suppress(BrokenPipeError):  # it ended at once: its code says so
+            child.stdin.write(json.dumps(job.settings) + "\n")
+            child.stdin.flush()
         self._children[job.id] = child
-        Thread(target=self._follow, args=(job, child, printed), daemon=True).start()
+        Thread(target=self._follow, args=(job, child, printed, ended), daemon=True).start()
 
-    def _follow(self, job: Job, child: subprocess.Popen[str], printed: Any) -> None:
+    def _follow(self, job: Job, child: subprocess.Popen[str], printed: Any,
+                ended: Callable[[Job, State], None] | None) -> None:  # fmt: skip
         """Read what the child tells until it ends."""
         assert child.stderr is not None
         watch = Thread(target=_kill_after, args=(child, self.hours * 3600), daemon=True)
         watch.start()
         for line in child.stderr:
-            _hear(job, line.rstrip("\n"))
+            hear(job, line.rstrip("\n"))
         code = child.wait()
         if child.stdin is not None:
             child.stdin.close()
         printed.seek(0)
         text = printed.read()
         printed.close()
-        _finish(job, code, text)
         job.seconds = time.time() - job.started
-
-
-def _hear(job: Job, line: str) -> None:
-    try:
-        told = json.loads(line)
-    except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        if line.strip():
-            job.lines.append(line[:300])
-        return
-    if told.get("event") == "start":
-        job.num_files, job.num_bytes = told["files"], told["bytes"]
-    elif told.get("event") == "say":
-        job.lines.append(str(told["line"])[:300])
-    else:
-        job.progress = told
-
-
-def _finish(job: Job, code: int, printed: str) -> None:
-    try:
-        report = json.loads(printed.strip().splitlines()[-1]) if printed.strip() else {}
-        job.report = report if isinstance(report, dict) else {}
-    except ValueError:
-        job.lines.extend(printed.strip().splitlines()[-20:])
-    if job.cancelled:
-        job.state = State.CANCELLED
-    elif code == 0:
-        job.state = State.DONE
-    elif code == 3:
-        job.state = State.PARTLY
-    else:
-        job.state = State.FAILED
-        said = [line.removeprefix("error: ") for line in job.lines if line.startswith("error: ")]
-        job.error = said[-1] if said else f"it ended with code {code}: killed, or out of its limits of memory or time"
+        state = finish(job, code, text)
+        if state in (State.DONE, State.PARTLY):
+            self.kept.drop(job)
+        self.kept.release(job)
+        self._children.pop(job.id, None)
+        try:
+            if ended is not None:
+                ended(job, state)
+        finally:
+            job.state = state  # the last: who waits for the end finds all of it
 
 
 def _limit_memory(pid: int, megabytes: int) -> None:

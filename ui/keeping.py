@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from instructor_search.command_line import counted
 from instructor_search.instruction_library import resolve_instruction
 from instructor_search.instructions import InstructedText
-from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE, store_folder
+from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE
 from instructor_search.store.schema import SourceRecord
-from ui.jobs import Job
+from ui.job import Job, State
 from ui.session import AppError, Session
+from ui.uploads import Kept
 
-UPLOADS = ".uploads"  # in the store; hidden, so that no ingest of a folder above it reads it twice
 _SAMPLE = 16  # chunks that are embedded to know how fast it goes
 
 
@@ -71,41 +71,94 @@ def facts(session: Session, name: str) -> CollectionFacts:
                            len(read_judgments(collection)))  # fmt: skip
 
 
-def uploads_of(session: Session, name: str) -> Path:
-    """Return the folder in which the files uploaded to a collection are kept."""
-    return store_folder(session.config.store) / UPLOADS / name
+def create(session: Session, name: str, instruction: str, batch: str) -> Job:
+    """Start making a collection of the files of an upload under a document instruction, and return the job.
 
-
-def create(session: Session, name: str, instruction: str, files: Sequence[str]) -> Job:
-    """Start making a collection of uploaded files under a document instruction, and return the job."""
+    Raises:
+        InstructorSearchError: the name is not allowed or taken, or there are no files; nothing of the try is left.
+    """
     session.check_writable()
+    name = new_name(session, name)
+    session.jobs.check_room()
+    kept = keep_anew(session, name, batch)
+    title = f"{name}: {counted(len(kept.added) + len(kept.renamed), 'file')}"
+    return start_new(session, title, name, kept.folder, instruction, notes=kept.notes())
+
+
+def new_name(session: Session, name: str) -> str:
+    """Return the name of a collection that is to be made.
+
+    Raises:
+        AppError: there is none, it is not allowed, or it is taken.
+    """
     name = name.strip()
+    if not name:
+        raise AppError(f"the collection has no name yet; give it one of {NAME_RULE}")
     if not COLLECTION_NAME.fullmatch(name):
-        raise AppError(f"the name is {name!r}; expected {NAME_RULE}")
+        raise AppError(f"the name is {name!r:.80}; expected {NAME_RULE}")
     if name in session.collections():
         raise AppError(f"there is a collection {name!r} already; choose another name, or add files to that one")
-    shutil.rmtree(uploads_of(session, name), ignore_errors=True)  # of a try that came to nothing
-    folder = keep_uploads(session, name, files)
-    return start_ingest(session, f"{name}: {counted(len(files), 'file')}", name, [folder], instruction)
+    return name
 
 
-def add_files(session: Session, name: str, files: Sequence[str]) -> Job:
-    """Start adding uploaded files to a collection, in all its views, and return the job."""
+def keep_anew(session: Session, name: str, batch: str) -> Kept:
+    """Keep the files of an upload for a new collection; what a try before this one left is removed."""
+    if not session.uploads.staged_files(batch):
+        raise AppError("no file was chosen; upload at least one")
+    for old in session.jobs.of(name):
+        session.jobs.forget(old)
+    session.uploads.drop(name)
+    return session.uploads.keep(batch, name)
+
+
+def start_new(session: Session, title: str, name: str, path: Path, instruction: str, *, notes: Sequence[str] = (),
+              more: Mapping[str, Any] | None = None) -> Job:  # fmt: skip
+    """Start making a collection of what was uploaded; where it comes to nothing, nothing of it is left."""
+
+    def ended(job: Job, state: State) -> None:
+        if state is State.FAILED and name not in session.collections():
+            session.uploads.drop(name)
+            session.jobs.kept.drop(job)
+
+    try:
+        return start_ingest(session, title, name, [path], instruction, notes=notes, more=more, ended=ended)
+    except BaseException:
+        session.uploads.drop(name)
+        raise
+
+
+def add_files(session: Session, name: str, batch: str, replace: bool = False) -> Job:
+    """Start adding the files of an upload to a collection, in all its views, and return the job.
+
+    ``replace``: files of the same names give way; else both are kept. The job's notes list either.
+    """
     session.check_writable()
     session.library.manifest(name)
-    folder = keep_uploads(session, name, files)
-    return start_ingest(session, f"{name}: {counted(len(files), 'more file')}", name, [folder], None)
+    session.jobs.check_room()
+    kept = session.uploads.keep(batch, name, replace=bool(replace))
+    count = len(kept.added) + len(kept.replaced) + len(kept.renamed)
+    return start_ingest(
+        session, f"{name}: {counted(count, 'more file')}", name, [kept.folder], None, notes=kept.notes()
+    )
 
 
 def add_folder(session: Session, name: str, allowed: str, below: str, instruction: str) -> Job:
     """Start ingesting a folder of this machine: one that was allowed at the start, or a folder below it."""
     session.check_writable()
     folder = allowed_folder(session, allowed, below)
-    name = name.strip()
-    is_new = name not in session.collections()
-    if is_new and not COLLECTION_NAME.fullmatch(name):
-        raise AppError(f"the name is {name!r}; expected {NAME_RULE}")
+    is_new = name.strip() not in session.collections()
+    name = new_name(session, name) if is_new else name.strip()
     return start_ingest(session, f"{name}: folder {folder.name}", name, [folder], instruction if is_new else None)
+
+
+def allowed_folders(session: Session) -> dict[str, Path]:
+    """Return the folders that may be ingested, by the names that the page shows: no path of this machine."""
+    found: dict[str, Path] = {}
+    for folder in session.config.allow_folders:
+        root = folder.resolve()
+        name = root.name or "/"
+        found[f"{name} ({len(found) + 1})" if name in found else name] = root
+    return found
 
 
 def allowed_folder(session: Session, allowed: str, below: str) -> Path:
@@ -114,15 +167,17 @@ def allowed_folder(session: Session, allowed: str, below: str) -> Path:
     Raises:
         AppError: it is not inside, or there is no such folder.
     """
-    known = {str(folder): folder.resolve() for folder in session.config.allow_folders}
-    if allowed not in known:
+    root = allowed_folders(session).get(allowed)
+    if root is None:
         raise AppError("this folder was not allowed at the start; see --allow-folder")
-    root = known[allowed]
-    folder = (root / below.strip().lstrip("/")).resolve()
+    try:
+        folder = (root / below.strip().lstrip("/")).resolve()
+    except (OSError, ValueError):  # a NUL byte, a loop of links
+        raise AppError(f"{below.strip()!r:.80} is no folder") from None
     if folder != root and root not in folder.parents:
-        raise AppError(f"{below.strip()!r} leads out of the allowed folder")
+        raise AppError(f"{below.strip()!r:.80} leads out of the allowed folder")
     if not folder.is_dir():
-        raise AppError(f"there is no folder {below.strip()!r} in the allowed one")
+        raise AppError(f"there is no folder {below.strip()!r:.80} in the allowed one")
     return folder
 
 
@@ -165,8 +220,8 @@ def add_view(session: Session, name: str, view: str, instruction: str) -> Job:
 def verify(session: Session, name: str) -> Job:
     """Start comparing all that is stored with its checksums, and return the job."""
     session.library.manifest(name)
-    arguments = ["verify", "--collection", name, "--json", *_store(session)]
-    return session.jobs.start(f"{name}: verify", name, "instructor_search", arguments)
+    settings = {"collection": name, "json": True, "store": session.config.store}
+    return session.jobs.start(f"{name}: verify", name, "instructor_search verify", settings)
 
 
 def delete(session: Session, name: str, typed: str) -> None:
@@ -180,40 +235,20 @@ def delete(session: Session, name: str, typed: str) -> None:
     collection = session.library.collection(name)
     session.library.forget(name)
     collection.drop()
-    shutil.rmtree(uploads_of(session, name), ignore_errors=True)
-
-
-def keep_uploads(session: Session, name: str, files: Sequence[str]) -> Path:
-    """Move uploaded files to where they stay, and return that folder."""
-    if not files:
-        raise AppError("no file was chosen; upload at least one")
-    if len(files) > session.limits.upload_files:
-        raise AppError(f"{len(files)} files at once; expected at most {session.limits.upload_files}")
-    paths = [Path(file) for file in files]
-    for path in paths:
-        if path.stat().st_size > session.limits.upload_bytes:
-            raise AppError(f"{path.name} has more than {session.limits.upload_bytes >> 20} MiB; expected less")
-    folder = uploads_of(session, name)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in paths:
-        shutil.copyfile(path, folder / path.name.lstrip("."))
-    return folder
+    for job in session.jobs.of(name):
+        session.jobs.forget(job)
+    session.uploads.drop(name)
 
 
 def start_ingest(session: Session, title: str, name: str, folders: Sequence[Path], instruction: str | None,
-                 *, view: str | None = None, more: Sequence[str] = ()) -> Job:  # fmt: skip
-    """Start an ingest of folders or files and return its job; ``more``: flags of it."""
+                 *, view: str | None = None, more: Mapping[str, Any] | None = None, notes: Sequence[str] = (),
+                 ended: Callable[[Job, State], None] | None = None) -> Job:  # fmt: skip
+    """Start an ingest of folders or files and return its job; ``more``: settings of it, by the names of its flags."""
     is_new = name not in session.collections()
-    arguments = [*map(str, folders), "--collection", name, "--json", "--progress-json", *more, *_store(session)]
-    if instruction is not None:
-        resolved = resolve_instruction(instruction, "document")
-        arguments += ["--instruction", resolved] if resolved.strip() or not is_new else []
-    if view is not None:
-        arguments += ["--view", view]
-    if session.config.model and is_new:
-        arguments += ["--model", session.config.model]
-    return session.jobs.start(title, name, "ingest", arguments)
-
-
-def _store(session: Session) -> list[str]:
-    return ["--store", session.config.store] if session.config.store else []
+    resolved = resolve_instruction(instruction, "document") if instruction is not None else None
+    settings = {
+        "paths": [str(folder) for folder in folders], "collection": name, "json": True, "progress_json": True,
+        "store": session.config.store, "view": view, "model": session.config.model if is_new else None,
+        "instruction": None if is_new and not (resolved or "").strip() else resolved, **(more or {}),
+    }  # fmt: skip
+    return session.jobs.start(title, name, "ingest", settings, goes_on=True, notes=notes, ended=ended)

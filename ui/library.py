@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from instructor_search.errors import CollectionNotFoundError
 from instructor_search.store.folders import find_collection, list_collections
 from instructor_search.store.manifest import Manifest, View, read_manifest
 
@@ -39,6 +40,8 @@ class Library:
         Raises:
             CollectionNotFoundError: there is none of that name.
         """
+        if name not in self.names():  # which are told to whom the list is shown, not to whom guesses
+            raise CollectionNotFoundError(f"there is no collection {name!r:.80}; choose one at the top of the page")
         return read_manifest(find_collection(name, self.store))
 
     def collection(self, name: str) -> Collection:

@@ -13,7 +13,7 @@ import numpy as np
 from instructor_search.command_line import counted
 from instructor_search.search.projection import MAX_EMBEDDED, Projection, kept_projection, project
 from instructor_search.store.schema import FILTER_FIELDS
-from ui.jobs import Job
+from ui.job import Job
 from ui.session import AppError, Session
 
 CLUSTERS = "cluster"
@@ -48,14 +48,11 @@ def lay_out(
         return project(opened, views=views, instructions=instructions, method=method, encoder=session.library.encoder)
     if instructions and count > MAX_EMBEDDED:
         raise AppError(f"{count:,} chunks are too many to embed for a map; make a view of this instruction first")
-    arguments = ["project", "--collection", collection, "--method", method]
-    arguments += ["--store", session.config.store] if session.config.store else []
-    for name, values in (("--view", views), ("--instruction", instructions)):
-        for value in values:
-            arguments += [name, value]
+    settings = {"collection": collection, "method": method, "store": session.config.store, "view": list(views),
+                "instruction": list(instructions)}  # fmt: skip
     title = f"{collection}: map of {counted(count, 'chunk')}"
     running = [job for job in session.jobs.running() if job.title == title]
-    return running[0] if running else session.jobs.start(title, collection, "instructor_search", arguments)
+    return running[0] if running else session.jobs.start(title, collection, "instructor_search project", settings)
 
 
 def payload(session: Session, collection: str, found: Projection, colour: str) -> str:

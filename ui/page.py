@@ -8,6 +8,7 @@ import gradio as gr
 
 from instructor_search.store.schema import FILTER_FIELDS
 from ui.api import add_endpoints
+from ui.blocks import OwnBlocks
 from ui.handling import QUIET, as_panel, as_toast
 from ui.mapping import CLUSTERS, colour_fields
 from ui.render import jobs as jobs_html
@@ -26,7 +27,7 @@ BRAND = """<div class="brand"><h1>instructor-search</h1>
 
 def build_app(session: Session) -> gr.Blocks:
     """Return the application; nothing of a model or a collection is loaded yet."""
-    with gr.Blocks(
+    with OwnBlocks(
         title="instructor-search", analytics_enabled=False, fill_width=True, delete_cache=(3600, 21_600)
     ) as blocks:
         collection, toggle = _head()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,9 @@ from instructor_search.in_context.pool import ExamplePool
 from instructor_search.in_context.prompt import Prompt, build_prompt
 from instructor_search.in_context.template import ChatTemplate, PromptTemplate
 from instructor_search.in_context.tokens import load_counter
-from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE
-from ui.jobs import ROOT, Job
-from ui.keeping import keep_uploads, start_ingest
+from ui.job import Job
+from ui.jobs import ROOT
+from ui.keeping import keep_anew, new_name, start_ingest, start_new
 from ui.session import AppError, Session, check_number, check_text
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ MAX_EXAMPLES = 64
 DEMO = ROOT / "corpus" / "bugs" / "bug_reports.jsonl"
 DEMO_NAME, DEMO_INPUT, DEMO_OUTPUT = "bug-examples", "description", "component"
 DEMO_INSTRUCTION = "Represent the bug report for retrieving reports of the same component: "
+KIND = "pool of examples"  # ends the titles of their jobs
 _loading = Lock()
 
 
@@ -75,17 +75,16 @@ def prompt_for(session: Session, asked: AskedPrompt) -> Prompt:
                         order=asked.order)  # fmt: skip
 
 
-def make_pool(session: Session, name: str, file: str | None, input_field: str, output_field: str,
-              instruction: str) -> Job:  # fmt: skip
+def make_pool(session: Session, name: str, batch: str, input_field: str, output_field: str, instruction: str) -> Job:
     """Start making a pool of an uploaded table, and return the job."""
     session.check_writable()
-    name = name.strip()
-    if not COLLECTION_NAME.fullmatch(name) or name in session.collections():
-        raise AppError(f"the name is {name!r}; expected a new one of {NAME_RULE}")
+    name = new_name(session, name)
     if not (input_field.strip() and output_field.strip()):
         raise AppError("name the columns of the inputs and of the outputs")
-    folder = keep_uploads(session, name, [file] if file else [])
-    return _ingest(session, name, folder, input_field.strip(), output_field.strip(), instruction)
+    session.jobs.check_room()
+    kept = keep_anew(session, name, batch)
+    more = _example_settings(input_field.strip(), output_field.strip())
+    return start_new(session, f"{name}: {KIND}", name, kept.folder, instruction, notes=kept.notes(), more=more)
 
 
 def make_demo_pool(session: Session) -> Job:
@@ -95,12 +94,12 @@ def make_demo_pool(session: Session) -> Job:
         raise AppError(f"the pool {DEMO_NAME} is there already; choose it above")
     if not DEMO.is_file():
         raise AppError("the shipped bug reports are not installed here; upload a table of your own")
-    return _ingest(session, DEMO_NAME, DEMO, DEMO_INPUT, DEMO_OUTPUT, DEMO_INSTRUCTION)
+    more = _example_settings(DEMO_INPUT, DEMO_OUTPUT)
+    return start_ingest(session, f"{DEMO_NAME}: {KIND}", DEMO_NAME, [DEMO], DEMO_INSTRUCTION, more=more)
 
 
-def _ingest(session: Session, name: str, path: Path, inputs: str, outputs: str, instruction: str) -> Job:
-    more = ["--examples", "--input-field", inputs, "--output-field", outputs]
-    return start_ingest(session, f"{name}: pool of examples", name, [path], instruction, more=more)
+def _example_settings(inputs: str, outputs: str) -> dict[str, Any]:
+    return {"examples": True, "input_field": inputs, "output_field": outputs}
 
 
 def language_model(session: Session) -> LanguageModel:

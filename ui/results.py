@@ -8,15 +8,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ui.jobs import Job
+from ui.job import Job
 from ui.session import AppError, Session
 
 _FACTS = "instructor_search"
 QUICK = "quick"
+VARIANTS = "none, tag, short, detailed, paraphrase-1 to paraphrase-5"
+MODELS = re.compile(r"bm25|random|default(@(none|tag|short|detailed|paraphrase-[1-5]))?")
 SUITES = (QUICK, "retrieval", "sts", "classification", "clustering", "robustness")
 
 
@@ -121,8 +124,12 @@ def start(session: Session, suite: str, models: str) -> Job:
     if suite not in SUITES:
         raise AppError(f"suite is {suite!r}; expected one of {', '.join(SUITES)}")
     wanted = [model.strip() for model in models.split(",") if model.strip()]
-    if not wanted or any(model.startswith("-") for model in wanted):
+    if not wanted:
         raise AppError("name what to evaluate, e.g. default@none, default")
-    arguments = ["--suite", suite, "--data", "bundled", "--models", ",".join(wanted), "--output",
-                 str(session.config.runs), "--json"]  # fmt: skip
-    return session.jobs.start(f"evaluation: {suite}, {', '.join(wanted)}", "", "eval", arguments)
+    for model in wanted:  # a folder of this machine, or a model of the hub, is its owner's to name
+        if not MODELS.fullmatch(model):
+            raise AppError(f"{model!r:.60} cannot be evaluated here; expected default, default@VARIANT ({VARIANTS}), "
+                           "bm25 or random; others: python -m eval --models")  # fmt: skip
+    settings = {"suite": suite, "data": "bundled", "models": ",".join(wanted), "output": str(session.config.runs),
+                "json": True}  # fmt: skip
+    return session.jobs.start(f"evaluation: {suite}, {', '.join(wanted)}", "", "eval", settings)

@@ -17,7 +17,14 @@ from instructor_search.errors import MissingExtraError
 from instructor_search.store.folders import find_collection
 from ui.config import AppConfig
 from ui.demo import start_first_ingest
-from ui.security import BodyLimit, HostCheck, LoginThrottle, SecurityHeaders, checks_password, read_users
+from ui.gates.bodies import BodyLimit
+from ui.gates.forwarded import Forwarded
+from ui.gates.headers import SecurityHeaders
+from ui.gates.hosts import HostCheck
+from ui.gates.logins import LoginGate, LoginThrottle
+from ui.gates.origins import OriginCheck
+from ui.gates.routes import KnownRoutes
+from ui.gates.users import checks_password, read_users
 from ui.session import Session
 
 log = logging.getLogger("ui")
@@ -38,11 +45,13 @@ def serve(config: AppConfig, say: Callable[[str], None]) -> None:
     with _bound(config) as listening:
         address = _address(config, listening)
         session = Session(config)
+        if not config.read_only:
+            session.jobs.restore()
         job = start_first_ingest(session)
         if job:
             say("first start: making a collection from corpus/ (its progress is on the page)")
         try:
-            app = build_server(session, users)
+            app = build_server(session, users, _local_address(config, listening))
             server = _server(app)
             Thread(target=_warm, args=(session,), daemon=True).start()
             # Ctrl-C is the way to end it, and the server's from here on: between this line and its own start, it
@@ -56,8 +65,10 @@ def serve(config: AppConfig, say: Callable[[str], None]) -> None:
             session.close()
 
 
-def build_server(session: Session, users: dict[str, str] | None = None) -> Any:
+def build_server(session: Session, users: dict[str, str] | None = None, address: str | None = None) -> Any:
     """Return the ASGI application: the page behind what protects it.
+
+    ``address``: where the server itself is reached on this machine; its tools for language models ask there.
 
     Raises:
         MissingExtraError: Gradio is not installed.
@@ -67,25 +78,55 @@ def build_server(session: Session, users: dict[str, str] | None = None) -> Any:
         from fastapi import FastAPI
     except ImportError as error:
         raise MissingExtraError("gradio", "ui", "the application in the browser") from error
+    from ui.blocks import own_folder
     from ui.page import build_app
+    from ui.receiving import add_upload_routes
+    from ui.sessions import OpenPages, Sessions
     from ui.theme import HEAD, make_theme, style
 
     config, limits = session.config, session.config.limits
     if config.mcp:
         _check_mcp()
+    own_folder()
     blocks = build_app(session)
     blocks.queue(max_size=limits.queue_size, default_concurrency_limit=limits.concurrency)
     look = f"{HEAD}<style>{style('narrow')}</style>"
     app: Any = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    add_upload_routes(app, session)
     app = gr.mount_gradio_app(
         app, blocks, path="/", auth=checks_password(users) if users else None, root_path=config.root_path or None,
         show_error=False, max_file_size=limits.upload_bytes, ssr_mode=False, footer_links=["api"], run_history=False,
         enable_monitoring=False, pwa=False, mcp_server=config.mcp, theme=make_theme(), css=style(), head=look,
     )  # fmt: skip
+    inner = next(route.app for route in app.routes if isinstance(getattr(route, "app", None), gr.routes.App))
+    if blocks.mcp_server_obj:
+        blocks.mcp_server_obj._local_url = address  # else the first request's headers would say where it is
+    inner.state_holder = Sessions(blocks)
+    app = OpenPages(app, inner.state_holder)
+    if users:
+        app = LoginGate(app, lambda scope: _user(inner, scope))
+    return _guarded(app, config)
+
+
+def _guarded(app: Any, config: AppConfig) -> Any:
+    """Return the application behind its gates; the last one named here meets a request first."""
+    limits = config.limits
     app = LoginThrottle(app, failures=limits.login_failures, seconds=limits.login_seconds)
-    app = BodyLimit(app, body_bytes=limits.body_bytes, upload_bytes=limits.upload_bytes * 2)
+    app = BodyLimit(app, body_bytes=limits.body_bytes, upload_bytes=limits.upload_bytes)
+    app = KnownRoutes(app, mcp=config.mcp)
+    app = OriginCheck(app, config.allow_origins)
+    app = HostCheck(app, config.allow_hosts, config.host)
     app = SecurityHeaders(app)
-    return HostCheck(app, config.allow_hosts)
+    return Forwarded(app, trusted=config.trust_proxy)
+
+
+def _user(inner: Any, scope: Any) -> str | None:
+    """Return who is logged in, by the cookies that Gradio gave."""
+    from starlette.requests import HTTPConnection
+
+    cookies = HTTPConnection(scope).cookies
+    names = (f"access-token-{inner.cookie_id}", f"access-token-unsecure-{inner.cookie_id}")
+    return next((inner.tokens[cookies[name]] for name in names if cookies.get(name) in inner.tokens), None)
 
 
 def _check_mcp() -> None:
@@ -117,12 +158,21 @@ def _address(config: AppConfig, listening: socket.socket) -> str:
     return f"http://{host}:{listening.getsockname()[1]}{config.root_path}/"
 
 
+def _local_address(config: AppConfig, listening: socket.socket) -> str:
+    """Return where this machine reaches the server."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.host, config.host)
+    host = f"[{host}]" if ":" in host and "[" not in host else host
+    return f"http://{host}:{listening.getsockname()[1]}/"
+
+
 def _server(app: Any) -> Any:
     """Return the server with all that it imports, so that Ctrl-C does not fall into an import."""
     import uvicorn
 
     # Addresses hold queries (they can be shared), so that requests are not logged.
-    config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=3)
+    # proxy_headers: whom a request comes from is what the connection says (ui/gates/forwarded.py).
+    config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=3,
+                            proxy_headers=False)  # fmt: skip
     config.load()
     logging.getLogger("uvicorn.error").addFilter(_is_no_ending)
     signal.signal(signal.SIGTERM, _as_ctrl_c)  # uvicorn ends in order, and then raises the signal again

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 from instructor_search.errors import InstructorSearchError, StoreError
 from instructor_search.instruction_library import query_instruction_for, resolve_instruction
 from instructor_search.records import Hit
-from ui.config import AppConfig
-from ui.jobs import Job, Jobs
+from instructor_search.store.folders import store_folder
+from ui.config import MEBIBYTE, AppConfig
+from ui.job import Job
+from ui.jobs import Jobs
 from ui.library import Library
+from ui.uploads import Uploads
 
 if TYPE_CHECKING:
     from instructor_search.in_context.llm import LanguageModel
@@ -87,7 +90,18 @@ class Session:
         self.config = config
         self.limits = config.limits
         self.library = Library(config.store, config.model, config.gpus)
-        self.jobs = Jobs(at_once=self.limits.jobs, megabytes=self.limits.job_megabytes, hours=self.limits.job_hours)
+        limits, store = config.limits, store_folder(config.store).absolute()
+        self.jobs = Jobs(
+            at_once=limits.jobs,
+            megabytes=limits.job_megabytes,
+            hours=limits.job_hours,
+            kept=store / ".jobs",
+            read_only=config.read_only,
+        )
+        self.uploads = Uploads(
+            store, file_bytes=limits.upload_bytes, batch_files=limits.upload_files,
+            total_bytes=config.upload_quota * MEBIBYTE,
+        )  # fmt: skip
         self.language_model: LanguageModel | None = None  # opened with the first prompt that is sent
         self.first_job: Job | None = None  # makes the demo collection, on the first start
 

@@ -7,11 +7,12 @@ import pytest
 
 from instructor_search.store.judgments import read_judgments
 from tests.ui.conftest import ASTRONOMY, MYTHOLOGY
+from tests.ui.sending import send
 from tests.ui.test_security import wait_for
 from ui import keeping, mapping, results
 from ui.api import endpoints
 from ui.config import AppConfig
-from ui.jobs import State
+from ui.job import State
 from ui.page import collection_parts, compare_state, fields_of, first_collection, search_state
 from ui.render import cards, comparison, parts
 from ui.session import AppError, Asked, Session
@@ -137,14 +138,10 @@ def test_parts_of_a_page(session):
 
 
 @pytest.fixture(scope="module")
-def made(session, tmp_path_factory):
+def made(session):
     """A collection made of two uploaded files, by the functions that the tab calls."""
-    folder = tmp_path_factory.mktemp("files")
-    (folder / "rain.md").write_text("# Rain\n\nRain falls from clouds.\n")
-    (folder / "broken.pdf").write_bytes(b"%PDF-1.4 broken")
-    job = keeping.create(
-        session, "made", "Represent the weather note: ", [str(folder / "rain.md"), str(folder / "broken.pdf")]
-    )
+    batch = send(session, {"rain.md": b"# Rain\n\nRain falls from clouds.\n", "broken.pdf": b"%PDF-1.4 broken"})
+    job = keeping.create(session, "made", "Represent the weather note: ", batch)
     with pytest.raises(Exception, match="another job is under way"):
         keeping.verify(session, "corpus")
     wait_for(lambda: not job.is_running)
@@ -182,13 +179,9 @@ def test_a_view_is_estimated_and_made(session, made):
 
 
 @pytest.mark.slow
-def test_a_job_is_cancelled_and_goes_on(session, tmp_path):
-    files = []
-    for number in range(150):
-        files.append(str(tmp_path / f"{number}.txt"))
-        words = " ".join(f"word{number}x{i}" for i in range(400))
-        (tmp_path / f"{number}.txt").write_text(words)
-    job = keeping.create(session, "long", "", files)
+def test_a_job_is_cancelled_and_goes_on(session):
+    files = {f"{n}.txt": " ".join(f"word{n}x{i}" for i in range(400)).encode() for n in range(150)}
+    job = keeping.create(session, "long", "", send(session, files))
     wait_for(lambda: job.progress.get("embedded", 0) > 0 or not job.is_running)
     session.jobs.cancel(job.id)
     wait_for(lambda: not job.is_running)
@@ -199,7 +192,7 @@ def test_a_job_is_cancelled_and_goes_on(session, tmp_path):
     with pytest.raises(AppError, match="type the collection's name"):
         keeping.delete(session, "long", "lang")
     keeping.delete(session, "long", "long")
-    assert "long" not in session.collections() and not keeping.uploads_of(session, "long").exists()
+    assert "long" not in session.collections() and not (session.uploads.kept / "long").exists()
 
 
 def test_the_map_s_data(session):
@@ -304,9 +297,9 @@ def test_addresses_that_name_what_there_is_not(session):
 
 
 def test_the_share_of_a_job_that_is_done():
-    from ui.jobs import Job
+    from ui.job import Job
 
-    job = Job("t", "c", [])
+    job = Job("t", "c", "ingest")
     assert job.share == 0
     job.num_bytes, job.progress = 100, {"bytes": 50, "chunks": 10, "embedded": 10}
     assert job.share == 0.5

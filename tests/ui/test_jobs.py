@@ -12,7 +12,8 @@ START = """
 import sys, time
 from ui.jobs import Jobs
 jobs = Jobs(at_once=1, megabytes=8000, hours=1)
-job = jobs.start("ingest", "c", "ingest", [sys.argv[1], "--instruction", "--store", sys.argv[2], "--json"])
+settings = {"paths": [sys.argv[1]], "instruction": "x", "store": sys.argv[2], "json": True}
+job = jobs.start("ingest", "c", "ingest", settings)
 while not job.lines:
     time.sleep(0.05)
 print(jobs._children[job.id].pid, flush=True)

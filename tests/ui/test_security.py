@@ -12,12 +12,18 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.ui.sending import send
 from ui.config import AppConfig, Limits
+from ui.gates.bodies import BodyLimit
+from ui.gates.headers import HEADERS, SecurityHeaders
+from ui.gates.hosts import HostCheck
+from ui.gates.logins import LoginThrottle
+from ui.gates.users import checks_password, read_users
 from ui.handling import as_panel, message_of
-from ui.keeping import add_folder, allowed_folder, create
+from ui.keeping import add_folder, allowed_folder, allowed_folders, create
 from ui.render import cards, drawer
-from ui.security import HEADERS, BodyLimit, HostCheck, LoginThrottle, SecurityHeaders, checks_password, read_users
 from ui.session import AppError, Asked, Session
+from ui.uploads import UploadError
 
 
 async def plain(scope, receive, send):
@@ -31,10 +37,12 @@ async def plain(scope, receive, send):
     await send({"type": "http.response.body", "body": b"fine"})
 
 
-def ask(app, path="/", *, host="localhost:7860", method="GET", body=(b"",), headers=(), client="10.0.0.1"):
+def ask(
+    app, path="/", *, host="localhost:7860", method="GET", body=(b"",), headers=(), client="10.0.0.1", at="127.0.0.1"
+):
     """Return (status, headers) of one request to an ASGI application."""
     parts, sent = list(body), []
-    scope = {"type": "http", "method": method, "path": path, "client": (client, 1),
+    scope = {"type": "http", "method": method, "path": path, "client": (client, 1), "server": (at, 7860),
              "headers": [(b"host", host.encode()), *headers]}  # fmt: skip
 
     async def receive():
@@ -48,16 +56,33 @@ def ask(app, path="/", *, host="localhost:7860", method="GET", body=(b"",), head
     return sent[0]["status"], dict(sent[0]["headers"])
 
 
-@pytest.mark.parametrize(
-    "host", ["localhost", "localhost:7860", "127.0.0.1:80", "[::1]:7860", "10.1.2.3", "me.example"]
-)
+OWN = ["localhost", "localhost:7860", "LOCALHOST.", "127.0.0.1:80", "[::ffff:127.0.0.1]:7860", "me.example", "10.9.9.9"]
+
+
+@pytest.mark.parametrize("host", OWN)
 def test_hosts_that_are_ours(host):
-    assert ask(HostCheck(plain, ["me.example"]), host=host)[0] == 200
+    assert ask(HostCheck(plain, ["me.example", "10.9.9.9"], "127.0.0.1"), host=host)[0] == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example:7860", "", "127.0.0.1.evil.example"])
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example:7860", "", "127.0.0.1.evil.example", "10.1.2.3",
+                                  "[::1]", "[::ffff:10.1.2.3]", "0.0.0.0"])  # fmt: skip
 def test_other_hosts_are_refused(host):
-    assert ask(HostCheck(plain, ["me.example"]), host=host)[0] == 400
+    assert ask(HostCheck(plain, ["me.example"], "127.0.0.1"), host=host)[0] == 400
+
+
+@pytest.mark.parametrize(("listens", "came_in_at", "host", "status"), [
+    ("0.0.0.0", "192.168.1.5", "192.168.1.5:7860", 200), ("0.0.0.0", "192.168.1.5", "192.168.1.6", 400),
+    ("::", "::ffff:192.168.1.5", "192.168.1.5", 200), ("::", "::1", "[::1]:7860", 200),
+    ("0.0.0.0", "127.0.0.1", "0.0.0.0", 400), ("192.168.1.5", "192.168.1.5", "192.168.1.5", 200),
+    ("192.168.1.5", "192.168.1.5", "192.168.1.6", 400), ("::1", "::1", "[::1]:7860", 200),
+])  # fmt: skip
+def test_addresses_of_a_server_that_others_reach(listens, came_in_at, host, status):
+    assert ask(HostCheck(plain, [], listens), host=host, at=came_in_at)[0] == status
+
+
+def test_two_host_headers_are_refused():
+    app = HostCheck(plain, [], "127.0.0.1")
+    assert ask(app, headers=[(b"host", b"localhost")])[0] == 400
 
 
 def test_headers_are_added_and_not_doubled():
@@ -67,8 +92,8 @@ def test_headers_are_added_and_not_doubled():
     assert b"http" not in headers[b"content-security-policy"]  # no other host is named
 
 
-@pytest.mark.parametrize(("path", "size", "status"), [("/x", 10, 200), ("/x", 11, 413), ("/gradio_api/upload", 50, 200),
-                                                      ("/gradio_api/upload", 101, 413)])  # fmt: skip
+@pytest.mark.parametrize(("path", "size", "status"), [("/x", 10, 200), ("/x", 11, 413), ("/uploads/x", 50, 200),
+                                                      ("/uploads/x", 101, 413)])  # fmt: skip
 @pytest.mark.parametrize("said", [True, False])
 def test_bodies_are_limited_by_what_they_say_and_by_what_comes(path, size, status, said):
     headers = [(b"content-length", str(size).encode())] if said else []
@@ -130,14 +155,18 @@ def test_folders_outside_the_allowed_ones_are_refused(tmp_path):
     other.mkdir()
     (allowed / "link").symlink_to(other)
     session = Session(AppConfig(store=str(tmp_path / "store"), allow_folders=(allowed,)))
-    assert allowed_folder(session, str(allowed), "in") == allowed / "in"
-    assert allowed_folder(session, str(allowed), "") == allowed
+    assert allowed_folder(session, "allowed", "in") == allowed / "in"
+    assert allowed_folder(session, "allowed", "") == allowed
     for below in ("..", "../other", "in/../../other", "link"):
         with pytest.raises(AppError, match="leads out of"):
-            allowed_folder(session, str(allowed), below)
-    assert allowed_folder(session, str(allowed), "/in") == allowed / "in"  # never the machine's own root
+            allowed_folder(session, "allowed", below)
+    with pytest.raises(AppError, match="is no folder"):
+        allowed_folder(session, "allowed", "x\0")
+    assert allowed_folder(session, "allowed", "/in") == allowed / "in"  # never the machine's own root
     with pytest.raises(AppError, match="not allowed at the start"):
         add_folder(session, "x", str(other), "", "")
+    twins = Session(AppConfig(store=str(tmp_path), allow_folders=(allowed, tmp_path / "allowed")))
+    assert list(allowed_folders(twins)) == ["allowed", "allowed (2)"]
 
 
 EVIL = '<script>alert(1)</script><img src=x onerror=alert(2)>" onmouseover="alert(3)'
@@ -178,25 +207,25 @@ def test_limits_of_a_request(session):
 
 
 def test_uploads_are_limited(tmp_path):
-    limits = Limits(upload_bytes=10, upload_files=2)
-    session = Session(AppConfig(store=str(tmp_path / "store"), limits=limits))
-    paths = []
-    for number in range(3):
-        paths.append(str(tmp_path / f"{number}.txt"))
-        Path(paths[-1]).write_text("x" * 11)
-    with pytest.raises(AppError, match="3 files at once; expected at most 2"):
-        create(session, "new", "", paths)
-    with pytest.raises(AppError, match="has more than"):
-        create(session, "new", "", paths[:1])
-    for name in ("", "../x", "a/b", ".hidden", "x" * 65):
+    session = Session(AppConfig(store=str(tmp_path / "store"), limits=Limits(upload_bytes=10, upload_files=2)))
+    with pytest.raises(UploadError, match="has more than"):
+        send(session, {"0.txt": b"x" * 11})
+    batch = send(session, {"0.txt": b"x", "1.txt": b"y"})
+    with pytest.raises(UploadError, match="more than 2 files at once"):
+        send(session, {"2.txt": b"z"}, batch)
+    for name in ("../x", "a/b", ".hidden", "x" * 65):
         with pytest.raises(AppError, match="expected letters"):
-            create(session, name, "", paths[:1])
-    assert not (tmp_path / "store").exists()
+            create(session, name, "", batch)
+    with pytest.raises(AppError, match="has no name yet"):
+        create(session, " ", "", batch)
+    with pytest.raises(AppError, match="no file was chosen"):
+        create(session, "new", "", "")
+    assert not (tmp_path / "store" / ".uploads").exists()
 
 
 def test_reading_only_changes_nothing(own_store):
     session = Session(AppConfig(store=str(own_store), read_only=True))
-    for change in (lambda: create(session, "x", "", ["a"]), lambda: session.judge(Asked("corpus", "q", ""), "c", True)):
+    for change in (lambda: create(session, "x", "", "a"), lambda: session.judge(Asked("corpus", "q", ""), "c", True)):
         with pytest.raises(AppError, match="--read-only"):
             change()
 
@@ -281,7 +310,8 @@ def test_endpoints_are_those_that_are_meant(own_store, tmp_path):
 
 
 def test_a_child_is_limited_in_memory(tmp_path):
-    from ui.jobs import Jobs, State
+    from ui.job import State
+    from ui.jobs import Jobs
 
     if not sys.platform.startswith("linux"):
         pytest.skip("limits of another process are Linux's")
@@ -290,7 +320,7 @@ def test_a_child_is_limited_in_memory(tmp_path):
     os.environ["PYTHONPATH"] = str(tmp_path)
     try:
         jobs = Jobs(at_once=1, megabytes=300, hours=1)
-        job = jobs.start("eats", "", "eats_memory", [])
+        job = jobs.start("eats", "", "eats_memory", {})
     finally:
         os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
     wait_for(lambda: not job.is_running)

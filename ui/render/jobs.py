@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from instructor_search.command_line import counted
-from ui.jobs import Job, State
-from ui.render.parts import bar, panel, text
+from ui.job import Job, State
+from ui.render.parts import bar, panel, text, without_paths
 
 _STATES = {
     State.RUNNING: "under way", State.DONE: "done", State.PARTLY: "done, but some files could not be read",
@@ -21,7 +21,7 @@ def starting(job: Job | None) -> str:
             '<div class="panel" role="status"><h3>Making the first collection from corpus/</h3>'
             f"<p>{text(counts(job))}</p>{_bar(job)}</div>"
         )
-    return panel("error", "The first collection could not be made", job.error or _STATES[job.state])
+    return panel("error", "The first collection could not be made", without_paths(job.error or _STATES[job.state]))
 
 
 def counts(job: Job) -> str:
@@ -69,13 +69,20 @@ def _job(job: Job, read_only: bool) -> str:
     seconds = "" if job.is_running else f" · {job.seconds:.1f} s"
     told = _bar(job) if job.is_running else ""
     facts = [counts(job)] if job.is_running else _report(job)
-    lines = "".join(f"<p>{text(line)}</p>" for line in facts if line)
+    lines = "".join(f"<p>{text(without_paths(line))}</p>" for line in [*facts, *noted(job.notes)] if line)
     return (
         f'<div class="job" data-job="{job.id}" data-state="{job.state}"><div class="line"><b>{text(job.title)}</b>'
         f'<span class="badge {_BADGES[job.state]}">{text(state(job))}{seconds}</span>{buttons}</div>{told}{lines}</div>'
     )
 
 
+def noted(notes: list[str]) -> list[str]:
+    """Return the first notes of a job, and how many more there are."""
+    more = [f"and {len(notes) - _NOTES:,} more of these"] if len(notes) > _NOTES else []
+    return notes[:_NOTES] + more
+
+
+_NOTES = 20
 _BADGES = {
     State.RUNNING: "moved", State.DONE: "entered", State.PARTLY: "moved", State.FAILED: "left", State.CANCELLED: "stayed",
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -14,6 +15,14 @@ MAX_CELL = 90  # characters of a cell that are shown without a click
 def text(value: Any) -> str:
     """Return a value as text that no browser takes for markup."""
     return escape(str(value), quote=True)
+
+
+_PATH = re.compile(r"(?<![\w.:/…-])/(?:[^\s/'\"`,;:()<>]+/)+[^\s/'\"`,;:()<>]*")
+
+
+def without_paths(message: str) -> str:
+    """Return a message in which of each absolute path the last name is left: where files lie is not a page's business."""
+    return _PATH.sub(lambda found: "…/" + (found[0].rstrip("/").rpartition("/")[2]), message)
 
 
 def panel(kind: str, title: str, *lines: str) -> str:

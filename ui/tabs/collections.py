@@ -15,6 +15,7 @@ from ui.render import jobs as jobs_html
 from ui.render import keeping as html
 from ui.render.parts import panel
 from ui.session import Session
+from ui.tabs.uploader import uploader
 from ui.theme import script
 
 PICKS = [(f"{pair.name} · {pair.use}", pair.document) for pair in LIBRARY]
@@ -64,14 +65,16 @@ def _forms(session: Session, collection: gr.Dropdown) -> dict[str, Any]:
         made["instruction"] = gr.Textbox(DEFAULT_DOCUMENT_INSTRUCTION, label="Document instruction (what they are for)",
                                          lines=2, elem_id="new-instruction")  # fmt: skip
         made["pick"] = gr.Dropdown(PICKS, value=None, label="From the library")
-        made["files"] = _uploads("new-files", session)
+        made["files"] = uploader("new-files", "Files or folders", session)
         made["create"] = gr.Button("Make the collection", variant="primary", elem_id="create")
     with gr.Accordion("Add files to the chosen collection", open=False):
-        made["more"] = _uploads("more-files", session)
+        made["more"] = uploader("more-files", "More files or folders", session)
+        made["replace"] = gr.Checkbox(False, label="Replace files of the same name (else both are kept)",
+                                      elem_id="replace")  # fmt: skip
         made["add"] = gr.Button("Add the files", elem_id="add-files")
     if session.config.allow_folders:
         with gr.Accordion("Ingest a folder of the server", open=False):
-            made["folder"] = gr.Dropdown([str(f) for f in session.config.allow_folders], label="Allowed folder",
+            made["folder"] = gr.Dropdown(list(keeping.allowed_folders(session)), label="Allowed folder",
                                          elem_id="folder")  # fmt: skip
             made["below"] = gr.Textbox(label="Folder below it (empty: all of it)", max_lines=1, elem_id="below")
             made["into"] = gr.Textbox(label="Collection (new or existing)", max_lines=1, elem_id="into")
@@ -92,32 +95,31 @@ def _forms(session: Session, collection: gr.Dropdown) -> dict[str, Any]:
     return made
 
 
-def _uploads(elem_id: str, session: Session) -> gr.File:
-    return gr.File(label=f"Files (up to {session.limits.upload_bytes >> 20} MiB each)", file_count="multiple",
-                   type="filepath", elem_id=elem_id, height=150)  # fmt: skip
-
-
 def _tie(session: Session, collection: gr.Dropdown, clock: gr.Timer, ended: gr.State, numbers: gr.HTML,
          words: gr.Textbox, files: gr.HTML, jobs: gr.HTML, forms: dict[str, Any]) -> None:  # fmt: skip
     awaited = gr.State("")  # the collection of the job that was started here: it is shown at its end
 
-    def starting(start: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*values: Any) -> tuple[Any, str, str]:
-            job = start(session, *values)
-            return gr.Timer(active=True), work(session), job.collection
+    def started(button: str, start: Callable[..., Any], inputs: list[Any], emptied: dict[str, Any]) -> None:
+        """Let a button start a job and, once it is started, empty the fields of its form."""
 
-        return as_toast(run)
+        def run(*values: Any) -> tuple[Any, ...]:
+            job = start(session, *(value if value is not None else "" for value in values))
+            return gr.Timer(active=True), work(session), job.collection, *emptied.values()
 
-    def started(button: str, start: Callable[..., Any], inputs: list[Any]) -> None:
-        forms[button].click(starting(start), inputs, [clock, jobs, awaited], **QUIET)
+        fields = [forms[name] for name in emptied]
+        forms[button].click(as_toast(run), inputs, [clock, jobs, awaited, *fields], **QUIET)
 
-    started("create", keeping.create, [forms["name"], forms["instruction"], forms["files"]])
-    started("add", _chosen(keeping.add_files), [collection, forms["more"]])
-    started("make_view", _chosen(keeping.add_view), [collection, forms["view"], forms["view_instruction"]])
-    started("verify", _chosen(keeping.verify), [collection])
+    named, instructed = {"name": ""}, {"instruction": DEFAULT_DOCUMENT_INSTRUCTION, "pick": None}
+    viewed = {"view": "", "view_instruction": "", "view_pick": None, "cost": ""}
+    started("create", keeping.create, [forms["name"], forms["instruction"], forms["files"]],
+            {**named, **instructed, "files": ""})  # fmt: skip
+    started("add", _chosen(keeping.add_files), [collection, forms["more"], forms["replace"]],
+            {"more": "", "replace": False})  # fmt: skip
+    started("make_view", _chosen(keeping.add_view), [collection, forms["view"], forms["view_instruction"]], viewed)
+    started("verify", _chosen(keeping.verify), [collection], {})
     if "ingest" in forms:
-        started("ingest", keeping.add_folder,
-                [forms["into"], forms["folder"], forms["below"], forms["instruction"]])  # fmt: skip
+        started("ingest", keeping.add_folder, [forms["into"], forms["folder"], forms["below"], forms["instruction"]],
+                {"into": "", "below": ""})  # fmt: skip
     for pick, box in (("pick", "instruction"), ("view_pick", "view_instruction")):
         forms[pick].input(lambda chosen: chosen or "", forms[pick], forms[box], **QUIET)
 
@@ -147,7 +149,7 @@ def _chosen(start: Callable[..., Any]) -> Callable[..., Any]:
     def run(session: Session, name: str | None, *values: Any) -> Any:
         if not name:
             raise ValueError("no collection is chosen; choose one at the top of the page, or make one")
-        return start(session, name, *(value if value is not None else [] for value in values))
+        return start(session, name, *values)
 
     return run
 

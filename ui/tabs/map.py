@@ -9,7 +9,7 @@ import gradio as gr
 from instructor_search.instruction_library import LIBRARY
 from ui import mapping
 from ui.handling import AT_ONCE, QUIET, as_drawer, as_toast
-from ui.jobs import Job
+from ui.job import Job
 from ui.render import drawer
 from ui.render.parts import panel, text
 from ui.session import Session

@@ -12,6 +12,7 @@ from ui.handling import QUIET, as_panel, as_toast
 from ui.render import jobs as jobs_html
 from ui.render import prompts as html
 from ui.session import Session
+from ui.tabs.uploader import uploader
 from ui.theme import script
 
 PICKS = [(f"{pair.name} · {pair.use}", pair.query) for pair in LIBRARY]
@@ -76,10 +77,10 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     sending.click(as_panel(lambda *values: send(session, *values)), inputs, said, **asking)
     pick.input(lambda chosen: chosen or "", pick, instruction, **QUIET)
 
-    def started(start: Any) -> Any:
-        def run(*values: Any) -> tuple[Any, str]:
-            start(session, *values)
-            return gr.Timer(active=True), _work(session)
+    def started(start: Any, emptied: int = 0) -> Any:
+        def run(*values: Any) -> tuple[Any, ...]:
+            start(session, *(value or "" for value in values))
+            return gr.Timer(active=True), _work(session), *("" for _ in range(emptied))
 
         return as_toast(run)
 
@@ -89,13 +90,14 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
         return gr.Timer(active=False), _work(session), pool_choices(session)
 
     form["demo"].click(started(prompting.make_demo_pool), None, [clock, work], **QUIET)
-    form["make"].click(started(prompting.make_pool), form["inputs"], [clock, work], **QUIET)
+    fields = form["inputs"]
+    form["make"].click(started(prompting.make_pool, len(fields)), fields, [clock, work, *fields], **QUIET)
     clock.tick(as_toast(tick), None, [clock, work, pool], **QUIET)
     return {"pool": pool}
 
 
 def _work(session: Session) -> str:
-    found = [job for job in session.jobs.all() if job.title.endswith("pool of examples")]
+    found = [job for job in session.jobs.all() if job.title.endswith(prompting.KIND)]
     return jobs_html.jobs(found[-1:], read_only=True) if found else ""
 
 
@@ -103,7 +105,7 @@ def _pool_form(session: Session) -> dict[str, Any]:
     with gr.Accordion("Make a pool of examples", open=False, visible=not session.config.read_only, elem_id="pool-form"):
         demo = gr.Button("Of the shipped bug reports (description → component)", size="sm", elem_id="demo-pool")
         name = gr.Textbox(label="Name", max_lines=1, elem_id="pool-name")
-        file = gr.File(label="A table: csv, jsonl, parquet, xlsx", type="filepath", height=120, elem_id="pool-file")
+        file = uploader("pool-file", "A table: csv, jsonl, parquet, xlsx", session, several=False)
         with gr.Row():
             left = gr.Textbox(label="Column of the inputs", max_lines=1)
             right = gr.Textbox(label="Column of the outputs", max_lines=1)

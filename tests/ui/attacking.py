@@ -1,0 +1,78 @@
+"""What an attacker of the application has: plain HTTP with any header, and Gradio's protocol by hand."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+EVIL = "http://evil.example"
+_sessions = itertools.count()
+
+
+@dataclass
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self):
+        return json.loads(self.body)
+
+
+class Attacker:
+    """One client of a server on loopback; ``host`` and ``headers`` are whatever it likes."""
+
+    def __init__(self, address: str, **headers: str) -> None:
+        self.place = urlsplit(address).netloc
+        self.headers = headers
+
+    def ask(self, method: str, path: str, body: bytes | str | dict | None = None, host: str | None = None, **headers):
+        """Send one request; names of headers have _ for -."""
+        connection = http.client.HTTPConnection(self.place, timeout=60)
+        connection.putrequest(method, path, skip_host=True)
+        connection.putheader("Host", self.place if host is None else host)
+        if isinstance(body, dict):
+            body, headers = json.dumps(body), {"content_type": "application/json", **headers}
+        sent = body.encode() if isinstance(body, str) else body
+        for name, value in {**self.headers, **headers}.items():
+            connection.putheader(name.replace("_", "-"), value)
+        if sent is not None:
+            connection.putheader("Content-Length", str(len(sent)))
+        connection.endheaders()
+        if sent is not None:
+            connection.send(sent)
+        answer = connection.getresponse()
+        reply = Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        connection.close()
+        return reply
+
+    def config(self) -> dict:
+        return self.ask("GET", "/config").json()
+
+    def call(self, fn_index: int, data: list, **more) -> bytes:
+        """Run a function of the page as its scripts do and return all that the server says of it."""
+        session = f"attack{next(_sessions)}"
+        join = {"fn_index": fn_index, "data": data, "session_hash": session, "event_data": None, **more}
+        joined = self.ask("POST", "/gradio_api/queue/join", join)
+        if joined.status != 200:
+            return joined.body
+        return joined.body + self.ask("GET", f"/gradio_api/queue/data?session_hash={session}").body
+
+    def api(self, name: str, **values) -> Reply:
+        """Call a function for programs, and take its answer."""
+        info = self.ask("GET", "/gradio_api/info").json()["named_endpoints"][f"/{name}"]["parameters"]
+        data = [values.get(p["parameter_name"], p.get("parameter_default")) for p in info]
+        event = self.ask("POST", f"/gradio_api/call/{name}", {"data": data}).json()["event_id"]
+        return self.ask("GET", f"/gradio_api/call/{name}/{event}")
+
+
+def functions_with_inputs(config: dict):
+    """Yield (function's number, types of its inputs, their labels) of all that a page can call."""
+    parts = {part["id"]: part for part in config["components"]}
+    for function in config["dependencies"]:
+        inputs = [parts[i if isinstance(i, int) else i[0]] for i in function["inputs"]]
+        if inputs:
+            yield function["id"], [part["type"] for part in inputs], [part["props"].get("label") for part in inputs]

@@ -1,0 +1,83 @@
+"""Who is let in, and how often a password may be tried."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+from ui.gates.asgi import App, Message, Receive, Scope, Send, refuse
+
+_ADDRESSES = 10_000  # that are remembered
+# What the login page itself is made of: Gradio's published scripts and styles.
+_LOGIN_PAGE = re.compile(r"/(|login/?|theme\.css|favicon\.ico|robots\.txt|manifest\.json|static/.*|assets/.*)")
+
+
+class LoginGate:
+    """Lets nothing but the login page answer to whoever has not logged in."""
+
+    def __init__(self, app: App, user_of: Callable[[Scope], Any]) -> None:
+        """``user_of`` returns who sends a request, or None."""
+        self.app, self.user_of = app, user_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 401."""
+        if scope["type"] == "lifespan" or _LOGIN_PAGE.fullmatch(scope["path"]) or self.user_of(scope) is not None:
+            await self.app(scope, receive, send)
+        else:
+            await refuse(scope, send, 401, "log in first\n")
+
+
+class LoginThrottle:
+    """Lets an address try a few passwords, then makes it wait."""
+
+    def __init__(self, app: App, *, failures: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """``failures`` wrong logins within ``seconds`` are answered; later ones are refused until they have passed."""
+        self.app, self.failures, self.seconds, self.clock = app, failures, seconds, clock
+        self._tried: OrderedDict[str, deque[float]] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count a login before it is looked at, so that many at once are not all tried; take a right one back."""
+        path = scope.get("path", "").rstrip("/")
+        if scope["type"] != "http" or scope["method"] != "POST" or not path.endswith("/login"):
+            await self.app(scope, receive, send)
+            return
+        tried, now = self._tries(_network(scope)), self.clock()
+        while tried and now - tried[0] >= self.seconds:
+            tried.popleft()
+        if len(tried) >= self.failures:
+            wait = int(self.seconds - (now - tried[0])) + 1
+            retry = [(b"retry-after", str(wait).encode())]
+            await refuse(scope, send, 429, f"too many wrong logins; try again in {wait} s\n", retry)
+            return
+        tried.append(now)
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 400 and now in tried:
+                tried.remove(now)
+            await send(message)
+
+        await self.app(scope, receive, counted)
+
+    def _tries(self, network: str) -> deque[float]:
+        """Return when an address tried, the oldest first; of too many addresses the longest unheard is forgotten."""
+        tried = self._tried.setdefault(network, deque())
+        self._tried.move_to_end(network)
+        if len(self._tried) > _ADDRESSES:
+            self._tried.popitem(last=False)
+        return tried
+
+
+def _network(scope: Scope) -> str:
+    """Return whom a request comes from: an address; of IPv6 the 64 bits that one customer has."""
+    client = str((scope.get("client") or ("unknown",))[0])
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return client
+    if isinstance(address, ipaddress.IPv6Address) and not address.ipv4_mapped:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(getattr(address, "ipv4_mapped", None) or address)

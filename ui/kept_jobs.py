@@ -1,0 +1,77 @@
+"""Jobs that go on where they stopped, each known as a file until it has ended well, also after a kill."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from instructor_search.files import write_at_once
+from ui.job import Job, State
+
+
+class KeptJobs:
+    """The files of one folder; None keeps nothing."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Nothing is made before the first job."""
+        self.folder = folder
+        self._locks: dict[str, FileLock] = {}
+
+    def keep(self, job: Job) -> None:
+        """Write down what a job was asked; it is ours while this process lives."""
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = self._locks[job.id] = FileLock(self.folder / f"{job.id}.lock", thread_local=False)
+        lock.acquire()
+        facts = {"title": job.title, "collection": job.collection, "module": job.module, "settings": job.settings}
+        write_at_once(self._file(job.id, self.folder), json.dumps(facts))
+
+    def has(self, job: Job) -> bool:
+        """Whether a job is kept."""
+        return self.folder is not None and self._file(job.id, self.folder).is_file()
+
+    def drop(self, job: Job) -> None:
+        """Forget a job: it has ended well, or nobody wants it any more."""
+        if self.folder is not None:
+            self._file(job.id, self.folder).unlink(missing_ok=True)
+        self.release(job)
+
+    def release(self, job: Job) -> None:
+        """Let other processes see that a job has ended."""
+        lock = self._locks.pop(job.id, None)
+        if lock is not None:
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+    def read(self) -> list[Job]:
+        """Return the jobs that no process works on, as cancelled ones."""
+        found = []
+        for path in sorted(self.folder.glob("*.json")) if self.folder else []:
+            if _is_held(path.with_suffix(".lock")):
+                continue
+            try:
+                job = Job(**json.loads(path.read_text(encoding="utf-8")), id=path.stem, state=State.CANCELLED)
+            except (OSError, ValueError, TypeError):  # damaged: it names no job
+                path.unlink(missing_ok=True)
+                continue
+            job.notes.append("the application ended before it did")
+            found.append(job)
+        return found
+
+    @staticmethod
+    def _file(job_id: str, folder: Path) -> Path:
+        return folder / f"{job_id}.json"
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether a process holds a lock."""
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
