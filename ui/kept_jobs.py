@@ -38,6 +38,8 @@ class KeptJobs:
         if self.folder is not None:
             self._file(job.id, self.folder).unlink(missing_ok=True)
         self.release(job)
+        if self.folder is not None:  # of a process that was killed
+            (self.folder / f"{job.id}.lock").unlink(missing_ok=True)
 
     def release(self, job: Job) -> None:
         """Let other processes see that a job has ended."""
