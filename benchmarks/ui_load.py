@@ -2,12 +2,16 @@
 
 Each user searches again and again through the application's API, with a second of thought in between. Prints one table;
 without --address it starts the application itself, on the store given (default: the one of the other commands).
+
+    python benchmarks/ui_load.py --memory     # what 5,000 searches of programs and 500 of a page leave in memory
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import http.client
+import json
 import random
 import re
 import statistics
@@ -40,6 +44,9 @@ def main() -> None:
     parser.add_argument("--think", type=float, default=1.0, help="seconds between two searches of a user")
     parser.add_argument("--address")
     parser.add_argument("--store")
+    parser.add_argument("--memory", action="store_true", help="measure memory over many searches instead")
+    parser.add_argument("--calls", type=int, default=5000, help="with --memory: searches of programs")
+    parser.add_argument("--pages", type=int, default=500, help="with --memory: searches in a browser")
     args = parser.parse_args()
     if args.address:
         report(args, args.address, None)
@@ -50,7 +57,7 @@ def main() -> None:
         for line in process.stdout:
             found = re.search(r"http://\S+/", line)
             if found:
-                report(args, found[0], process.pid)
+                (flat if args.memory else report)(args, found[0], process.pid)
                 break
     finally:
         process.terminate()
@@ -101,6 +108,75 @@ def use(address: str, think: float, ends: float, times: list[float], errors: lis
         except Exception as error:
             errors.append(repr(error)[:200])
         time.sleep(think * draw.uniform(0.5, 1.5))
+
+
+def flat(args: argparse.Namespace, address: str, pid: int) -> None:
+    """Print the memory before, after many calls of programs that are not known to one another, and after a page's."""
+    many(address, 300)
+    in_browser(address, 20)
+    before = memory(pid)
+    started = time.monotonic()
+    many(address, args.calls)
+    called, took = memory(pid), time.monotonic() - started
+    in_browser(address, args.pages)
+    after = memory(pid)
+    print("| what | searches | MB before | MB after | MB more |")
+    print("|---|---|---|---|---|")
+    print(f"| programs ({args.calls / took:.0f} a second) | {args.calls} | {before} | {called} | {called - before} |")
+    print(f"| a page, opened anew after 50 | {args.pages} | {called} | {after} | {after - called} |")
+
+
+def many(address: str, count: int, threads: int = 4) -> None:
+    """Search by plain HTTP, each time as a program that the server has not seen."""
+    place = address.split("/")[2]
+
+    def some(number: int) -> None:
+        draw = random.Random(number)
+        for _ in range(count // threads):
+            instruction = f"Represent the {draw.choice(DOMAINS)} question for retrieving supporting documents: "
+            call(place, [draw.choice(WORDS), instruction, "corpus", "", "dense", "", 10])
+
+    users = [threading.Thread(target=some, args=(n,)) for n in range(threads)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join()
+
+
+def call(place: str, data: list[object]) -> None:
+    """Call the API's search once, and take the answer."""
+    connection = http.client.HTTPConnection(place, timeout=60)
+    connection.request(
+        "POST", "/gradio_api/call/search", json.dumps({"data": data}), {"content-type": "application/json"}
+    )
+    event = json.loads(connection.getresponse().read())["event_id"]
+    connection.request("GET", f"/gradio_api/call/search/{event}")
+    if b"event: complete" not in connection.getresponse().read():
+        raise SystemExit("a search was not answered")
+    connection.close()
+
+
+def in_browser(address: str, count: int) -> None:
+    """Search in the system's chromium, in a page that is opened anew after 50 searches."""
+    import shutil
+
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for number in range(count):
+            if number % 50 == 0:
+                page = browser.new_page()
+                page.goto(f"{address}?tab=search&c=corpus&q=mercury")
+                page.wait_for_selector("#results .card")
+            query = f"{WORDS[number % len(WORDS)]} {number}"
+            page.fill("#query textarea", query)
+            page.press("#query textarea", "Enter")
+            seen = "q => (document.querySelector('#results [data-asked]')?.dataset.asked || '').includes(JSON.stringify(q))"
+            page.wait_for_function(seen, arg=query)
+            if number % 50 == 49:
+                page.close()
+        browser.close()
 
 
 def memory(pid: int | None) -> int | None:

@@ -14,7 +14,7 @@ from instructor_search.instructions import InstructedText
 from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE
 from instructor_search.store.schema import SourceRecord
 from ui.job import Job, State
-from ui.session import AppError, Session
+from ui.session import AppError, Session, check_text
 from ui.uploads import Kept
 
 _SAMPLE = 16  # chunks that are embedded to know how fast it goes
@@ -91,6 +91,7 @@ def new_name(session: Session, name: str) -> str:
     Raises:
         AppError: there is none, it is not allowed, or it is taken.
     """
+    check_text("name", name)
     name = name.strip()
     if not name:
         raise AppError(f"the collection has no name yet; give it one of {NAME_RULE}")
@@ -245,6 +246,11 @@ def start_ingest(session: Session, title: str, name: str, folders: Sequence[Path
                  ended: Callable[[Job, State], None] | None = None) -> Job:  # fmt: skip
     """Start an ingest of folders or files and return its job; ``more``: settings of it, by the names of its flags."""
     is_new = name not in session.collections()
+    most = session.limits.instruction_characters
+    for kind, typed in (("instruction", instruction or ""), ("view", view or "")):
+        check_text(kind, typed)
+        if len(typed) > most:
+            raise AppError(f"the {kind} has {len(typed):,} characters; at most {most:,} are taken here")
     resolved = resolve_instruction(instruction, "document") if instruction is not None else None
     settings = {
         "paths": [str(folder) for folder in folders], "collection": name, "json": True, "progress_json": True,

@@ -113,7 +113,7 @@ def plots(folder: Path) -> list[tuple[str, str]]:
     for path in sorted((folder / "studies").glob("*.svg")):
         try:
             found.append((path.stem, path.read_text(encoding="utf-8")))
-        except OSError:
+        except (OSError, ValueError):
             continue
     return found
 

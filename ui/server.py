@@ -28,6 +28,7 @@ from ui.gates.users import checks_password, read_users
 from ui.session import Session
 
 log = logging.getLogger("ui")
+_CONNECTIONS = 4_096  # at once; more are answered with 503
 
 
 def serve(config: AppConfig, say: Callable[[str], None]) -> None:
@@ -172,7 +173,7 @@ def _server(app: Any) -> Any:
     # Addresses hold queries (they can be shared), so that requests are not logged.
     # proxy_headers: whom a request comes from is what the connection says (ui/gates/forwarded.py).
     config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=3,
-                            proxy_headers=False)  # fmt: skip
+                            proxy_headers=False, limit_concurrency=_CONNECTIONS)  # fmt: skip
     config.load()
     logging.getLogger("uvicorn.error").addFilter(_is_no_ending)
     signal.signal(signal.SIGTERM, _as_ctrl_c)  # uvicorn ends in order, and then raises the signal again

@@ -249,6 +249,7 @@ class Session:
         for name, text, most in (
             ("query", asked.query, limits.query_characters),
             ("instruction", instruction, limits.instruction_characters),
+            ("filter", asked.where, limits.query_characters),
         ):
             if len(text) > most:
                 raise AppError(f"the {name} has {len(text):,} characters; at most {most:,} are taken here")

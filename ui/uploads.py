@@ -126,6 +126,8 @@ class Uploads:
             raise UploadError(f"more than {self.batch_files} files at once; add the others later", 413)
 
     def _folder(self, batch: str) -> Path:
+        if not isinstance(batch, str):  # a program may send anything
+            raise UploadError("these files are not known; choose them again")
         if batch == "busy":
             raise UploadError("the files are still on their way; wait until all of them are there")
         if not _BATCH.fullmatch(batch):

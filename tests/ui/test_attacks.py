@@ -55,6 +55,8 @@ def file_values(path):
     yield {"value": as_file(path)}
 
 
+@pytest.mark.slow
+@pytest.mark.trust
 def test_no_function_of_the_page_takes_a_file_of_the_machine(victim, secret):
     attacker, said = Attacker(victim.address), []
     functions = list(functions_with_inputs(attacker.config()))
@@ -106,6 +108,8 @@ class Listener:
         self.server.server_close()
 
 
+@pytest.mark.slow
+@pytest.mark.trust
 def test_no_value_and_no_path_makes_the_server_fetch(victim):
     attacker = Attacker(victim.address)
     with Listener() as listener:
@@ -168,6 +172,8 @@ def test_names_and_addresses_that_it_was_not_told_to_serve(victim, host):
     assert {Attacker(victim.address).ask("GET", route, host=host).status for route in ROUTES} == {400}
 
 
+@pytest.mark.slow
+@pytest.mark.trust
 def test_its_own_page_and_an_allowed_site_are_let_in(corpus_store):
     friend = "https://search.example.org"
     with running("--store", str(corpus_store), "--read-only", "--allow-origin", friend) as application:
@@ -195,6 +201,8 @@ def call_tool(attacker, **headers):
     return attacker.ask("POST", "/gradio_api/mcp/", body, accept="application/json, text/event-stream", **headers)
 
 
+@pytest.mark.slow
+@pytest.mark.trust
 def test_no_header_leads_the_tools_for_language_models_elsewhere(corpus_store):
     with running("--store", str(corpus_store), "--read-only", "--mcp") as application, Listener() as listener:
         attacker = Attacker(application.address)
@@ -213,6 +221,8 @@ def test_the_page_believes_no_forwarded_host(victim):
         assert b"evil.example" not in Attacker(victim.address).ask("GET", "/config", **{name: value}).body
 
 
+@pytest.mark.slow
+@pytest.mark.trust
 def test_a_trusted_proxy_is_believed_within_the_allowed_names(corpus_store):
     options = ["--store", str(corpus_store), "--read-only", "--trust-proxy", "--allow-host", "search.example.org"]
     with running(*options) as application:
@@ -222,6 +232,8 @@ def test_a_trusted_proxy_is_believed_within_the_allowed_names(corpus_store):
         assert attacker.ask("GET", "/config", x_forwarded_host="evil.example").status == 400
 
 
+@pytest.mark.slow
+@pytest.mark.trust
 def test_memory_stays_flat_over_many_calls(victim):
     pages = Attacker(victim.address)
     for _ in range(50):
@@ -312,6 +324,8 @@ def test_ids_of_uploads_are_no_paths(victim):
         assert Attacker(victim.address).ask("POST", f"/uploads/{batch}?name=a.txt", b"text").status in (400, 404)
 
 
+@pytest.mark.slow
+@pytest.mark.trust
 def test_uploads_together_are_limited(corpus_store, tmp_path):
     shutil.copytree(corpus_store, tmp_path / "store")
     with running("--store", str(tmp_path / "store"), "--upload-quota", "1") as application:
