@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from instructor_search.command_line import counted
 from ui.keeping import CollectionFacts, ViewCost
-from ui.render.parts import table, text
+from ui.render.parts import panel, table, text
 
 MAX_SOURCES = 200
 
@@ -40,7 +40,9 @@ def collection(found: CollectionFacts) -> str:
         for v in found.views
     ]  # fmt: skip
     columns = ("view", "document instruction", "model", "numbers", "precision", "index", "vectors")
-    return f'<div class="sums">{sums}</div>{table(columns, rows, numbers=(3,), long=(0, 1, 2), name="Views")}'
+    said = "" if found.chunks else panel("warn", "Nothing is stored yet", "If its work below ended early, press Resume; "
+                                         "else add files.")  # fmt: skip
+    return f'{said}<div class="sums">{sums}</div>{table(columns, rows, numbers=(3,), long=(0, 1, 2), name="Views")}'
 
 
 def documents(found: CollectionFacts, words: str = "") -> str:
