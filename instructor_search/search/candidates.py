@@ -57,6 +57,11 @@ class CandidateFinder:
         self._refine = 0  # of LanceDB's index; 0: there is none
         self._copy: RowCopy | None = None  # of what hits show
 
+    @property
+    def version(self) -> int:
+        """The version of the table that was read last; -1: none yet."""
+        return self._version
+
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Go on to the newest version of the table, and stay with it; one thread at a time.

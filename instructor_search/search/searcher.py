@@ -162,6 +162,16 @@ class Searcher:
                 found[position] = nearest
         return found
 
+    def best_scores(self, vectors: np.ndarray, where: str | None = None, *, at_least: int = 1) -> np.ndarray:
+        """Return the best cosine of each of ``vectors``, (q, dim), in the view; none where fewer chunks can be found.
+
+        Raises:
+            FilterError: ``where`` cannot be understood.
+        """
+        with self.finder.reading():
+            found = self.finder.nearest_many(vectors, at_least, self._compile(where))
+        return np.array([near[0].score for near in found if len(near) >= at_least])
+
     def more_like(self, chunk_id: str, *, where: str | None = None, top_k: int = 10, **ranking: Any) -> list[Hit]:
         """Return the chunks whose vectors are nearest to that of a chunk, which is not among them.
 
