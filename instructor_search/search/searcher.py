@@ -20,10 +20,10 @@ from instructor_search.search.diversity import maximal_marginal_relevance, witho
 from instructor_search.search.filters import compile_filter
 from instructor_search.search.ranking import MAX_TOP_K, Candidate, Mode, Ranking, fuse
 from instructor_search.search.reranking import Reranker
+from instructor_search.search.sentences import Passage, SentenceFinder
 from instructor_search.search.snippets import (
     Snippets,
     lexical_scores,
-    shortlist,
     snippet_around,
     split_sentences,
 )
@@ -33,6 +33,7 @@ from instructor_search.store.schema import HEADING_SEPARATOR, SHOWN_COLUMNS
 from instructor_search.store.view_encoder import load_view_encoder
 
 MAX_EMBEDDED_HITS = 20  # hits whose best sentence is found by meaning; that of later ones by words
+SNIPPET_SECONDS = 0.25  # what embedding sentences may take of a search with snippets="auto"
 MAX_QUERY_CHARACTERS = 100_000
 
 
@@ -56,6 +57,7 @@ class Searcher:
         self.view: View = collection.view(view)
         self.finder = CandidateFinder(collection, self.view, gpus=gpus)
         self._encoder = encoder
+        self._sentences: SentenceFinder | None = None
         self.seconds: dict[str, float] = {}  # of the last search
         self.num_query_tokens_cut = 0  # of the last query: it was longer than the window
         if encoder is not None:
@@ -113,8 +115,7 @@ class Searcher:
             with self._timed("fetch"):
                 rows = self.finder.rows([c.row for c in ranked], SHOWN_COLUMNS)
         with self._timed("snippets"):
-            texts = [rows[c.row]["text"] for c in ranked]
-            parts = self._snippets(asked, vector if shown == Snippets.MEANING else None, texts, shown)
+            parts = self._snippets(asked, vector, [_passage(rows[c.row]) for c in ranked], shown)
         return _hits(ranked, rows, parts, offset)
 
     def search_many(
@@ -252,24 +253,33 @@ class Searcher:
         return [ranked[i] for i in order]
 
     def _snippets(
-        self, query: Query, vector: np.ndarray | None, texts: Sequence[str], kind: Snippets
+        self, query: Query, vector: np.ndarray | None, passages: Sequence[Passage], kind: Snippets
     ) -> list[tuple[str, str]]:
-        """Return a snippet a text, and the sentence in it that suits the query best."""
+        """Return a snippet a passage, and the sentence in it that suits the query best."""
         if kind == Snippets.NONE:
-            return [("", "")] * len(texts)
-        parts = [split_sentences(text) or [text] for text in texts]
-        best = self._nearest_sentences(query, vector, parts[:MAX_EMBEDDED_HITS]) if vector is not None else []
+            return [("", "")] * len(passages)
+        best: list[int] = []
+        if vector is not None and kind in (Snippets.MEANING, Snippets.AUTO):
+            seconds = SNIPPET_SECONDS if kind == Snippets.AUTO else None
+            unit = vector / max(float(np.linalg.norm(vector)), 1e-12)
+            best = self._sentence_finder().nearest(unit, query.text, passages[:MAX_EMBEDDED_HITS], seconds)
+        parts = [passage.sentences for passage in passages]
         best += [int(np.argmax(lexical_scores(query.text, s, query.instruction))) for s in parts[len(best) :]]
         return [_shown(s, i) for s, i in zip(parts, best, strict=True)]
 
-    def _nearest_sentences(self, query: Query, vector: np.ndarray, parts: Sequence[list[str]]) -> list[int]:
-        """Return for each text the position of the sentence whose vector is nearest to the query's, ``vector``."""
-        chosen = [shortlist(query.text, sentences) for sentences in parts]
-        instruction = self.view.document_instruction
-        flat = [InstructedText(instruction, s[i]) for s, picks in zip(parts, chosen, strict=True) for i in picks]
-        vectors = np.asarray(self.encoder.encode(flat), dtype=np.float32).reshape(-1, self.view.dim)
-        scores = iter(vectors @ vector / np.maximum(np.linalg.norm(vectors, axis=1), 1e-12))
-        return [max(zip([next(scores) for _ in picks], picks, strict=True), key=lambda x: x[0])[1] for picks in chosen]
+    def _sentence_finder(self) -> SentenceFinder:
+        if self._sentences is None:
+            self._sentences = SentenceFinder(self.encoder, self.view.document_instruction)
+        return self._sentences
+
+
+def _passage(row: dict[str, Any]) -> Passage:
+    sentences = split_sentences(row["text"]) or [row["text"]]
+    return Passage(row["title"] or "", _heading(row), sentences)
+
+
+def _heading(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(row["heading"].split(HEADING_SEPARATOR)) if row["heading"] else ()
 
 
 def _snippets_kind(name: str) -> Snippets:
@@ -332,7 +342,7 @@ def _hit(rank: int, candidate: Candidate, row: dict[str, Any], snippet: str, bes
         snippet=snippet,
         start=row["start"],
         end=row["end"],
-        heading=tuple(row["heading"].split(HEADING_SEPARATOR)) if row["heading"] else (),
+        heading=_heading(row),
         page=row["page"],
         metadata={**extra, **metadata},
         signals=candidate.signals,

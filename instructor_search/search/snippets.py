@@ -17,11 +17,13 @@ class Snippets(StrEnum):
     """How a hit's best sentence is found.
 
     WORDS: it shares most words with the query, then with the instruction; costs no embedding. MEANING: its vector is
-    nearest to the query's; its sentences are embedded, which takes far longer than the search. NONE: none is shown.
+    nearest to the query's; its sentences are embedded, which takes far longer than the search. AUTO: by meaning for as
+    many hits as the model's measured speed allows, by words for the others. NONE: none is shown.
     """
 
     WORDS = "words"
     MEANING = "meaning"
+    AUTO = "auto"
     NONE = "none"
 
 

@@ -137,5 +137,5 @@ def test_snippets_by_words_or_meaning_or_none(searcher):
     assert all("sun" in s for s in shown["words"] if "planet" in s)
     assert set(shown["none"]) == {""}
     assert all(shown["meaning"])
-    with pytest.raises(ValueError, match="snippets is 'all'; expected one of words, meaning, none"):
+    with pytest.raises(ValueError, match="snippets is 'all'; expected one of words, meaning, auto, none"):
         searcher.search("sun", snippets="all")
