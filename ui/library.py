@@ -10,6 +10,7 @@ from instructor_search.store.folders import find_collection, list_collections
 from instructor_search.store.manifest import Manifest, View, read_manifest
 
 if TYPE_CHECKING:
+    from instructor_search.search.background import Background, RandomQueries
     from instructor_search.search.explain import Explainer
     from instructor_search.search.searcher import Searcher
     from instructor_search.store.collection import Collection
@@ -28,6 +29,8 @@ class Library:
         self._collections: dict[str, Collection] = {}
         self._searchers: dict[tuple[str, str, str], Searcher] = {}  # collection, view, when it was made
         self._encoders: dict[tuple[str, str], Any] = {}  # fingerprint, precision
+        self._random_queries: dict[tuple[str, str], RandomQueries] = {}  # as the encoders
+        self._backgrounds: dict[tuple[str, str, str], Background] = {}  # as the searchers
         self._explainers: dict[str, Explainer] = {}  # fingerprint
 
     def names(self) -> list[str]:
@@ -78,6 +81,22 @@ class Library:
                 self._encoders[key] = load_view_encoder(view, model=self.model)
             return self._encoders[key]
 
+    def background(self, name: str, view: str | None = None) -> Background:
+        """Return what random words score in a view; views of one encoder share the random words' vectors."""
+        from instructor_search.search.background import Background, RandomQueries
+
+        searcher = self.searcher(name, view)
+        own = searcher.view
+        with self._lock:
+            model = (own.fingerprint, own.precision)
+            if model not in self._random_queries:
+                self._random_queries[model] = RandomQueries(self.encoder(own))
+            key = (name, own.name, own.created)
+            known = self._backgrounds.get(key)
+            if known is None or known.searcher is not searcher:
+                known = self._backgrounds[key] = Background(searcher, self._random_queries[model])
+            return known
+
     def explainer(self, name: str, view: str | None = None) -> Explainer:
         """Return what takes scores of a view apart."""
         from instructor_search.search.explain import Explainer
@@ -95,3 +114,4 @@ class Library:
             self._collections.pop(name, None)
             for key in [key for key in self._searchers if key[0] == name]:
                 del self._searchers[key]
+                self._backgrounds.pop(key, None)

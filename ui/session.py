@@ -59,6 +59,7 @@ class Answer:
     tokens_cut: int
     judged: dict[str, bool]  # chunk id -> relevant
     num_chunks: int
+    weak: bool = False  # no hit stands out from what random words score
 
 
 def check_text(name: str, value: object) -> None:
@@ -156,12 +157,21 @@ class Session:
         started = time.perf_counter()
         hits = searcher.search(
             asked.query, instruction=asked.instruction, where=asked.where.strip() or None, top_k=asked.top_k,
-            mode=asked.mode,
+            mode=asked.mode, snippets="auto",
         )  # fmt: skip
+        weak = self._is_weak(asked, hits)
         took = 1000 * (time.perf_counter() - started)
         judged = self.judgments_of(asked, searcher.view.name)
         cut = searcher.num_query_tokens_cut if asked.mode != "text" else 0
-        return Answer(asked, searcher.view, tuple(hits), took, cut, judged, searcher.collection.num_chunks())
+        return Answer(asked, searcher.view, tuple(hits), took, cut, judged, searcher.collection.num_chunks(), weak)
+
+    def _is_weak(self, asked: Asked, hits: Sequence[Hit]) -> bool:
+        """Return whether no hit stands out; where that cannot be found out, nothing is said."""
+        try:
+            background = self.library.background(asked.collection, asked.view or None)
+            return background.is_weak(hits, asked.instruction, asked.where.strip() or None)
+        except InstructorSearchError:
+            return False
 
     def compare(self, asked: Asked, instructions: Sequence[str], views: Sequence[str] = ()) -> Comparison:
         """Return the hits of a query under several instructions, and what differs; ``views``: one a side, or none."""
@@ -174,7 +184,7 @@ class Session:
             one = self._checked(replace(asked, instruction=instruction, view=view))
             sides.append(Side(self.library.searcher(one.collection, view or None), one.instruction))
         where = asked.where.strip() or None
-        return compare(asked.query, sides, top_k=asked.top_k, where=where, mode=asked.mode)
+        return compare(asked.query, sides, top_k=asked.top_k, where=where, mode=asked.mode, snippets="auto")
 
     def explain(self, asked: Asked, chunk_id: str, instructions: Sequence[str]) -> list[Explanation]:
         """Return why a chunk has its score, once under each of the query instructions."""

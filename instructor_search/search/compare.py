@@ -76,7 +76,7 @@ def compare(query: str, sides: Sequence[Side], *, top_k: int = 10, **options: An
     for side in sides:
         asked = {**options, "instruction": side.instruction}
         shown.append(tuple(side.searcher.search(query, **asked, top_k=top_k)))
-        deep = side.searcher.search(query, **asked, top_k=max(DEEPER, top_k), snippets="none")
+        deep = side.searcher.search(query, **{**asked, "snippets": "none"}, top_k=max(DEEPER, top_k))
         ranks.append({hit.chunk_id: hit.rank for hit in deep})
     pairs = combinations(range(len(sides)), 2)
     differences = tuple(difference(shown[a], shown[b], ranks[a], ranks[b], first=a, second=b) for a, b in pairs)

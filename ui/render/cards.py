@@ -11,6 +11,10 @@ from instructor_search.records import Hit
 from ui.render.parts import address, bar, chips, panel, text, under
 from ui.session import Answer, Asked
 
+WEAK = (
+    '<div class="panel note" role="status"><h3>No hit stands out</h3><p>These scores are like those of random words in '
+    "this view.</p></div>"
+)
 EXAMPLES_TITLE = "Same word, another instruction, other documents"
 
 
@@ -25,7 +29,7 @@ def answer(found: Answer, *, read_only: bool = False) -> str:
         card(hit, top=1.0 if asked.mode == "dense" else top, judged=found.judged.get(hit.chunk_id), read_only=read_only)
         for hit in found.hits
     )
-    return f'{root}{_head(found)}<div class="cards">{cards}</div></div>'
+    return f'{root}{_head(found)}{WEAK if found.weak else ""}<div class="cards">{cards}</div></div>'
 
 
 def _head(found: Answer) -> str:
