@@ -68,8 +68,12 @@ class SentenceFinder:
         speed = self._seconds_per_character or self._measure()
         with self._lock:
             new = [[text for text in own if text not in self._known] for own in texts]
-        spent = np.cumsum([sum(len(text) + len(self.instruction) for text in own) for own in new]) * speed
+        spent = np.cumsum([self._size(own) for own in new]) * speed
         return int(np.searchsorted(spent, seconds, side="right"))
+
+    def _size(self, texts: Sequence[str]) -> int:
+        """Return the characters that the encoder reads; a short text takes as long as the sample's."""
+        return sum(max(len(text), len(_SAMPLE[0])) + len(self.instruction) for text in texts)
 
     def _measure(self) -> float:
         """Measure the encoder once, with twelve sentences; the fastest of three batches counts."""
@@ -82,7 +86,7 @@ class SentenceFinder:
     def _embed(self, texts: Sequence[str]) -> np.ndarray:
         started = time.perf_counter()
         vectors = self.encoder.encode([InstructedText(self.instruction, text) for text in texts])
-        took = (time.perf_counter() - started) / sum(len(text) + len(self.instruction) for text in texts)
+        took = (time.perf_counter() - started) / self._size(texts)
         self._seconds_per_character = min(self._seconds_per_character or took, took)
         return to_unit_length(vectors)
 
