@@ -139,6 +139,7 @@ def test_reading_only_starts_no_work(own_store, tmp_path):
 @pytest.mark.parametrize(("said", "shown"), [
     ("no such file: /home/ann/private/a b.txt", "no such file: …/a b.txt"),
     ("'/tmp/x/y.txt', and /srv/z/", "'…/y.txt', and …/z"), ("see https://example.org/a/b", "see https://example.org/a/b"),
+    ("[Errno 2] '/srv/my data/x/y z.txt'", "[Errno 2] '…/y z.txt'"),
     ("corpus/a/b.md is fine; 1/2/3", "corpus/a/b.md is fine; 1/2/3"), ("a /root", "a /root"),
 ])  # fmt: skip
 def test_messages_name_no_folders_of_the_machine(said, shown):

@@ -19,7 +19,7 @@ def starting(job: Job | None) -> str:
     if job.is_running:
         return (
             '<div class="panel" role="status"><h3>Making the first collection from corpus/</h3>'
-            f"<p>{text(counts(job))}</p>{_bar(job)}</div>"
+            f"<p>{text(without_paths(counts(job)))}</p>{_bar(job)}</div>"
         )
     return panel("error", "The first collection could not be made", without_paths(job.error or _STATES[job.state]))
 

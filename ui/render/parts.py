@@ -17,12 +17,15 @@ def text(value: Any) -> str:
     return escape(str(value), quote=True)
 
 
+_QUOTED = re.compile(r"(?<=')/[^'\n]+(?=')|(?<=\")/[^\"\n]+(?=\")")
 _PATH = re.compile(r"(?<![\w.:/…-])/(?:[^\s/'\"`,;:()<>]+/)+[^\s/'\"`,;:()<>]*")
 
 
 def without_paths(message: str) -> str:
-    """Return a message in which of each absolute path the last name is left: where files lie is not a page's business."""
-    return _PATH.sub(lambda found: "…/" + (found[0].rstrip("/").rpartition("/")[2]), message)
+    """Return a message in which of each absolute path the last name is left: where files lie is no page's business."""
+    for kind in (_QUOTED, _PATH):
+        message = kind.sub(lambda found: "…/" + (found[0].rstrip("/").rpartition("/")[2]), message)
+    return message
 
 
 def panel(kind: str, title: str, *lines: str) -> str:
