@@ -138,6 +138,22 @@ def endpoint():
 
 
 @pytest.fixture(scope="session")
+def cross_encoder(tmp_path_factory):
+    """A random two-layer BERT with one output, with the default model's vocabulary."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    from instructor_search.encoder.checkpoint import resolve_folder
+
+    torch.manual_seed(3)
+    folder = tmp_path_factory.mktemp("cross_encoder")
+    config = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_labels=1)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(resolve_folder(None)[0]).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_llm(tmp_path_factory):
     """A GPT-2 of two layers over a few words, taught four sentences until it continues them."""
     import torch

@@ -78,22 +78,6 @@ def test_hits_are_ordered_by_the_reranker(corpus_store):
     assert all(h.snippet == "" for h in searcher.search("mercury", top_k=3, snippets="none"))
 
 
-@pytest.fixture(scope="session")
-def cross_encoder(tmp_path_factory, request):
-    """A random two-layer BERT with one output, with the default model's vocabulary."""
-    import torch
-    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
-
-    from instructor_search.encoder.checkpoint import resolve_folder
-
-    torch.manual_seed(3)
-    folder = tmp_path_factory.mktemp("cross_encoder")
-    config = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_labels=1)
-    BertForSequenceClassification(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(resolve_folder(None)[0]).save_pretrained(folder)
-    return folder
-
-
 def test_a_cross_encoder_from_a_folder(cross_encoder, ndcg):
     from sentence_transformers import CrossEncoder
 

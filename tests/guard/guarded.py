@@ -107,7 +107,8 @@ class Guard:
         return found
 
     def check(self) -> None:
-        """Fail where anything was tried."""
+        """Fail where anything was tried, or where the guard was in no process."""
+        assert self.started()
         found = self.attempts()
         assert not found, "\n".join(map(str, found))
 
