@@ -64,7 +64,8 @@ class SentenceTransformersEncoder:
             raise MissingExtraError("sentence-transformers", "eval", "a baseline 'st:MODEL'") from error
         path = model_path(name_or_path)
         try:
-            self.model = SentenceTransformer(path, device=device)
+            # The hub would be asked for a folder's name, for a model card that is never written.
+            self.model = SentenceTransformer(path, device=device, local_files_only=Path(path).is_dir())
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise ModelError(f"cannot load the sentence-transformers model {name_or_path!r} ({reason})") from error

@@ -71,10 +71,12 @@ class CrossEncoderReranker:
             from sentence_transformers import CrossEncoder
         except ImportError as error:
             raise MissingExtraError("sentence-transformers", "eval", "reranking with a cross-encoder") from error
-        if not Path(name_or_path).is_dir() and name_or_path.count("/") != 1:
+        is_local = Path(name_or_path).is_dir()
+        if not is_local and name_or_path.count("/") != 1:
             raise ModelError(f"no model folder {name_or_path!r}; expected a folder or a hub id of a CrossEncoder")
         try:
-            self.model = CrossEncoder(name_or_path, device=device)
+            # The hub would be asked for a folder's name, for a model card that is never written.
+            self.model = CrossEncoder(name_or_path, device=device, local_files_only=is_local)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             reason = str(error).strip().splitlines()[0][:200]
             raise ModelError(f"cannot load the cross-encoder {name_or_path!r} ({reason})") from error
