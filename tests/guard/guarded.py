@@ -23,7 +23,15 @@ from tests.conftest import ROOT
 
 ON_PATH = Path(__file__).parent / "on_path"
 STRACE = ["strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=connect,sendto,sendmsg,sendmmsg"]
-KEPT = ("PATH", "LANG", "LD_LIBRARY_PATH", "TMPDIR", "CUDA_VISIBLE_DEVICES", "OMP_WAIT_POLICY", "INSTRUCTOR_SEARCH_CACHE")
+KEPT = (
+    "PATH",
+    "LANG",
+    "LD_LIBRARY_PATH",
+    "TMPDIR",
+    "CUDA_VISIBLE_DEVICES",
+    "OMP_WAIT_POLICY",
+    "INSTRUCTOR_SEARCH_CACHE",
+)
 _ADDRESS = re.compile(
     r"sin_port=htons\((?P<port>\d+)\), sin_addr=inet_addr\(\"(?P<four>[^\"]+)\"\)"
     r"|sin6_port=htons\((?P<port6>\d+)\).*?inet_pton\(AF_INET6, \"(?P<six>[^\"]+)\""
@@ -84,7 +92,9 @@ class Guard:
     def module(self, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
         """Run ``python -m WORDS``; it must succeed."""
         done = self.run(sys.executable, "-m", *words, **more)
-        assert done.returncode == 0, f"{words}: exit code {done.returncode}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+        assert done.returncode == 0, (
+            f"{words}: exit code {done.returncode}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+        )
         return done
 
     def interrupt(self, process: subprocess.Popen[str]) -> None:

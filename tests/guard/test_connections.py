@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from tests.guard.application import application, asked, opened
-from tests.guard.tour import ASTRONOMY, CHILDREN, QUICK, TOUR, filled, programs, subcommands
+from tests.guard.tour import ASTRONOMY, CHILDREN, QUICK, TOUR, programs, subcommands
 
 
 def test_the_tour_leaves_no_command_out():
@@ -14,8 +14,8 @@ def test_the_tour_leaves_no_command_out():
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_a_quick_command(name, guard, small_places):
-    guard.module(*filled(QUICK[name], small_places))
+def test_a_quick_command(name, guard, filled):
+    guard.module(*filled(QUICK[name]))
 
 
 def test_imports(guard):
@@ -23,8 +23,8 @@ def test_imports(guard):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_application(guard, small_places):
-    with application(guard, "--store", small_places["store"]) as address:
+def test_the_application(guard, store):
+    with application(guard, "--store", store) as address:
         assert "instructor-search" in opened(address)
         (hits,) = asked(address, "search", "mercury", ASTRONOMY, "here", "", "dense", "", 2)
         assert hits[0]["title"] == "Mercury (planet)"

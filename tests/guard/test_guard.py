@@ -47,7 +47,9 @@ def test_python_is_refused_and_written_down(tmp_path, name):
         guard.check()
 
 
-@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 53), ("192.0.2.1", 443), ("2001:db8::1", 443), ("127.0.0.1", 53)])
+@pytest.mark.parametrize(
+    ("host", "port"), [("192.0.2.1", 53), ("192.0.2.1", 443), ("2001:db8::1", 443), ("127.0.0.1", 53)]
+)
 def test_native_code_is_seen(tmp_path, host, port):
     """By a program that is no Python, whose grandchild it is; a name server on this machine would ask others."""
     if why_no_strace():
@@ -67,9 +69,11 @@ def test_what_stays_on_this_machine_is_let_through(tmp_path):
 
 
 def test_lines_of_a_trace():
-    line = '7 connect(3, {{sa_family={}}}, 28) = -1 EINPROGRESS (Operation now in progress)'
+    line = "7 connect(3, {{sa_family={}}}, 28) = -1 EINPROGRESS (Operation now in progress)"
     four = 'AF_INET, sin_port=htons({}), sin_addr=inet_addr("{}")'
-    six = 'AF_INET6, sin6_port=htons({}), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "{}", &sin6_addr), sin6_scope_id=0'
+    six = (
+        'AF_INET6, sin6_port=htons({}), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "{}", &sin6_addr), sin6_scope_id=0'
+    )
     seen = {"198.51.100.7": four, "2001:db8::1": six, "::ffff:198.51.100.7": six}
     for address, form in seen.items():
         (attempt,) = native_attempts(line.format(form.format(443, address)))
@@ -81,6 +85,12 @@ def test_lines_of_a_trace():
 
 
 def test_nothing_of_the_environment_here_switches_a_package_off(tmp_path, monkeypatch):
-    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "GRADIO_ANALYTICS_ENABLED", "DO_NOT_TRACK", "HTTPS_PROXY"):
+    for name in (
+        "HF_HUB_OFFLINE",
+        "HF_HUB_DISABLE_TELEMETRY",
+        "GRADIO_ANALYTICS_ENABLED",
+        "DO_NOT_TRACK",
+        "HTTPS_PROXY",
+    ):
         monkeypatch.setenv(name, "1")
         assert name not in Guard(tmp_path).environment()

@@ -1,4 +1,4 @@
-"""Every command of the project on small data, as words after ``python -m``; names in braces are of ``conftest.place``."""
+"""Every command of the project on small data, as words after ``python -m``; names in braces are fixtures of ``conftest``."""
 
 from __future__ import annotations
 
@@ -26,40 +26,40 @@ QUICK: dict[str, list[str]] = {
 LIBRARY: dict[str, list[str]] = {
     "ingest all kinds of files": ["ingest", "{corpus}", "--instruction", "--store", "{output}/store"],
     "ingest again": ["ingest", "{reviews}", "--store", "{store}", "--collection", "here"],
-    "ingest another view": ["ingest", "{reviews}", "--store", "{store}", "--collection", "spare", "--instruction", "@reviews-by-product"],
-    "ingest with a local model": ["ingest", "{reviews}", "--instruction", "--store", "{output}/store", "--model", "{tiny}"],
-    "ingest with torch": ["ingest", "{reviews}", "--instruction", "--store", "{output}/store", "--model", "{tiny}", "--precision", "fp32", "--runtime", "torch"],
+    "ingest another view": ["ingest", "{reviews}", "--store", "{store}", "--collection", "{spare}", "--instruction", "@reviews-by-product"],
+    "ingest with a local model": ["ingest", "{reviews}", "--instruction", "--store", "{output}/store", "--model", "{tiny_model}"],
+    "ingest with torch": ["ingest", "{reviews}", "--instruction", "--store", "{output}/store", "--model", "{tiny_model}", "--precision", "fp32", "--runtime", "torch"],
     "ingest with the base model": ["ingest", "{reviews}", "--instruction", "--store", "{output}/store", "--model", "all-MiniLM-L6-v2"],
     "search by vectors": ["instructor_search", "search", "mercury", *_HERE, "--snippets", "meaning", "--explain"],
     "search by words": ["instructor_search", "search", "mercury", *_HERE, "--mode", "text"],
-    "search with torch": ["instructor_search", "search", "red", "--store", "{store}", "--collection", "pool", "--model", "{tiny}", "--runtime", "torch"],
+    "search with torch": ["instructor_search", "search", "red", "--store", "{store}", "--collection", "{pool}", "--model", "{tiny_model}", "--runtime", "torch"],
     "search reranked": ["instructor_search", "search", "mercury", *_HERE, "--rerank", "instruction:" + PRODUCT],
-    "search with a local cross-encoder": ["instructor_search", "search", "mercury", *_HERE, "--rerank", "{cross_encoder}"],
+    "search with a local cross-encoder": ["instructor_search", "search", "mercury", *_HERE, "--rerank", "{reranker}"],
     "explain": ["instructor_search", "explain", "{chunk}", *_HERE, "--query", "mercury", "--tokens"],
     "judge": ["instructor_search", "judge", "{chunk}", *_HERE, "--query", "mercury", "--relevant"],
     "judgments": ["instructor_search", "judgments", *_HERE, "--medi", "{output}/rows.jsonl", "--qrels", "{output}/qrels"],
     "project": ["instructor_search", "project", *_HERE, "--instruction", ASTRONOMY],
-    "prompt": ["instructor_search", "prompt", "june is", "--store", "{store}", "--pool", "pool", "--tokenizer", "{tiny}"],
-    "prompt for a local model": ["instructor_search", "prompt", "june is", "--store", "{store}", "--pool", "pool", "--answer", "--llm", "{llm}", "--budget", "40", "--answer-tokens", "4"],
-    "prompt with a tiktoken file": ["instructor_search", "prompt", "june is", "--store", "{store}", "--pool", "pool", "--tokenizer", "{tiktoken}"],
-    "prompt for an endpoint": ["instructor_search", "prompt", "june is", "--store", "{store}", "--pool", "pool", "--answer", "--llm", "m", "--endpoint", "{endpoint}"],
+    "prompt": ["instructor_search", "prompt", "june is", "--store", "{store}", "--pool", "{pool}", "--tokenizer", "{tiny_model}"],
+    "prompt for a local model": ["instructor_search", "prompt", "june is", "--store", "{store}", "--pool", "{pool}", "--answer", "--llm", "{llm}", "--budget", "40", "--answer-tokens", "4"],
+    "prompt with a tiktoken file": ["instructor_search", "prompt", "june is", "--store", "{store}", "--pool", "{pool}", "--tokenizer", "{tiktoken}"],
+    "prompt for an endpoint": ["instructor_search", "prompt", "june is", "--store", "{store}", "--pool", "{pool}", "--answer", "--llm", "m", "--endpoint", "{url}"],
     "annotate": ["instructor_search", "annotate", "--pool", "here", "--store", "{store}", "--count", "2"],
     "index": ["instructor_search", "index", *_HERE, "--kind", "flat"],
     "maintain": ["instructor_search", "maintain", *_HERE],
     "collections": ["instructor_search", "collections", "--store", "{store}"],
     "views": ["instructor_search", "views", *_HERE],
     "instructions": ["instructor_search", "instructions", "--parse", ASTRONOMY],
-    "export": ["instructor_search", "export", "--model", "{tiny}", "--output", "{output}/graph"],
+    "export": ["instructor_search", "export", "--model", "{tiny_model}", "--output", "{output}/graph"],
     "verify": ["instructor_search", "verify", *_HERE],
-    "delete": ["instructor_search", "delete", "--store", "{store}", "--collection", "spare", "--where", "ordinal >= 0", "--yes"],
+    "delete": ["instructor_search", "delete", "--store", "{store}", "--collection", "{spare}", "--where", "ordinal >= 0", "--yes"],
 }  # fmt: skip
 
 EVALUATION: dict[str, list[str]] = {
     "all categories": ["eval", "--suite", "all", *_EVAL],
     "other systems": ["eval", "--suite", "quick", *_EVAL, "--runtime", "torch",
-                      "--models", "{tiny},st:{tiny},bm25,random,collection:hybrid+rerank={tiny}", "--reranker", "{cross_encoder}"],
-    "a local language model": ["eval", "--suite", "prompt-retrieval", *_EVAL, "--models", "{tiny}", "--llm", "{llm}", "--prompt-tokens", "40"],
-    "studies": ["eval", "--suite", "robustness,annotation,EverydaySentences,FileCommands", *_EVAL, "--models", "{tiny}"],
+                      "--models", "{tiny_model},st:{tiny_model},bm25,random,collection:hybrid+rerank={tiny_model}",
+                      "--reranker", "{reranker}", "--llm", "{llm}", "--prompt-tokens", "40"],
+    "studies": ["eval", "--suite", "robustness,annotation,EverydaySentences,FileCommands", *_EVAL, "--models", "{tiny_model}"],
     "list": ["eval", "--list", "--data", "bundled"],
     "runs": ["eval", "runs", "--output", "{runs}"],
     "compare runs": ["eval", "compare", "instructor-tiny", "instructor-tiny@none", "--output", "{runs}", "--resamples", "100"],
@@ -68,14 +68,15 @@ EVALUATION: dict[str, list[str]] = {
 
 TRAINING: dict[str, list[str]] = {
     "train": ["train", "--output_dir", "{output}/run", *_FAST],
-    "train a local model": ["train", "--model_name_or_path", "{tiny}", "--mixture", "{mixture}", "--output_dir", "{output}/run", "--report_to", "tensorboard",
+    "train a local model": ["train", "--model_name_or_path", "{tiny_model}", "--mixture", "{mixture}", "--output_dir", "{output}/run", "--report_to", "tensorboard",
+                            "--teacher", "{tiny_model}",
                             "--eval_tasks", "EverydaySentences", "--eval_data", "bundled", *_FAST],
-    "train on a collection": ["train", "--model_name_or_path", "{tiny}", "--from_collection", "here", "--store", "{store}", "--output_dir", "{output}/run", *_FAST],
-    "train adapters": ["train", "--model_name_or_path", "{tiny}", "--mixture", "{mixture}", "--lora_rank", "2", "--output_dir", "{output}/run", *_FAST],
-    "medi build": ["train.medi", "build", "--examples", "medi:{rows}", "--encoder", "{tiny}", "--wordings", "--likeness", "--output", "{output}/mixture"],
+    "train on a collection": ["train", "--model_name_or_path", "{tiny_model}", "--from_collection", "{titled}", "--store", "{store}", "--output_dir", "{output}/run", *_FAST],
+    "medi build": ["train.medi", "build", "--examples", "medi:{rows}", "--encoder", "{tiny_model}", "--wordings", "--likeness", "--output", "{output}/mixture"],
+    "medi build from a local table": ["train.medi", "build", "--examples", "hub:{table}?query=q&positive=p", "--output", "{output}/mixture"],
     "medi show": ["train.medi", "show", "{mixture}"],
-    "hard negatives": ["train.hard_negatives", "{mixture}", "--model", "{tiny}", "--ranks", "1", "5", "--output", "{output}/mined"],
-    "average": ["train.average", "{tiny}", "{tiny}=0.5", "--output", "{output}/mean"],
+    "hard negatives": ["train.hard_negatives", "{mixture}", "--model", "{tiny_model}", "--ranks", "1", "5", "--output", "{output}/mined"],
+    "average": ["train.average", "{tiny_model}", "{tiny_model}=0.5", "--output", "{output}/mean"],
     "lean": ["train.lean", "default", "--mixture", "{mixture}", "--everywhere", "0.5", "--output", "{output}/moved"],
 }  # fmt: skip
 
@@ -103,8 +104,3 @@ def subcommands() -> Iterator[tuple[str, str]]:
             if isinstance(action, argparse._SubParsersAction):
                 yield from ((program, name) for name in action.choices)
     yield from (("eval", name) for name in ("compare", "report", "runs"))
-
-
-def filled(words: list[str], places: dict[str, object]) -> list[str]:
-    """Return the words with their places."""
-    return [re.sub(r"\{(\w+)\}", lambda match: str(places[match[1]]), word) for word in words]

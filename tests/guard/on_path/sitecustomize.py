@@ -34,7 +34,7 @@ def host_of(event, arguments):
 
 def stack():
     frames = [f for f in traceback.extract_stack() if f.filename != __file__ and "importlib" not in f.filename]
-    return [f"{'/'.join(f.filename.rsplit('/', 3)[1:])}:{f.lineno} {f.name}" for f in frames[-14:]]
+    return [f"{'/'.join(f.filename.rsplit('/', 3)[1:])}:{f.lineno} {f.name}" for f in frames[-40:]]
 
 
 def write(path, **facts):
