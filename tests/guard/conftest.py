@@ -106,9 +106,16 @@ def mixture(prepared, rows):
 
 @pytest.fixture(scope="session")
 def runs(prepared, tiny_folder):
-    models = f"{tiny_folder},{tiny_folder}@none"
-    words = ["--suite", "sts", "--data", "bundled", "--models", models, "--output", prepared.folder / "runs"]
-    prepared.module("eval", *words)
+    """Returns the output of two studies and the runs that they made."""
+    words = [
+        "--suite",
+        "robustness,annotation,EverydaySentences,FileCommands",
+        "--data",
+        "bundled",
+        "--resamples",
+        "100",
+    ]
+    prepared.module("eval", *words, "--models", tiny_folder, "--output", prepared.folder / "runs")
     return prepared.folder / "runs"
 
 

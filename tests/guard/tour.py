@@ -32,7 +32,6 @@ LIBRARY: dict[str, list[str]] = {
     "ingest with the base model": ["ingest", "{reviews}", "--instruction", "--store", "{output}/store", "--model", "all-MiniLM-L6-v2"],
     "search by vectors": ["instructor_search", "search", "mercury", *_HERE, "--snippets", "meaning", "--explain"],
     "search by words": ["instructor_search", "search", "mercury", *_HERE, "--mode", "text"],
-    "search with torch": ["instructor_search", "search", "red", "--store", "{store}", "--collection", "{pool}", "--model", "{tiny_model}", "--runtime", "torch"],
     "search reranked": ["instructor_search", "search", "mercury", *_HERE, "--rerank", "instruction:" + PRODUCT],
     "search with a local cross-encoder": ["instructor_search", "search", "mercury", *_HERE, "--rerank", "{reranker}"],
     "explain": ["instructor_search", "explain", "{chunk}", *_HERE, "--query", "mercury", "--tokens"],
@@ -55,14 +54,11 @@ LIBRARY: dict[str, list[str]] = {
 }  # fmt: skip
 
 EVALUATION: dict[str, list[str]] = {
-    "all categories": ["eval", "--suite", "all", *_EVAL],
-    "other systems": ["eval", "--suite", "quick", *_EVAL, "--runtime", "torch",
-                      "--models", "{tiny_model},st:{tiny_model},bm25,random,collection:hybrid+rerank={tiny_model}",
-                      "--reranker", "{reranker}", "--llm", "{llm}", "--prompt-tokens", "40"],
-    "studies": ["eval", "--suite", "robustness,annotation,EverydaySentences,FileCommands", *_EVAL, "--models", "{tiny_model}"],
+    "all categories": ["eval", "--suite", "all", *_EVAL, "--reranker", "{reranker}", "--llm", "{llm}", "--prompt-tokens", "40",
+                       "--models", "default,{tiny_model},st:{tiny_model},bm25,random,collection:hybrid+rerank={tiny_model}"],
     "list": ["eval", "--list", "--data", "bundled"],
     "runs": ["eval", "runs", "--output", "{runs}"],
-    "compare runs": ["eval", "compare", "instructor-tiny", "instructor-tiny@none", "--output", "{runs}", "--resamples", "100"],
+    "compare runs": ["eval", "compare", "instructor-tiny@paraphrase-1", "instructor-tiny@paraphrase-2", "--output", "{runs}", "--resamples", "100"],
     "report": ["eval", "report", "--output", "{runs}"],
 }  # fmt: skip
 
@@ -71,7 +67,6 @@ TRAINING: dict[str, list[str]] = {
     "train a local model": ["train", "--model_name_or_path", "{tiny_model}", "--mixture", "{mixture}", "--output_dir", "{output}/run", "--report_to", "tensorboard",
                             "--teacher", "{tiny_model}",
                             "--eval_tasks", "EverydaySentences", "--eval_data", "bundled", *_FAST],
-    "train on a collection": ["train", "--model_name_or_path", "{tiny_model}", "--from_collection", "{titled}", "--store", "{store}", "--output_dir", "{output}/run", *_FAST],
     "medi build": ["train.medi", "build", "--examples", "medi:{rows}", "--encoder", "{tiny_model}", "--wordings", "--likeness", "--output", "{output}/mixture"],
     "medi build from a local table": ["train.medi", "build", "--examples", "hub:{table}?query=q&positive=p", "--output", "{output}/mixture"],
     "medi show": ["train.medi", "show", "{mixture}"],
