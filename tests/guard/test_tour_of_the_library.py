@@ -57,21 +57,21 @@ def test_the_application_with_jobs_and_tools(guard, llm, output):
     """A first start makes the demonstration's collection in a child; then functions are asked as a page does."""
     with application(guard, "--store", output / "store", "--mcp", "--llm", llm) as address:
         assert "inputSchema" in opened(f"{address}gradio_api/mcp/schema")
-        assert _hits(address)[0]["title"].startswith("Mercury")
+        _wait_for_first_ingest(address)
         asked(address, "compare", "mercury", ASTRONOMY, PRODUCT, "corpus", "", "", 2)
     commands = [" ".join(command) for command in guard.started()]
     assert any("ui.child ingest" in c for c in commands) and any("ingest.readers.sandbox" in c for c in commands)
 
 
-def _hits(address):
-    """Return the hits of a search as soon as the first ingest has some."""
+def _wait_for_first_ingest(address):
+    """Search until the planet is found; the collection is there before its documents are."""
     for _ in range(240):
         if any(found["name"] == "corpus" for found in asked(address, "collections")[0]):
-            (hits,) = asked(address, "search", "mercury", ASTRONOMY, "corpus", "", "hybrid", "", 2)
-            if hits:
-                return hits
+            (hits,) = asked(address, "search", "mercury", ASTRONOMY, "corpus", "", "dense", "", 2)
+            if hits and hits[0]["title"] == "Mercury (planet)":
+                return
         time.sleep(0.5)
-    raise AssertionError("the first ingest brought nothing")
+    raise AssertionError("the first ingest did not bring the planet")
 
 
 def test_a_program_with_a_local_model(guard, tiny_model):
