@@ -55,8 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add = parser.add_argument
     add("--suite", metavar="NAMES", help="suites, studies or tasks, separated by commas; --list shows them")
-    add("--data", default="auto", metavar="WHERE", help="auto (hub, else the folder that INSTRUCTOR_SEARCH_EVAL_DATA "
-        "names, else bundled), hub, bundled, or a folder (default: auto)")  # fmt: skip
+    add("--data", default="auto", metavar="WHERE", help="auto (the folder that INSTRUCTOR_SEARCH_EVAL_DATA "
+        "names, else bundled), hub (the paper's sets), bundled, or a folder (default: auto)")  # fmt: skip
     add("--models", default="default", metavar="SPECS", help="what to evaluate, separated by commas (default: default)")
     add("--instructions", default="default", metavar="VARIANT",
         help="instructions of models without an @VARIANT: a variant, or a JSON file (default: default)")  # fmt: skip

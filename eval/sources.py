@@ -1,7 +1,7 @@
 """Where evaluation data comes from: the hub, a folder, or the small sets that come with the project.
 
-``auto`` takes the hub when it can be reached (asked once, at most RESPONSE_SECONDS), else the folder that the
-environment names, else the bundled sets. The bundled sets check the machinery; their scores say nothing of a model.
+``auto`` takes the folder that the environment names, else the bundled sets; the hub is asked where it was named, and then
+whether it answers (at most RESPONSE_SECONDS). The bundled sets check the machinery; their scores say nothing of a model.
 """
 
 from __future__ import annotations
@@ -83,13 +83,10 @@ def choose_source(data: str) -> Source:
         return Source("hub", f"asked for; {problem}: only sets kept from before can run", is_offline=True)
     if data != "auto":
         return _folder(Path(data).expanduser(), "asked for")
-    problem = hub_problem()
-    if problem is None:
-        return Source("hub", f"{_endpoint()} answers")
     named = os.environ.get(DATA_VARIABLE)
     if named:
-        return _folder(Path(named).expanduser(), f"{DATA_VARIABLE} names it, and {problem}")
-    return _bundled(f"{problem}, and neither --data DIR nor {DATA_VARIABLE} names a folder")
+        return _folder(Path(named).expanduser(), f"{DATA_VARIABLE} names it")
+    return _bundled(f"neither --data DIR nor {DATA_VARIABLE} names a folder; --data hub takes the paper's sets")
 
 
 def _bundled(reason: str) -> Source:

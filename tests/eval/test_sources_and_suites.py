@@ -21,6 +21,7 @@ def hub(monkeypatch):
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self):
+            server.asked += 1
             time.sleep(server.delay)
             self.send_response(server.status)
             self.end_headers()
@@ -29,7 +30,7 @@ def hub(monkeypatch):
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    server.delay, server.status = 0, 200
+    server.delay, server.status, server.asked = 0, 200, 0
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for variable in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE", DATA_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
@@ -39,28 +40,24 @@ def hub(monkeypatch):
     server.server_close()
 
 
-def test_the_hub_is_taken_when_it_answers(hub, data, monkeypatch):
-    monkeypatch.setenv(DATA_VARIABLE, str(data))
-    assert choose_source("auto").name == "hub"
-    hub.status = 401  # it answers, if only to say who are you
-    assert choose_source("auto").name == "hub"
-
-
-def test_a_hub_that_is_down_or_hangs_gives_way_within_three_seconds(hub, data, monkeypatch):
-    hub.status = 503
-    assert "answers HTTP 503" in choose_source("auto").reason
-    hub.status, hub.delay = 200, 6
-    started = time.perf_counter()
+def test_the_hub_is_asked_where_it_was_named_and_only_there(hub, data, monkeypatch):
     source = choose_source("auto")
-    assert time.perf_counter() - started < 3
-    assert (
-        source.name == "bundled"
-        and "neither --data DIR nor INSTRUCTOR_SEARCH_EVAL_DATA names a folder" in source.reason
-    )
+    assert source.name == "bundled" and "--data hub takes the paper's sets" in source.reason
     monkeypatch.setenv(DATA_VARIABLE, str(data))
-    hub.delay, hub.status = 0, 503
     chosen = choose_source("auto")
     assert chosen.name == "local" and chosen.folder == data and "INSTRUCTOR_SEARCH_EVAL_DATA names it" in chosen.reason
+    assert hub.asked == 0
+    assert choose_source("hub").reason == "asked for" and hub.asked == 1
+    hub.status = 401  # it answers, if only to say who are you
+    assert not choose_source("hub").is_offline
+
+
+def test_a_hub_that_is_down_or_hangs_is_left_within_three_seconds(hub):
+    hub.status = 503
+    assert "answers HTTP 503" in choose_source("hub").reason
+    hub.status, hub.delay = 200, 6
+    started = time.perf_counter()
+    assert choose_source("hub").is_offline and time.perf_counter() - started < 3
 
 
 def test_no_hub_when_it_is_switched_off_or_nobody_listens(monkeypatch):

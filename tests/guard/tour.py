@@ -56,7 +56,7 @@ LIBRARY: dict[str, list[str]] = {
 EVALUATION: dict[str, list[str]] = {
     "all categories": ["eval", "--suite", "all", *_EVAL, "--reranker", "{reranker}", "--llm", "{llm}", "--prompt-tokens", "40",
                        "--models", "default,{tiny_model},st:{tiny_model},bm25,random,collection:hybrid+rerank={tiny_model}"],
-    "list": ["eval", "--list", "--data", "bundled"],
+    "list": ["eval", "--list"],
     "runs": ["eval", "runs", "--output", "{runs}"],
     "compare runs": ["eval", "compare", "instructor-tiny@paraphrase-1", "instructor-tiny@paraphrase-2", "--output", "{runs}", "--resamples", "100"],
     "report": ["eval", "report", "--output", "{runs}"],
