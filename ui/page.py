@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
-from instructor_search.store.schema import FILTER_FIELDS
+from ui import address, opening
 from ui.api import add_endpoints
 from ui.blocks import OwnBlocks
-from ui.handling import QUIET, as_panel, as_toast
-from ui.mapping import CLUSTERS, colour_fields
-from ui.render import jobs as jobs_html
-from ui.session import MODES, Session
+from ui.handling import ASKING, AT_ONCE, QUIET, as_panel, as_toast
+from ui.session import Session
 from ui.tabs import collections as collections_tab
 from ui.tabs import compare as compare_tab
 from ui.tabs import evaluation as evaluation_tab
 from ui.tabs import map as map_tab
 from ui.tabs import prompts as prompts_tab
 from ui.tabs import search as search_tab
-from ui.theme import TOGGLE, script
+from ui.theme import script
 
 BRAND = """<div class="brand"><h1>instructor-search</h1>
 <p>The same documents under another instruction are a different space.</p></div>"""
+THEME = '<button id="theme" class="theme-toggle" type="button">◐</button>'  # its script names it
+LATEST = AT_ONCE | {"trigger_mode": "always_last"}
+_BUILDS = (search_tab, compare_tab, map_tab, prompts_tab, collections_tab, evaluation_tab)
 
 
 def build_app(session: Session) -> gr.Blocks:
@@ -30,178 +32,136 @@ def build_app(session: Session) -> gr.Blocks:
     with OwnBlocks(
         title="instructor-search", analytics_enabled=False, fill_width=True, delete_cache=(3600, 21_600)
     ) as blocks:
-        collection, toggle = _head()
-        starting = gr.HTML("", elem_id="starting")
-        clock = gr.Timer(0.7, active=False)
-        shown = gr.HTML("", elem_id="drawer", js_on_load=script("drawer"))
+        head = {
+            "collection": _head(),
+            "starting": gr.HTML("", elem_id="starting"),
+            "clock": gr.Timer(0.7, active=False),
+            "drawer": gr.HTML("", elem_id="drawer", js_on_load=script("drawer")),
+            "place": gr.HTML("", elem_id="place", js_on_load=script("visits")),
+        }
         tabs: dict[str, dict[str, Any]] = {}
-        with gr.Tabs(elem_id="tabs") as bar:
-            for name, title, build in _TABS:
-                with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
-                    tabs[name] = build(session, collection, shown)
-        toggle.click(None, None, None, js=TOGGLE, api_visibility="private")
+        with gr.Tabs(elem_id="tabs") as head["bar"]:
+            for name, tab in zip(address.TABS, _BUILDS, strict=True):
+                with gr.Tab(name.capitalize(), id=name, elem_id=f"tab-{name}"):
+                    tabs[name] = tab.build(session, head["collection"], head["drawer"])
         add_endpoints(session)
-        _tie(session, blocks, collection, starting, clock, bar, tabs)
+        _Page(session, head, tabs).tie(blocks)
     return blocks
 
 
-NUM_VIEW_PICKERS = 5  # on all tabs
-_TABS: list[tuple[str, str, Any]] = [
-    ("search", "Search", search_tab.build),
-    ("compare", "Compare", compare_tab.build),
-    ("map", "Map", map_tab.build),
-    ("prompts", "Prompts", prompts_tab.build),
-    ("collections", "Collections", collections_tab.build),
-    ("evaluation", "Evaluation", evaluation_tab.build),
-]
-
-
-def _head() -> tuple[gr.Dropdown, gr.Button]:
+def _head() -> gr.Dropdown:
     with gr.Row(elem_classes="app-head"):
         gr.HTML(BRAND, scale=1, min_width=180)
         collection = gr.Dropdown([], label="Collection", elem_id="collection", scale=0, min_width=220,
                                  elem_classes="collection-pick")  # fmt: skip
-        toggle = gr.Button("◐", elem_id="theme", elem_classes="theme-toggle", scale=0, min_width=44)
-    return collection, toggle
+        gr.HTML(THEME, elem_classes="theme-box", js_on_load=script("theme"), min_width=44)
+    return collection
 
 
-def _tie(session: Session, blocks: gr.Blocks, collection: gr.Dropdown, starting: gr.HTML, clock: gr.Timer,
-         bar: gr.Tabs, tabs: dict[str, dict[str, Any]]) -> None:  # fmt: skip
-    own, other, work, drawn, scored, prompted = (
-        tabs[name] for name in ("search", "compare", "collections", "map", "evaluation", "prompts")
-    )
-    views = [own["view"], other["view"], other["other_view"], drawn["view"], drawn["other"]]
-    chosen = [*views, own["instruction"], own["field"], drawn["colour"]]
-    parts_of = gr.State("")  # the collection that the views and fields on the page belong to
+class _Page:
+    """What ties the tabs together: the collection at the top, the address, the work under way."""
 
-    def choose(name: str | None, shown: str) -> tuple[Any, ...]:
-        if name == shown:  # the page has it already, with what its address asked for
-            return tuple(gr.skip() for _ in range(len(chosen) + 1))
-        return (name or "", *collection_parts(session, name))
+    def __init__(self, session: Session, head: dict[str, Any], tabs: dict[str, dict[str, Any]]) -> None:
+        self.session, self.head, self.tabs = session, head, tabs
+        own, other, drawn = (tabs[name] for name in ("search", "compare", "map"))
+        self.views = [own["view"], other["view"], other["other_view"], drawn["view"], drawn["other"]]
+        self.inputs = {
+            "search": [own[key] for key in search_tab.INPUTS],
+            "compare": [other[key] for key in compare_tab.INPUTS],
+        }
+        self.parts = [*self.views, own["instruction"], own["field"], drawn["colour"]]
+        self.standing = gr.State(("", ""))  # the collection that the parts are of, and its instruction
 
-    def opened(request: gr.Request) -> dict[Any, Any]:
+    def tie(self, blocks: gr.Blocks) -> None:
+        """Let the page's events do their work."""
+        head, work = self.head, self.tabs["collections"]
+        collection, shown = head["collection"], [self.standing, head["place"], *self.parts]
+        parts = [part for tab in self.tabs.values() for part in tab.values()]
+        everything = list(dict.fromkeys([*head.values(), *shown, *parts]))
+        blocks.load(as_toast(self.opened), None, everything, **QUIET)
+        head["place"].submit(as_toast(self.restored), self.standing, everything, **LATEST)
+        cleared = [self.tabs["map"]["said"], self.tabs["map"]["canvas"]]
+        choice = [collection, self.standing, self.tabs["search"]["instruction"]]
+        collection.change(as_toast(self.chosen), choice, [*shown, *cleared], **LATEST)
+        for name, ask in (("search", search_tab.search), ("compare", compare_tab.compare)):
+            asked = [collection, *self.inputs[name]]
+            head["place"].select(self.again(ask), asked, self.tabs[name]["results"], **ASKING)
+        head["clock"].tick(as_toast(self.ticked), collection, [collection, head["starting"], head["clock"]], **QUIET)
+        ended = work["ended"]
+        ended.change(as_toast(self.looked), [collection, ended], self.views, **QUIET)
+        ended.change(lambda: prompts_tab.pool_choices(self.session), None, self.tabs["prompts"]["pool"], **QUIET)
+
+    def opened(self, request: gr.Request) -> dict[Any, Any]:
+        """Return the page as its address asks for it."""
+        session, given, work = self.session, dict(request.query_params), self.tabs["collections"]
+        name = address.first_collection(session, given)
+        shown: dict[Any, Any] = {self.head[key]: v for key, v in opening.first_state(session, given, name).items()}
+        shown |= {work["jobs"]: collections_tab.work(session), work["clock"]: opening.work_clock(session)}
+        shown |= {self.tabs["prompts"]["pool"]: prompts_tab.pool_choices(session)}
+        shown |= self._of("evaluation", evaluation_tab.looked(session, None)) | self._parts_of(name, given)
+        return shown | (self._asked(given, name, "again") if given.get("q") else {})
+
+    def restored(self, standing: tuple[str, str], event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
+        """Return what the page showed under an address that somebody went back to."""
         given = dict(request.query_params)
-        name = first_collection(session, given)
-        state = dict(
-            zip([collection, starting, clock, bar, work["clock"]], first_state(session, given, name), strict=True)
-        )
-        state |= dict(zip(chosen, collection_parts(session, name, given), strict=True))
-        state |= {parts_of: name or "", work["jobs"]: collections_tab.work(session)}
-        state |= {prompted["pool"]: prompts_tab.pool_choices(session)}
-        state |= {scored[key]: value for key, value in evaluation_tab.looked(session, None).items()}
-        return state | asked(given, name)
+        name, tab = address.first_collection(self.session, given), address.tab_of(given)
+        shown: dict[Any, Any] = {self.head["bar"]: gr.Tabs(selected=tab), self.head["drawer"]: ""}
+        parts = self._parts_of(name, given)
+        if (name or "") != standing[0]:
+            shown |= {self.head["collection"]: name} | parts | self._cleared()
+        elif tab in self.inputs:
+            shown |= {part: parts[part] for part in self.inputs[tab] if part in parts and event.anew}
+        return shown | (self._asked(given, name, "restored") if event.anew else {})
 
-    def asked(given: dict[str, str], name: str | None) -> dict[Any, Any]:
-        if not given.get("q"):
-            return {}
-        name = given.get("c") or name  # one that there is not is told where its hits would stand
-        if given.get("tab") == "compare":
-            return {other[key]: value for key, value in compare_state(session, name, given).items()}
-        return {own[key]: value for key, value in search_state(session, name, given).items()}
+    def chosen(self, name: str | None, standing: tuple[str, str], instruction: str) -> dict[Any, Any]:
+        """Return what the page shows of another collection; an instruction that somebody typed stays."""
+        if (name or "") == standing[0]:  # the page has it already, with what its address asked for
+            return {self.standing: standing}
+        shown = self._parts_of(name, {}) | self._map_cleared()
+        if (instruction or "") != standing[1]:
+            shown.pop(self.tabs["search"]["instruction"])
+        return shown | {self.head["place"]: address.place(name, chosen=True)}
 
-    def again(name: str | None, ended: int) -> tuple[Any, ...]:
+    def again(self, ask: Callable[..., str]) -> Callable[..., Any]:
+        """Return what makes a tab's search once more, after another collection was chosen."""
+
+        def run(name: str | None, *values: Any) -> str:
+            return address.marked(as_panel(ask)(self.session, name, *values), "again")
+
+        return run
+
+    def ticked(self, current: str | None) -> tuple[Any, ...]:
+        """Return how the making of the first collection stands."""
+        return opening.tick(self.session, current)
+
+    def looked(self, name: str | None, ended: int) -> tuple[Any, ...]:
+        """Return the views that there are, for all their pickers, after work has ended."""
         if not (name and ended):  # Gradio also calls this when the page is opened
-            return tuple(gr.skip() for _ in views)
-        return tuple(gr.Dropdown(choices=view_choices(session, name)) for _ in views)
+            return tuple(gr.skip() for _ in self.views)
+        return tuple(gr.Dropdown(choices=opening.view_choices(self.session, name)) for _ in self.views)
 
-    opens = [
-        bar,
-        collection,
-        starting,
-        clock,
-        parts_of,
-        *work.values(),
-        *chosen,
-        *own.values(),
-        *other.values(),
-        *scored.values(),
-        *prompted.values(),
-    ]
-    blocks.load(as_toast(opened), None, list(dict.fromkeys(opens)), **QUIET)
-    collection.change(as_toast(choose), [collection, parts_of], [parts_of, *chosen], **QUIET)
-    clock.tick(as_toast(lambda current: tick(session, current)), collection, [collection, starting, clock], **QUIET)
-    work["ended"].change(as_toast(again), [collection, work["ended"]], views, **QUIET)
-    work["ended"].change(lambda: prompts_tab.pool_choices(session), None, prompted["pool"], **QUIET)
+    def _of(self, tab: str, values: dict[str, Any]) -> dict[Any, Any]:
+        return {self.tabs[tab][key]: value for key, value in values.items()}
 
+    def _parts_of(self, name: str | None, given: dict[str, str]) -> dict[Any, Any]:
+        shown = dict(zip(self.parts, opening.collection_parts(self.session, name, given), strict=True))
+        standing = opening.standing(self.session, name, given.get("v", ""))
+        return shown | {self.standing: standing, self.head["place"]: address.place(name)}
 
-def fields_of(session: Session, collection: str | None) -> list[str]:
-    """Return what a filter of a collection can name."""
-    if not collection:
-        return []
-    known = session.library.manifest(collection).fields
-    return [*known, *(name for name in FILTER_FIELDS if name not in known and name != "text")]
+    def _asked(self, given: dict[str, str], name: str | None, how: str) -> dict[Any, Any]:
+        tab, name = (
+            address.tab_of(given),
+            given.get("c") or name,
+        )  # one that is not there is told where hits would stand
+        make = {"search": opening.search_state, "compare": opening.compare_state}.get(tab)
+        if make is None:
+            return {}
+        state = make(self.session, name, given)
+        return self._of(tab, state | {"results": address.marked(state["results"], how)})
 
+    def _map_cleared(self) -> dict[Any, Any]:
+        return self._of("map", {"said": map_tab.EMPTY, "canvas": ""})
 
-def view_choices(session: Session, collection: str | None) -> list[tuple[str, str]]:
-    """Return the views of a collection as (what is shown, name)."""
-    if not collection:
-        return []
-    views = session.views(collection)
-    return [(f"{view.name}: {view.document_instruction.strip() or 'no instruction'}", view.name) for view in views]
-
-
-def collection_parts(session: Session, collection: str | None, given: dict[str, str] | None = None) -> tuple[Any, ...]:
-    """Return the views, the query instruction and the filter fields of a collection, for their components."""
-    given = given or {}
-    views = view_choices(session, collection)
-    names = [name for _, name in views]
-    chosen = given["v"] if given.get("v") in names else next(iter(names), None)
-    instruction = session.default_instruction(collection, chosen) if chosen else ""
-    if "i" in given and given.get("tab", "search") == "search":
-        instruction = "" if given["i"] == "-" else given["i"]
-    pickers = (gr.Dropdown(choices=views, value=chosen) for _ in range(NUM_VIEW_PICKERS))  # Gradio changes what it gets
-    fields = gr.Dropdown(choices=fields_of(session, collection), value=None)
-    colours = gr.Dropdown(choices=colour_fields(session, collection), value=CLUSTERS)
-    return (*pickers, instruction, fields, colours)
-
-
-def first_collection(session: Session, given: dict[str, str]) -> str | None:
-    """Return the collection that an address names, else the one to show first."""
-    return given["c"] if given.get("c") in session.collections() else session.default_collection()
-
-
-def first_state(session: Session, given: dict[str, str], name: str | None) -> tuple[Any, ...]:
-    """Return what a page shows when it is opened: the collections, the first ingest, the clocks, and the tab."""
-    job, tab = session.first_job, given.get("tab", "search")
-    return (
-        gr.Dropdown(choices=session.collections(), value=name),
-        jobs_html.starting(job),
-        gr.Timer(active=job is not None and job.is_running),
-        gr.Tabs(selected=tab if tab in {t[0] for t in _TABS} else "search"),
-        gr.Timer(active=bool(session.jobs.running())),
-    )
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdigit() else 10
-
-
-def search_state(session: Session, collection: str | None, given: dict[str, str]) -> dict[str, Any]:
-    """Return the search that an address asks for, and its hits."""
-    mode = given["m"] if given.get("m") in MODES else "dense"
-    query, where, top_k = given["q"], given.get("w", ""), _number(given.get("k", ""))
-    known = collection in session.collections()
-    instruction = session.default_instruction(collection, given.get("v", "")) if known else ""
-    if "i" in given:
-        instruction = "" if given["i"] == "-" else given["i"]
-    found = as_panel(search_tab.search)(session, collection, query, instruction, given.get("v"), mode, where, top_k)
-    return {"query": query, "mode": mode, "where": where, "top_k": top_k, "results": found}
-
-
-def compare_state(session: Session, collection: str | None, given: dict[str, str]) -> dict[str, Any]:
-    """Return the comparison that an address asks for, and its sides."""
-    first, second = ("" if given.get(name, "-") == "-" else given[name] for name in ("i", "j"))
-    query, where, view = given["q"], given.get("w", ""), given.get("v")
-    top_k = _number(given.get("k", ""))
-    found = as_panel(compare_tab.compare)(session, collection, query, first, second, view, view, where, top_k)
-    return {"query": query, "first": first, "second": second, "where": where, "results": found}
-
-
-def tick(session: Session, current: str | None) -> tuple[Any, ...]:
-    """Return how the making of the first collection stands; once it is there, the page takes it up."""
-    job = session.first_job
-    if job is not None and job.is_running:
-        return gr.skip(), jobs_html.starting(job), gr.Timer(active=True)
-    names = session.collections()
-    name = current if current in names else session.default_collection()
-    return gr.Dropdown(choices=names, value=name), jobs_html.starting(job), gr.Timer(active=False)
+    def _cleared(self) -> dict[Any, Any]:
+        empty = {"search": search_tab.EMPTY, "compare": compare_tab.EMPTY}
+        return self._map_cleared() | {self.tabs[tab]["results"]: value for tab, value in empty.items()}

@@ -26,10 +26,6 @@ HEAD = """<script>(() => {
   const wanted = new URL(location).searchParams.get('__theme') || (dark ? 'dark' : 'light');
   document.documentElement.classList.toggle('dark', wanted === 'dark');
   addEventListener('DOMContentLoaded', () => document.body.classList.toggle('dark', wanted === 'dark'));
-  addEventListener('click', (event) => {  // the address names the tab that is shown
-    const tab = event.target.closest && event.target.closest('[role="tab"][data-tab-id]');
-    if (tab) history.replaceState(null, '', '?tab=' + tab.dataset.tabId);
-  });
   // What is drawn anew between press and release would swallow the click: a browser makes none of a node that is gone.
   const part = (node) => node && node.closest && node.closest('[data-action]');
   const what = (node) => node.outerHTML + node.closest('[data-chunk]')?.dataset.chunk;
@@ -41,11 +37,6 @@ HEAD = """<script>(() => {
     if (was && !was.isConnected && now && what(now) === what(was)) now.click();
   }, true);
 })();</script>"""
-TOGGLE = """() => {
-  const dark = !document.body.classList.contains('dark');
-  for (const node of [document.body, document.documentElement]) node.classList.toggle('dark', dark);
-  localStorage.setItem('instructor-search-theme', dark ? 'dark' : 'light');
-}"""
 
 
 def make_theme() -> gr.themes.Base:
@@ -79,7 +70,7 @@ def make_theme() -> gr.themes.Base:
         button_primary_background_fill="#0f766e",
         button_primary_background_fill_hover="#0d655e",
         button_primary_background_fill_dark="#0f766e",
-        button_primary_background_fill_hover_dark="#12897f",
+        button_primary_background_fill_hover_dark="#117f76",
         button_primary_text_color="#ffffff",
         button_primary_text_color_dark="#ffffff",
         input_border_width="1px",

@@ -10,10 +10,11 @@ from tests.ui.conftest import ASTRONOMY, MYTHOLOGY
 from tests.ui.sending import send
 from tests.ui.test_security import wait_for
 from ui import keeping, mapping, results
+from ui.address import first_collection
 from ui.api import endpoints
 from ui.config import AppConfig
 from ui.job import State
-from ui.page import collection_parts, compare_state, fields_of, first_collection, search_state
+from ui.opening import collection_parts, compare_state, fields_of, search_state
 from ui.render import cards, comparison, parts
 from ui.session import AppError, Asked, Session
 from ui.tabs import collections, compare, search

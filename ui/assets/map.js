@@ -204,9 +204,11 @@ class Plane {
 
 const show = () => {
   const root = element.querySelector('.map-root');
-  if (!root || !props.value) return;
-  const told = JSON.parse(props.value);
+  if (!root) return;
   root.replaceChildren();
+  delete root.dataset.drawn;
+  if (!props.value) return; // another collection was chosen
+  const told = JSON.parse(props.value);
   const count = told.ids.length, planes = [];
   const shared = {
     count, paint: decode(told.paint, Uint8Array), lit: new Float32Array(count).fill(1), near: -1,
@@ -265,6 +267,7 @@ const show = () => {
     }
   }
   root.dataset.drawn = String(count);
+  if (matchMedia('(max-width: 760px)').matches) element.scrollIntoView();
 };
 watch('value', show);
 show();

@@ -53,9 +53,13 @@ element.addEventListener('keydown', (event) => {
   }
 });
 
+// What a search shows is told to visits.js, which keeps the address; on a narrow screen its hits are brought up.
 const follow = () => {
-  const root = element.querySelector('[data-url]');
-  if (root) history.replaceState(null, '', location.pathname + root.dataset.url);
+  const root = element.querySelector('[data-url]'), marked = element.querySelector('[data-how]');
+  const how = marked ? marked.dataset.how : '';
+  if (root) (window.visits ||= []).push([root.dataset.url, how]);
+  const says = element.querySelector('[data-url], .panel.error');
+  if (says && !how && matchMedia('(max-width: 760px)').matches) element.scrollIntoView();
 };
 watch('value', follow);
 follow();

@@ -14,9 +14,10 @@ AROUND = 60_000  # characters of a long document that are shown before and after
 def drawer(title: str, below: str, body: str, label: str) -> str:
     """Return the frame; ``body`` is HTML of our own making."""
     return (
-        f'<aside class="drawer" role="dialog" aria-label="{text(label)}"><header><div><h2>{text(title)}</h2>'
+        f'<div class="shade" data-action="close"></div><aside class="drawer" role="dialog" aria-modal="true" '
+        f'aria-label="{text(label)}"><header><div><h2>{text(title)}</h2>'
         f'<p>{text(below)}</p></div><button class="act" data-action="close" aria-label="Close">Close</button></header>'
-        f'<div class="body">{body}</div></aside>'
+        f'<div class="body" tabindex="0">{body}</div></aside>'
     )
 
 
@@ -82,9 +83,9 @@ def heat(whole: str, tokens: Sequence[Part], most: float) -> str:
 
 
 def _token(shown: str, value: float, most: float) -> str:
-    strength = min(abs(value) / max(most, 1e-9), 1.0) * 0.6
+    strength = min(abs(value) / max(most, 1e-9), 1.0)  # of the strongest ground on which text can be read
     colour = "--plus" if value >= 0 else "--minus"
-    return f'<span title="{value:+.4f}" style="background:rgba(var({colour}),{strength:.2f})">{text(shown)}</span>'
+    return f'<span title="{value:+.4f}" style="background:rgba(var({colour}),calc({strength:.2f}*var(--heat)))">{text(shown)}</span>'
 
 
 def _sentences(found: Explanation) -> str:

@@ -11,6 +11,9 @@ _STATES = {
     State.FAILED: "failed", State.CANCELLED: "cancelled; what was stored stays",
 }  # fmt: skip
 
+_AWAITED = panel("note", "The first collection is being made", "Your search is answered as soon as it is there.")
+AWAITED = f'<div data-awaited="">{_AWAITED}</div>'  # visits.js asks again
+
 
 def starting(job: Job | None) -> str:
     """Return how the making of the first collection stands; nothing once it is done."""

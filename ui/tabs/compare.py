@@ -7,8 +7,10 @@ from typing import Any
 
 import gradio as gr
 
+from ui.address import first_collection
 from ui.handling import ASKING, AT_ONCE, QUIET, as_click, as_panel
 from ui.render import comparison, drawer
+from ui.render import jobs as jobs_html
 from ui.render.parts import panel
 from ui.session import Asked, Session
 from ui.tabs.search import PICKS
@@ -16,6 +18,7 @@ from ui.theme import script
 
 FIRST = "Represent the astronomy question for retrieving supporting documents: "
 SECOND = "Represent the Roman mythology question for retrieving supporting documents: "
+INPUTS = ("query", "first", "second", "view", "other_view", "where", "top_k")  # after the collection
 EMPTY = panel(
     "empty",
     "Two instructions, one query",
@@ -30,10 +33,12 @@ def compare(
     """Return both sides as HTML."""
     if not (query or "").strip():
         return EMPTY
+    if not collection and session.first_job is not None and session.first_job.is_running:
+        return jobs_html.AWAITED
     asked = Asked(collection or "", query, first or "", view or "", where=where or "", top_k=int(top_k))
     views = [view or "", other_view or view or ""]
     found = session.compare(asked, [first or "", second or ""], views)
-    return comparison.comparison(found, asked, second or "")
+    return comparison.comparison(found, asked, second or "", views[1])
 
 
 def open_hit(session: Session, action: str, chunk: str, asked_text: str) -> str:
@@ -70,8 +75,8 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     (first, _), (second, _) = boxes
     inputs = [collection, query, first, second, view, other_view, where, top_k]
 
-    def run(*values: Any) -> str:
-        return compare(session, *values)
+    def run(request: gr.Request, name: str | None, *values: Any) -> str:
+        return compare(session, name or first_collection(session, request.query_params), *values)
 
     for event in (query.submit, go.click, first.submit, second.submit, where.submit, top_k.release):
         event(as_panel(run), inputs, results, **ASKING)
@@ -79,7 +84,7 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
         pick.input(lambda chosen: chosen or "", pick, box, **QUIET).then(as_panel(run), inputs, results, **ASKING)
     results.click(as_click(open_hit, session), None, shown, **AT_ONCE)
     return {"query": query, "first": first, "second": second, "view": view, "other_view": other_view, "where": where,
-            "results": results}  # fmt: skip
+            "top_k": top_k, "results": results}  # fmt: skip
 
 
 def _instruction(most: int, side: str, text: str) -> tuple[gr.Textbox, gr.Dropdown]:

@@ -65,7 +65,7 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
         colour = gr.Dropdown([mapping.CLUSTERS], value=mapping.CLUSTERS, label="Coloured by", elem_id="map-colour",
                              min_width=140)  # fmt: skip
     other = gr.Dropdown([], label="The other view", elem_id="map-other", visible=False)
-    with gr.Row(equal_height=True, elem_classes="query-row", visible=True) as instructed:
+    with gr.Row(equal_height=True, elem_classes="stack-narrow", visible=True) as instructed:
         instruction = gr.Textbox(OTHER, label="The other document instruction", max_lines=2, scale=5,
                                  elem_id="map-instruction")  # fmt: skip
         pick = gr.Dropdown(PICKS, value=None, label="From the library", scale=3)
@@ -90,4 +90,4 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
         return drawer.document(session.document(event.collection, event.chunk), event.chunk)
 
     canvas.click(as_drawer(clicked), None, shown, **AT_ONCE)
-    return {"view": view, "other": other, "colour": colour}
+    return {"view": view, "other": other, "colour": colour, "said": said, "canvas": canvas}

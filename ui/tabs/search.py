@@ -10,14 +10,18 @@ import gradio as gr
 
 from instructor_search.instruction_library import LIBRARY
 from instructor_search.instructions import Instruction
+from ui.address import asked_early
 from ui.demo import EXAMPLES
 from ui.handling import ASKING, AT_ONCE, QUIET, as_click, as_panel, as_toast, as_values
 from ui.render import cards, drawer
+from ui.render import jobs as jobs_html
 from ui.session import Asked, Session
 from ui.theme import script
 
 PICKS = [(f"{pair.name} · {pair.use}", pair.query) for pair in LIBRARY]
 MODES = [("Meaning", "dense"), ("Words", "text"), ("Both", "hybrid")]
+INPUTS = ("query", "instruction", "view", "mode", "where", "top_k")  # of a search, after the collection
+EMPTY = cards.examples(EXAMPLES)
 OPERATORS = ["=", "!=", "<", "<=", ">", ">=", "contains", "exists"]
 
 
@@ -40,7 +44,9 @@ def search(
     """Return the hits as HTML."""
     asked = Asked(collection or "", query or "", instruction or "", view or "", mode, where or "", int(top_k))
     if not asked.query.strip():
-        return cards.examples(EXAMPLES)
+        return EMPTY
+    if not asked.collection and session.first_job is not None and session.first_job.is_running:
+        return jobs_html.AWAITED
     return cards.answer(session.search(asked), read_only=session.config.read_only)
 
 
@@ -95,7 +101,7 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
                                  elem_id="instruction", max_length=session.limits.instruction_characters)  # fmt: skip
         pick = gr.Dropdown(PICKS, value=None, label="From the library", scale=3, elem_id="pick", filterable=True)
     with gr.Row(equal_height=False, elem_classes="whole-narrow"):
-        with gr.Column(scale=0, min_width=300):
+        with gr.Column(scale=0, min_width=300, elem_classes="options"):
             view = gr.Dropdown([], label="View (what documents were embedded for)", elem_id="view")
             mode = gr.Radio(MODES, value="dense", label="Search by", elem_id="mode")
             top_k = gr.Slider(1, session.limits.top_k, value=10, step=1, label="Hits", elem_id="top-k")
@@ -115,13 +121,14 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
                                        elem_id="slot-objective")  # fmt: skip
                 use = gr.Button("Use this instruction", size="sm", elem_id="use-template")
         with gr.Column(scale=4, min_width=320):
-            results = gr.HTML(cards.examples(EXAMPLES), elem_id="results", js_on_load=script("results"),
+            results = gr.HTML(EMPTY, elem_id="results", js_on_load=script("results"),
                               server_functions=[_server(session)])  # fmt: skip
 
     inputs = [collection, query, instruction, view, mode, where, top_k]
 
-    def run(*values: Any) -> str:
-        return search(session, *values)
+    def run(request: gr.Request, name: str | None, asked: str, under: str, shown_view: str | None, *more: Any) -> str:
+        name, under = asked_early(session, name, under, shown_view, request.query_params)
+        return search(session, name, asked, under, shown_view, *more)
 
     for event in (query.submit, go.click, instruction.submit, where.submit):
         event(as_panel(run), inputs, results, **ASKING)
