@@ -107,11 +107,12 @@ class _Page:
         name, tab = address.first_collection(self.session, given), address.tab_of(given)
         shown: dict[Any, Any] = {self.head["bar"]: gr.Tabs(selected=tab), self.head["drawer"]: ""}
         parts = self._parts_of(name, given)
+        anew = bool(given.get("q")) or tab in event.searched  # where two follow at once, the event is the first one's
         if (name or "") != standing[0]:
             shown |= {self.head["collection"]: name} | parts | self._cleared()
         elif tab in self.inputs:
-            shown |= {part: parts[part] for part in self.inputs[tab] if part in parts and event.anew}
-        return shown | (self._asked(given, name, "restored") if event.anew else {})
+            shown |= {part: parts[part] for part in self.inputs[tab] if part in parts and anew}
+        return shown | (self._asked(given, name, "restored") if anew else {})
 
     def chosen(self, name: str | None, standing: tuple[str, str], instruction: str) -> dict[Any, Any]:
         """Return what the page shows of another collection; an instruction that somebody typed stays."""

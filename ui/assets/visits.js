@@ -62,8 +62,7 @@ document.addEventListener('click', (event) => {
 });
 
 addEventListener('popstate', () => {
-  const tab = tabOf(), asks = params().has('q');
-  const anew = asks || tab in own; // a tab that shows no search keeps what was typed into it
-  if (!asks) delete own[tab];
-  trigger('submit', { anew });
+  const searched = Object.keys(own); // a tab that shows no search keeps what was typed into it
+  if (!params().has('q')) delete own[tabOf()];
+  trigger('submit', { searched });
 });
