@@ -1,10 +1,11 @@
 # make demo: install, ingest corpus/, search it under two instructions.   make test: install, run the tests.
+# make axe: install axe-core from npm, with which a test looks for what keeps people out of the page.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-trust test-slow check clean
+.PHONY: demo test test-trust test-slow check axe clean
 
 demo: $(VENV)/.installed-all
 	$(BIN)/python -m ingest corpus/ --instruction
@@ -29,6 +30,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+axe:
+	npm ci --ignore-scripts --no-audit --no-fund
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than Python 3.11; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -43,4 +47,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed-all
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,7 +1,8 @@
 """Where evaluation data comes from: the hub, a folder, or the small sets that come with the project.
 
-``auto`` takes the folder that the environment names, else the bundled sets; the hub is asked where it was named, and then
-whether it answers (at most RESPONSE_SECONDS). The bundled sets check the machinery; their scores say nothing of a model.
+``auto`` takes the folder that the environment names, else the bundled sets. The hub is asked only where it was named,
+and then whether it answers (at most RESPONSE_SECONDS). The bundled sets check the machinery; their scores say nothing
+of a model.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from tests.ui.conftest import ASTRONOMY, MYTHOLOGY, chromium, make_prompt, running
 
-SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
+SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
 
 def search(page):

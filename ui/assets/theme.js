@@ -1,14 +1,16 @@
 // Light or dark: the button says what it does, and the choice is kept for the next visit.
+const KEPT = 'instructor-search-theme';
 const button = element.querySelector('#theme');
-const name = () => {
-  const label = `Switch to the ${document.body.classList.contains('dark') ? 'light' : 'dark'} theme`;
+const isDark = () => document.body.classList.contains('dark');
+const show = (dark) => {
+  for (const node of [document.body, document.documentElement]) node.classList.toggle('dark', dark);
+  const label = `Switch to the ${dark ? 'light' : 'dark'} theme`;
   button.setAttribute('aria-label', label);
   button.title = label;
 };
 button.addEventListener('click', () => {
-  const dark = !document.body.classList.contains('dark');
-  for (const node of [document.body, document.documentElement]) node.classList.toggle('dark', dark);
-  localStorage.setItem('instructor-search-theme', dark ? 'dark' : 'light');
-  name();
+  show(!isDark());
+  localStorage.setItem(KEPT, isDark() ? 'dark' : 'light');
 });
-name();
+const asked = new URLSearchParams(location.search).get('__theme') || localStorage.getItem(KEPT);
+show(asked ? asked === 'dark' : isDark()); // Gradio sets the system's once more after the page's head has set this
