@@ -79,6 +79,8 @@ def make_theme() -> gr.themes.Base:
         block_padding="*spacing_md *spacing_lg",
         input_background_fill="#ffffff",
         input_background_fill_dark="#11181b",
+        input_placeholder_color="#56686f",
+        input_placeholder_color_dark="#9db0b7",
         input_border_color_focus="#0f766e",
         input_border_color_focus_dark="#2dd4bf",
     )
