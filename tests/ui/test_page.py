@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from tests.ui.conftest import ASTRONOMY, MYTHOLOGY, running
+from tests.ui.conftest import ASTRONOMY, MYTHOLOGY, make_prompt, running
 from tests.ui.test_browser import act, at, search, titles
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -36,9 +36,14 @@ def two(corpus_store, tmp_path_factory):
         yield made
 
 
+def here(page):
+    """Return the page's address as the page itself knows it."""
+    return page.evaluate("location.href")
+
+
 def named(page):
     """Return what the page's address holds."""
-    return {key: value[0] for key, value in parse_qs(urlsplit(page.url).query).items()}
+    return {key: value[0] for key, value in parse_qs(urlsplit(here(page)).query).items()}
 
 
 def choose(page, name):
@@ -167,6 +172,7 @@ def halted_ingest(store):
                 os.kill(process, signal.SIGCONT)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 def test_who_searches_before_there_is_a_collection_is_answered_when_it_is_there(open_page, tmp_path):
     store = tmp_path / "store"
@@ -184,7 +190,7 @@ def test_who_searches_before_there_is_a_collection_is_answered_when_it_is_there(
 def state(page):
     query = page.input_value("#query textarea")
     wait_for_address(page, q=query, i=page.input_value("#instruction textarea"))
-    return (query, page.input_value("#instruction textarea"), titles(page), page.url)
+    return (query, page.input_value("#instruction textarea"), titles(page), here(page))
 
 
 def test_each_search_is_a_visit(two, open_page):
@@ -200,25 +206,25 @@ def test_each_search_is_a_visit(two, open_page):
     for back, (query, instruction, hits, url) in (("go_back", visited[1]), ("go_back", visited[0]), ("go_forward", visited[1]),
                                                   ("go_forward", visited[2])):  # fmt: skip
         getattr(page, back)()
-        assert page.url == url
+        assert here(page) == url
         page.wait_for_function("q => document.querySelector('#query textarea').value === q", arg=query, timeout=20_000)
         page.wait_for_function("t => document.querySelector('#results .title')?.innerText === t", arg=hits[0])
         assert state(page) == (query, instruction, hits, url)
     for _ in range(3):
         page.go_back()
     page.wait_for_selector("#results .try")  # as it was opened
-    assert page.input_value("#query textarea") == "" and page.url == two.address
+    assert page.input_value("#query textarea") == "" and here(page) == two.address
 
 
 def test_options_tabs_and_collections_come_back(two, open_page):
     page = open_page(at(two, tab="search", c="corpus", q="boots", w="stars <= 2", m="hybrid", k="3", i="-"))
     page.wait_for_selector("#results .card")
-    first = page.url
+    first = here(page)
     assert len(titles(page)) == 3
     page.click("[data-tab-id=compare]")
     act(page, "#comparison .badge", "#compare-go", **{"compare-query": "mercury"})
     wait_for_address(page, tab="compare", q="mercury")
-    compared = page.url
+    compared = here(page)
     page.click("[data-tab-id=map]")
     wait_for_address(page, tab="map", c="corpus")
     choose(page, "weather")
@@ -227,15 +233,16 @@ def test_options_tabs_and_collections_come_back(two, open_page):
     wait_for_address(page, tab="search", c="weather", q="boots")
     for _ in range(3):
         page.go_back()
-    assert page.url == compared
+    assert here(page) == compared
     page.wait_for_selector("#tab-compare:visible #comparison .badge")
     wait_for_hits(page, "corpus/", "#comparison")
     assert page.input_value("#collection input") == "corpus"
     for _ in range(2):
         page.go_back()
-    assert page.url == first
+    assert here(page) == first
     page.wait_for_selector("#tab-search:visible .card")
     wait_for_hits(page, "reviews.csv")
+    page.click("text=Filter")
     assert len(titles(page)) == 3 and page.input_value("#where textarea") == "stars <= 2"
     assert page.locator("#mode input:checked").get_attribute("value") == "hybrid"
     assert page.input_value("#top-k input[type=number]") == "3" and page.input_value("#instruction textarea") == ""
@@ -244,14 +251,14 @@ def test_options_tabs_and_collections_come_back(two, open_page):
 def test_a_tab_keeps_its_search_in_the_address(two, open_page):
     page = open_page(at(two, tab="search", c="weather", q="rain", i=NEWS))
     page.wait_for_selector("#results .card")
-    shown = page.url
+    shown = here(page)
     page.click("[data-tab-id=evaluation]")
     wait_for_address(page, tab="evaluation", c="weather")
     page.click("[data-tab-id=search]")
     page.wait_for_function("u => location.href === u", arg=shown, timeout=10_000)
     page.reload()
     page.wait_for_selector("#results .card")
-    assert page.url == shown and titles(page)[0] == "Rain"
+    assert here(page) == shown and titles(page)[0] == "Rain"
     page.go_back()
     page.wait_for_selector("#tab-evaluation:visible")
     assert urlencode(named(page)) == "tab=evaluation&c=weather"
@@ -288,6 +295,14 @@ def test_what_is_found_is_seen_on_a_narrow_screen(two, open_page):
     page.click("#map-method label >> nth=1")
     act(page, ".map-root[data-drawn]", "#map-go")
     wait_until_in_view(page, ".map canvas")
+
+
+@pytest.mark.slow
+def test_a_prompt_is_seen_on_a_narrow_screen(two, open_page):
+    page = open_page(at(two, tab="prompts"), width=390, height=844, ready="#prompt-go")
+    make_prompt(page, "The export hangs at 99 percent and never ends.", "Name the component of the bug.")
+    wait_until_in_view(page, "#prompt .found")
+    assert page.locator("pre.prompt").bounding_box()["y"] < 400
 
 
 @pytest.mark.parametrize("width", [1440, 1280, 390])
