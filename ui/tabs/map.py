@@ -46,9 +46,8 @@ def draw(
             f"{found.title}: this takes a while; its job stands in the tab Collections. Press Draw again at its end.",
         ), ""
     kept = "kept from before" if found.from_cache else f"laid out in {found.seconds:.1f} s"
-    said = (
-        f"{len(found.chunk_ids):,} chunks, {kept}. Drag moves, the wheel zooms, shift and drag selects, a click opens."
-    )
+    keys = "Drag moves, the wheel zooms, shift and drag selects, a click opens."
+    said = f"{len(found.chunk_ids):,} chunks of {collection}, {kept}. {keys}"
     return f'<div class="found" role="status"><span>{text(said)}</span></div>', mapping.payload(
         session, collection, found, colour or mapping.CLUSTERS
     )
