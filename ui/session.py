@@ -146,8 +146,8 @@ class Session:
 
     # -- searching ---------------------------------------------------------------------------------------------------
 
-    def search(self, asked: Asked) -> Answer:
-        """Return the best hits.
+    def search(self, asked: Asked, *, weighed: bool = True) -> Answer:
+        """Return the best hits; ``weighed``: and whether they stand out from what random words score.
 
         Raises:
             InstructorSearchError, ValueError: it cannot be searched so; the message says why.
@@ -159,7 +159,7 @@ class Session:
             asked.query, instruction=asked.instruction, where=asked.where.strip() or None, top_k=asked.top_k,
             mode=asked.mode, snippets="auto",
         )  # fmt: skip
-        weak = self._is_weak(asked, hits)
+        weak = weighed and self._is_weak(asked, hits)
         took = 1000 * (time.perf_counter() - started)
         judged = self.judgments_of(asked, searcher.view.name)
         cut = searcher.num_query_tokens_cut if asked.mode != "text" else 0
