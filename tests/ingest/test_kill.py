@@ -80,7 +80,7 @@ def stored(store):
     return collection, {s: r.hash for s, r in collection.sources().items()}
 
 
-@pytest.mark.parametrize("num_kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num_kills", [2, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.trust])])
 def test_kills(tmp_path, num_kills):
     """Random moments from the start to the end of a run, over files that change whenever a run came to its end."""
     chance = random.Random(7)

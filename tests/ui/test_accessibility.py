@@ -41,6 +41,7 @@ def axe():
 
 
 @pytest.mark.slow
+@pytest.mark.trust
 @pytest.mark.parametrize("size", SIZES)
 def test_nothing_keeps_people_out(application, open_page, axe, size):
     width, height = SIZES[size]

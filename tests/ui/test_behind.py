@@ -62,6 +62,7 @@ def proxy(target: str, prefix: str):
 
 
 @pytest.mark.slow
+@pytest.mark.trust
 def test_the_page_works_under_a_path_of_another_server(own_store, open_page):
     with running("--store", str(own_store), "--collection", "corpus", "--root-path", "/tools/search") as application:
         assert application.address.endswith("/")

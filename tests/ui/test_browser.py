@@ -261,6 +261,7 @@ def make_docx(path):
 
 
 @pytest.mark.slow
+@pytest.mark.trust
 def test_uploads_become_a_collection(application, open_page, tmp_path):
     make_docx(tmp_path / "tides.docx")
     shutil.copy(ROOT / "corpus" / "health" / "blood_pressure.pdf", tmp_path / "pressure.pdf")
@@ -310,6 +311,7 @@ def test_a_prompt_is_built_and_copied(application, open_page):
 
 
 @pytest.mark.slow
+@pytest.mark.trust
 def test_a_first_start_and_a_second(open_page, tmp_path):
     """An empty folder: the page comes at once, the collection while it is looked at; Ctrl-C ends it in order."""
     with running("--store", str(tmp_path / "store"), cwd=tmp_path) as application:
@@ -327,6 +329,7 @@ def test_a_first_start_and_a_second(open_page, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.trust
 def test_without_any_network(tmp_path, own_store):
     """Started where there is no network but loopback, the page is whole: nothing of it comes from elsewhere."""
     if not shutil.which("unshare"):
@@ -341,6 +344,7 @@ def test_without_any_network(tmp_path, own_store):
 
 
 @pytest.mark.slow
+@pytest.mark.trust
 def test_programs_and_language_models_can_ask(own_store, tmp_path):
     with running("--store", str(own_store), "--mcp") as application:
         from gradio_client import Client

@@ -173,6 +173,7 @@ def halted_ingest(store):
 
 
 @pytest.mark.slow
+@pytest.mark.trust
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 def test_who_searches_before_there_is_a_collection_is_answered_when_it_is_there(open_page, tmp_path):
     store = tmp_path / "store"
