@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from ui.own_folder import own_folder
+
 _FILE_KEYS = {"path", "url"}
-
-
-def own_folder() -> Path:
-    """Return the folder of this process's downloads, which Gradio serves; nobody else may read it. Made once."""
-    folder = os.environ.get("GRADIO_TEMP_DIR", "")
-    if not folder.endswith(_mark()):
-        folder = tempfile.mkdtemp(prefix="instructor-search-", suffix=_mark())
-        os.environ["GRADIO_TEMP_DIR"] = folder
-    return Path(folder).resolve()
-
-
-def _mark() -> str:
-    return f"-{os.getpid()}"
 
 
 class OwnBlocks(gr.Blocks):

@@ -17,11 +17,12 @@ class Limits:
 
     query_characters: int = 4_000
     instruction_characters: int = 2_000
+    name_characters: int = 64  # of a view
     top_k: int = 50
     upload_bytes: int = 200 * MEBIBYTE  # one file
     upload_files: int = 1_000  # of one form
-    body_bytes: int = 2 * MEBIBYTE  # any request that is no upload
-    queue_size: int = 100  # requests that wait
+    body_bytes: int = MEBIBYTE // 2  # any request that is no upload
+    queue_size: int = 100  # requests of one address that wait
     concurrency: int = 8  # requests of one kind that run at once
     jobs: int = 1  # children (ingest, eval) that run at once
     login_failures: int = 5  # of one address, within

@@ -129,9 +129,12 @@ class Jobs:
         return [job for job in self.all() if job.collection == collection]
 
     def _add(self, job: Job) -> None:
-        finished = [known for known in self._jobs.values() if not known.is_running and not self.kept.has(known)]
-        for old in finished[: max(0, len(finished) - _KEPT + 1)]:
-            del self._jobs[old.id]
+        """Remember a job; of those that ended, and of those of them that can go on, the oldest are forgotten."""
+        ended = [known for known in self._jobs.values() if not known.is_running]
+        for kind in (True, False):
+            of_kind = [known for known in ended if self.kept.has(known) == kind]
+            for old in of_kind[: max(0, len(of_kind) - _KEPT + 1)]:
+                self.forget(old)
         self._jobs[job.id] = job
 
     def cancel(self, job_id: str) -> None:

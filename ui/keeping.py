@@ -184,6 +184,7 @@ def allowed_folder(session: Session, allowed: str, below: str) -> Path:
 
 def view_cost(session: Session, name: str, instruction: str) -> ViewCost:
     """Return what a view of a collection under ``instruction`` takes: a few of its chunks are embedded to know."""
+    session.check_length("instruction", instruction, session.limits.instruction_characters)
     instruction = resolve_instruction(instruction, "document")
     collection = session.library.collection(name)
     view = collection.view(None)
@@ -205,7 +206,10 @@ def add_view(session: Session, name: str, view: str, instruction: str) -> Job:
     """Start embedding a collection's chunks under another document instruction, and return the job."""
     session.check_writable()
     manifest = session.library.manifest(name)
+    session.check_length("view", view, session.limits.name_characters)
     view = view.strip()
+    if not view.isprintable():
+        raise AppError("the name of the view has characters that cannot be shown; choose another")
     if not view:
         raise AppError("the view has no name; give it one, e.g. by-topic")
     if view in manifest.views:
@@ -246,11 +250,8 @@ def start_ingest(session: Session, title: str, name: str, folders: Sequence[Path
                  ended: Callable[[Job, State], None] | None = None) -> Job:  # fmt: skip
     """Start an ingest of folders or files and return its job; ``more``: settings of it, by the names of its flags."""
     is_new = name not in session.collections()
-    most = session.limits.instruction_characters
-    for kind, typed in (("instruction", instruction or ""), ("view", view or "")):
-        check_text(kind, typed)
-        if len(typed) > most:
-            raise AppError(f"the {kind} has {len(typed):,} characters; at most {most:,} are taken here")
+    if instruction is not None:
+        session.check_length("instruction", instruction, session.limits.instruction_characters)
     resolved = resolve_instruction(instruction, "document") if instruction is not None else None
     settings = {
         "paths": [str(folder) for folder in folders], "collection": name, "json": True, "progress_json": True,

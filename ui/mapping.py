@@ -39,13 +39,16 @@ def lay_out(
     Raises:
         InstructorSearchError, ValueError: it cannot be drawn; the message says why.
     """
+    for instruction in instructions:
+        session.check_length("instruction", instruction, session.limits.instruction_characters)
     opened = session.library.collection(collection)
     kept = kept_projection(opened, views=views, instructions=instructions, method=method)
     if kept is not None:
         return kept
     count = opened.num_chunks()
     if count <= AT_ONCE or (method == "pca" and not instructions):
-        return project(opened, views=views, instructions=instructions, method=method, encoder=session.library.encoder)
+        return project(opened, views=views, instructions=instructions, method=method,
+                       encoder=session.library.encoder, keep=not session.config.read_only)  # fmt: skip
     if instructions and count > MAX_EMBEDDED:
         raise AppError(f"{count:,} chunks are too many to embed for a map; make a view of this instruction first")
     settings = {"collection": collection, "method": method, "store": session.config.store, "view": list(views),

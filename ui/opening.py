@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import gradio as gr
@@ -73,7 +74,7 @@ def work_clock(session: Session) -> gr.Timer:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdigit() else 10
+    return int(text) if re.fullmatch("[0-9]{1,3}", text) else 10
 
 
 def search_state(session: Session, collection: str | None, given: dict[str, str]) -> dict[str, Any]:

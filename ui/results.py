@@ -79,7 +79,9 @@ def _score(values: dict[str, Any]) -> Score | None:
         facts = values[_FACTS]
         main = next(iter(values["scores"].values()))[0]["main_score"]
         low, high = facts.get("interval_95") or (None, None)
-        return Score(values["task_name"], facts["category"], facts["metric"], float(main), low, high)
+        names = (str(values["task_name"]), str(facts["category"]), str(facts["metric"]))
+        ends = (None if end is None else float(end) for end in (low, high))
+        return Score(*names, float(main), *ends)
     except (KeyError, IndexError, StopIteration, TypeError, ValueError, AttributeError):
         return None
 
@@ -97,8 +99,8 @@ def as_csv(runs: list[RunScores]) -> str:
     for run in runs:
         for score in run.scores.values():
             ends = ["" if end is None else f"{100 * end:.2f}" for end in (score.low, score.high)]
-            writer.writerow([_cell(run.label), _cell(run.source), score.category, score.task, score.metric,
-                             f"{100 * score.value:.2f}", *ends])  # fmt: skip
+            names = (run.label, run.source, score.category, score.task, score.metric)
+            writer.writerow([*map(_cell, names), f"{100 * score.value:.2f}", *ends])
     return out.getvalue()
 
 

@@ -17,7 +17,7 @@ from instructor_search.errors import MissingExtraError
 from instructor_search.store.folders import find_collection
 from ui.config import AppConfig
 from ui.demo import start_first_ingest
-from ui.gates.bodies import BodyLimit
+from ui.gates.bodies import BodyLimit, JsonOnly
 from ui.gates.forwarded import Forwarded
 from ui.gates.headers import SecurityHeaders
 from ui.gates.hosts import HostCheck
@@ -25,6 +25,7 @@ from ui.gates.logins import LoginGate, LoginThrottle
 from ui.gates.origins import OriginCheck
 from ui.gates.routes import KnownRoutes
 from ui.gates.users import checks_password, read_users
+from ui.own_folder import own_folder, remove_own_folder
 from ui.session import Session
 
 log = logging.getLogger("ui")
@@ -64,6 +65,7 @@ def serve(config: AppConfig, say: Callable[[str], None]) -> None:
                 server.run(sockets=[listening])
         finally:
             session.close()
+            remove_own_folder()
 
 
 def build_server(session: Session, users: dict[str, str] | None = None, address: str | None = None) -> Any:
@@ -79,8 +81,8 @@ def build_server(session: Session, users: dict[str, str] | None = None, address:
         from fastapi import FastAPI
     except ImportError as error:
         raise MissingExtraError("gradio", "ui", "the application in the browser") from error
-    from ui.blocks import own_folder
     from ui.page import build_app
+    from ui.queueing import OwnQueue
     from ui.receiving import add_upload_routes
     from ui.sessions import OpenPages, Sessions
     from ui.theme import HEAD, make_theme, style
@@ -90,7 +92,8 @@ def build_server(session: Session, users: dict[str, str] | None = None, address:
         _check_mcp()
     own_folder()
     blocks = build_app(session)
-    blocks.queue(max_size=limits.queue_size, default_concurrency_limit=limits.concurrency)
+    blocks.queue(max_size=5 * limits.queue_size, default_concurrency_limit=limits.concurrency)
+    OwnQueue.take_over(blocks._queue, per_client=limits.queue_size)
     look = f"{HEAD}<style>{style('narrow')}</style>"
     app: Any = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     add_upload_routes(app, session)
@@ -103,6 +106,7 @@ def build_server(session: Session, users: dict[str, str] | None = None, address:
     if blocks.mcp_server_obj:
         blocks.mcp_server_obj._local_url = address  # else the first request's headers would say where it is
     inner.state_holder = Sessions(blocks)
+    blocks.has_launched = True  # Gradio then looks at paths, too; of an application that is mounted it does not
     app = OpenPages(app, inner.state_holder)
     if users:
         app = LoginGate(app, lambda scope: _user(inner, scope))
@@ -114,7 +118,7 @@ def _guarded(app: Any, config: AppConfig) -> Any:
     limits = config.limits
     app = LoginThrottle(app, failures=limits.login_failures, seconds=limits.login_seconds)
     app = BodyLimit(app, body_bytes=limits.body_bytes, upload_bytes=limits.upload_bytes)
-    app = KnownRoutes(app, mcp=config.mcp)
+    app = KnownRoutes(JsonOnly(app), mcp=config.mcp)
     app = OriginCheck(app, config.allow_origins)
     app = HostCheck(app, config.allow_hosts, config.host)
     app = SecurityHeaders(app)

@@ -63,13 +63,15 @@ class Answer:
 
 
 def check_text(name: str, value: object) -> None:
-    """Refuse what is no text; a program may send anything.
+    """Refuse what is no text, or has halves of characters; a program may send anything.
 
     Raises:
         AppError: it is none.
     """
     if not isinstance(value, str):
         raise AppError(f"{name} is {value!r:.40}; expected a text")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise AppError(f"{name} has half a character (a lone surrogate); expected a text")
 
 
 def check_number(name: str, value: object) -> int:
@@ -240,6 +242,16 @@ class Session:
         if self.config.read_only:
             raise AppError("this application was started with --read-only: nothing can be changed here")
 
+    def check_length(self, name: str, value: object, most: int) -> None:
+        """Refuse what is no text of at most so many characters.
+
+        Raises:
+            AppError: it is none.
+        """
+        check_text(name, value)
+        if len(str(value)) > most:
+            raise AppError(f"the {name} has {len(str(value)):,} characters; at most {most:,} are taken here")
+
     def _named(self, collection: str) -> str:
         check_text("collection", collection)
         if not collection:
@@ -261,8 +273,7 @@ class Session:
             ("instruction", instruction, limits.instruction_characters),
             ("filter", asked.where, limits.query_characters),
         ):
-            if len(text) > most:
-                raise AppError(f"the {name} has {len(text):,} characters; at most {most:,} are taken here")
+            self.check_length(name, text, most)
         if not 1 <= top_k <= limits.top_k:
             raise AppError(f"{top_k} hits were asked for; expected 1 to {limits.top_k}")
         if asked.mode not in MODES:

@@ -6,14 +6,18 @@ import datetime
 import re
 from collections import Counter
 from copy import copy
+from itertools import islice
 from typing import Any
 
+from fastapi import HTTPException
 from gradio.state_holder import SessionState, StateHolder
 
 from ui.gates.asgi import App, Receive, Scope, Send, refuse
+from ui.queueing import SESSION
 
 MAX_CLOSED = 500  # sessions without an open page: every call of a program makes one
 MAX_OPEN = 2_000  # pages
+MAX_UNTAKEN = 2_000  # messages that wait to be taken, of all sessions
 _HEARTBEAT = re.compile(r"/gradio_api/heartbeat/(\w+)/?")
 
 
@@ -44,17 +48,23 @@ class SmallSession(SessionState):
 
 
 class Sessions(StateHolder):
-    """The sessions of an application. Of those without an open page the ones longest unused are forgotten."""
+    """The sessions of an application. Of those without an open page or work the ones longest unused are forgotten."""
 
     def __init__(self, blocks: Any) -> None:
-        """Take the place of the sessions that ``blocks`` has."""
+        """Take the place of the sessions that ``blocks`` has; its queue is an ``OwnQueue``."""
         super().__init__()
         self.open: Counter[str] = Counter()
         blocks.state_session_capacity = MAX_CLOSED
         self.set_blocks(blocks)
 
     def __getitem__(self, session_id: str) -> SessionState:
-        """Return a session; an unknown one is made."""
+        """Return a session; an unknown one is made.
+
+        Raises:
+            HTTPException: its name has another form than a page gives.
+        """
+        if not isinstance(session_id, str) or not SESSION.fullmatch(session_id):
+            raise HTTPException(400, "session_hash has another form; expected letters, digits and _, 64 at most")
         with self.lock:
             if session_id not in self.session_data:
                 self.session_data[session_id] = SmallSession(self.blocks)
@@ -68,9 +78,14 @@ class Sessions(StateHolder):
         with self.lock:
             if session_id in self.session_data:
                 self.session_data.move_to_end(session_id)
+            queue: Any = self.blocks._queue
             too_many = len(self.session_data) - len(self.open) - self.capacity
-            for old in [name for name in self.session_data if name not in self.open][: max(0, too_many)]:
-                self._forget(old)
+            if queue.num_untaken() > MAX_UNTAKEN:
+                too_many = max(too_many, 1)
+            if too_many > 0:
+                closed = (name for name in list(self.session_data) if name not in self.open and name != session_id)
+                for old in islice((name for name in closed if not queue.is_busy(name)), too_many):
+                    self._forget(old)
 
     def _forget(self, session_id: str) -> None:
         """Forget a session and the answers in it that nobody took."""

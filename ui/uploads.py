@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from threading import Lock
+from typing import BinaryIO
 
 from instructor_search.errors import InstructorSearchError
 
@@ -78,11 +79,10 @@ class Uploads:
 
         relative = relative_name(name)
         folder = self._folder(batch)
-        await to_thread.run_sync(self._check_room, folder)
         part = folder / f".{uuid.uuid4().hex}.part"
         size = taken = 0
         try:
-            with part.open("wb", buffering=_BUFFER) as stream:
+            with await to_thread.run_sync(self._open, part) as stream:
                 async for piece in body:
                     size += len(piece)
                     if size > self.file_bytes:
@@ -90,7 +90,8 @@ class Uploads:
                     self._take(len(piece))
                     taken = size
                     await to_thread.run_sync(stream.write, piece)
-            self._take(_BLOCK)
+            self._take(_BLOCK * len(relative.parts))  # the file, and the folders it may need
+            taken += _BLOCK * len(relative.parts)
             with self._lock:
                 target = free_name(folder, relative)
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +101,8 @@ class Uploads:
             raise
         finally:
             part.unlink(missing_ok=True)
+            with self._lock:
+                _prune(folder, self.staged)
         return target.relative_to(folder).as_posix()
 
     def remove(self, batch: str, name: str) -> None:
@@ -109,21 +112,25 @@ class Uploads:
             size = path.stat().st_size
             path.unlink()
             self._give_back(size + _BLOCK)
+            with self._lock:
+                _prune(path.parent, self.staged)
 
     def staged_files(self, batch: str) -> list[str]:
         """Return the relative names of a batch, in order; none for an unknown batch."""
         return sorted(_files(self._folder(batch))) if batch else []
 
-    def _check_room(self, folder: Path) -> None:
-        """Make room for one more file of a batch.
+    def _open(self, part: Path) -> BinaryIO:
+        """Open one more file of a batch.
 
         Raises:
             UploadError: the batch has as many as are allowed.
         """
         self._drop_old()
-        folder.mkdir(parents=True, exist_ok=True)
-        if len(_files(folder)) >= self.batch_files:
-            raise UploadError(f"more than {self.batch_files} files at once; add the others later", 413)
+        with self._lock:
+            if len(_files(part.parent)) >= self.batch_files:
+                raise UploadError(f"more than {self.batch_files} files at once; add the others later", 413)
+            part.parent.mkdir(parents=True, exist_ok=True)
+            return part.open("wb", buffering=_BUFFER)
 
     def _folder(self, batch: str) -> Path:
         if not isinstance(batch, str):  # a program may send anything
@@ -245,5 +252,13 @@ def _size(folder: Path) -> int:
     found = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):
-            found += path.stat().st_size + _BLOCK if path.is_file() else 0
+            found += _BLOCK + (path.stat().st_size if path.is_file() else 0)
     return found
+
+
+def _prune(folder: Path, top: Path) -> None:
+    """Delete a folder, and those above it below ``top``, where nothing is in them."""
+    with contextlib.suppress(OSError):  # something is
+        while folder != top and top in folder.parents:
+            folder.rmdir()
+            folder = folder.parent

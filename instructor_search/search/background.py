@@ -27,6 +27,7 @@ MIN_CHUNKS = 20  # fewer than that have no background to stand out from
 DEVIATIONS = 2.0  # above the mean of the random queries' best scores (benchmarks/search_signals.py)
 _NUM_INSTRUCTIONS = 64  # whose random queries are remembered, with an array of (64, dim) each
 _NUM_THRESHOLDS = 256
+_PATIENCE_SECONDS = 1.0  # for which a search waits for others' random queries
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -41,12 +42,17 @@ class RandomQueries:
         self._lock = Lock()
         self._embedding = Lock()
 
-    def vectors(self, instruction: str) -> np.ndarray:
-        """Return unit vectors, (n, dim); of several threads that ask for the same new ones, one embeds them."""
+    def vectors(self, instruction: str) -> np.ndarray | None:
+        """Return unit vectors, (n, dim); of several threads that ask for the same new ones, one embeds them.
+
+        None where others are embedding for longer than a person should wait: many new instructions come at once.
+        """
         known = self._recall(instruction)
         if known is not None:
             return known
-        with self._embedding:
+        if not self._embedding.acquire(timeout=_PATIENCE_SECONDS):
+            return None
+        try:
             known = self._recall(instruction)
             if known is None:
                 texts = [InstructedText(instruction, text) for text in self.texts]
@@ -56,6 +62,8 @@ class RandomQueries:
                     self._known[instruction] = known
                     if len(self._known) > _NUM_INSTRUCTIONS:
                         self._known.popitem(last=False)
+        finally:
+            self._embedding.release()
         return known
 
     def _recall(self, instruction: str) -> np.ndarray | None:
@@ -91,7 +99,12 @@ class Background:
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
-        value = self._compute(instruction, where)
+        if self._queries is None:
+            self._queries = RandomQueries(self.searcher.encoder)
+        vectors = self._queries.vectors(instruction)
+        if vectors is None:
+            return None
+        value = self._compute(vectors, where)
         with self._lock:
             self._known[key] = value
             if len(self._known) > _NUM_THRESHOLDS:
@@ -110,10 +123,8 @@ class Background:
         threshold = self.threshold(instruction, where)
         return threshold is not None and max(best) < threshold
 
-    def _compute(self, instruction: str, where: str | None) -> float | None:
-        if self._queries is None:
-            self._queries = RandomQueries(self.searcher.encoder)
-        scores = self.searcher.best_scores(self._queries.vectors(instruction), where, at_least=MIN_CHUNKS)
+    def _compute(self, vectors: np.ndarray, where: str | None) -> float | None:
+        scores = self.searcher.best_scores(vectors, where, at_least=MIN_CHUNKS)
         return float(scores.mean() + DEVIATIONS * scores.std()) if len(scores) > 1 else None
 
 

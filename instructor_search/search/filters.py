@@ -9,6 +9,7 @@ types reaches the store as SQL: fields are checked against those that exist, val
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -268,4 +269,5 @@ def _unquote(text: str) -> str:
 def _number(text: str) -> float | None:
     if not re.fullmatch(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", text):
         return None
-    return float(text)
+    number = float(text)
+    return number if math.isfinite(number) else None

@@ -72,10 +72,12 @@ def project(
     method: str = "tsne",
     encoder: Callable[[View], Any] = load_view_encoder,
     told: Callable[[str], None] = lambda line: None,
+    keep: bool = True,
 ) -> Projection:
     """Return where each chunk lies under the named ``views`` and then ``instructions``, two of them at most.
 
-    None named: the default view. ``encoder`` opens the encoder of a view; ``told`` hears what is being done.
+    None named: the default view. ``encoder`` opens the encoder of a view; ``told`` hears what is being done; ``keep``:
+    the layouts are kept in the collection's folder.
 
     Raises:
         ValueError: more than two sides, an unknown method, or too many chunks.
@@ -96,7 +98,8 @@ def project(
     for side, vectors in zip(sides, matrices, strict=True):
         told(f"laying out {len(ids):,} chunks: {side.label}")
         layouts.append(_layout(vectors, method, layouts[0] if layouts else None))
-    _write(path, ids, layouts)
+    if keep:
+        _write(path, ids, layouts)
     named = tuple(Layout(side.label, points) for side, points in zip(sides, layouts, strict=True))
     return Projection(tuple(ids), named, method, time.perf_counter() - started, from_cache=False)
 

@@ -48,5 +48,22 @@ class BodyLimit:
                 await refuse(scope, send, 413, f"the request has more than {limit} bytes\n")
 
 
+class JsonOnly:
+    """Refuses calls of functions that bring anything but JSON, before it is read: Gradio would store forms as files."""
+
+    def __init__(self, app: App) -> None:
+        """Wrap ``app``."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 415."""
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].startswith("/gradio_api/"):
+            kind = header(scope, b"content-type").partition(";")[0].strip().lower()
+            if kind != "application/json":
+                await refuse(scope, send, 415, "the request has no JSON; expected content-type: application/json\n")
+                return
+        await self.app(scope, receive, send)
+
+
 class _TooLargeError(Exception):
     pass

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
+
 from ui.gates.asgi import App, Receive, Scope, Send, header, values_of
+
+_BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d+)?")
+_WITH_PORT = re.compile(r"(\d+\.\d+\.\d+\.\d+):\d+")
 
 # x-gradio-server names an address that Gradio would connect to; the others are what frameworks take for the request's.
 _FOREIGN = (b"forwarded", b"x-real-ip", b"x-gradio-server", b"x-original-url", b"x-original-host", b"x-rewrite-url")
@@ -36,8 +42,18 @@ class Forwarded:
         if proto in ("http", "https"):
             scope["scheme"] = proto
         if client:
-            scope["client"] = (client, 0)
+            scope["client"] = (_address(client), 0)
         return scope
+
+
+def _address(client: str) -> str:
+    """Return the address of whom a proxy names, without quotes, brackets and port; "unknown" where it names none."""
+    client = client.strip('" ')
+    found = _BRACKETED.fullmatch(client) or _WITH_PORT.fullmatch(client)
+    try:
+        return str(ipaddress.ip_address(found[1] if found else client))
+    except ValueError:
+        return "unknown"
 
 
 def _is_forwarded(key: bytes) -> bool:

@@ -13,7 +13,8 @@ from ui.gates.asgi import App, Message, Receive, Scope, Send, refuse
 
 _ADDRESSES = 10_000  # that are remembered
 # What the login page itself is made of: Gradio's published scripts and styles.
-_LOGIN_PAGE = re.compile(r"/(|login/?|theme\.css|favicon\.ico|robots\.txt|manifest\.json|static/.*|assets/.*)")
+_DESCRIPTION = re.compile(rb"window\.gradio_api_info = .*?;</script>", re.DOTALL)
+_LOGIN_PAGE = re.compile(r"/(login/?|theme\.css|favicon\.ico|robots\.txt|manifest\.json|static/.*|assets/.*)")
 
 
 class LoginGate:
@@ -25,10 +26,34 @@ class LoginGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 401."""
-        if scope["type"] == "lifespan" or _LOGIN_PAGE.fullmatch(scope["path"]) or self.user_of(scope) is not None:
+        if scope["type"] == "lifespan" or self.user_of(scope) is not None:
+            await self.app(scope, receive, send)
+        elif scope["path"] == "/":
+            plain = [(key, value) for key, value in scope["headers"] if key.lower() != b"accept-encoding"]
+            await self.app({**scope, "headers": plain}, receive, _without_description(send))
+        elif _LOGIN_PAGE.fullmatch(scope["path"]):
             await self.app(scope, receive, send)
         else:
             await refuse(scope, send, 401, "log in first\n")
+
+
+def _without_description(send: Send) -> Send:
+    """Return what sends the login page without the description of all functions, which Gradio writes into it."""
+    start: dict[str, Any] = {}
+    body = bytearray()
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            start.update(message)
+            return
+        body.extend(message.get("body", b""))
+        if not message.get("more_body"):
+            page = _DESCRIPTION.sub(b"window.gradio_api_info = null;</script>", bytes(body))
+            kept = [(key, value) for key, value in start["headers"] if key.lower() != b"content-length"]
+            await send({**start, "headers": [*kept, (b"content-length", str(len(page)).encode())]})
+            await send({"type": "http.response.body", "body": page})
+
+    return sending
 
 
 class LoginThrottle:

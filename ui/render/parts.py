@@ -14,15 +14,16 @@ MAX_CELL = 90  # characters of a cell that are shown without a click
 
 def text(value: Any) -> str:
     """Return a value as text that no browser takes for markup."""
-    return escape(str(value), quote=True)
+    return escape(str(value).encode("utf-8", "replace").decode("utf-8"), quote=True)
 
 
 _QUOTED = re.compile(r"(?<=')/[^'\n]+(?=')|(?<=\")/[^\"\n]+(?=\")")
-_PATH = re.compile(r"(?<![\w.:/…-])/(?:[^\s/'\"`,;:()<>]+/)+[^\s/'\"`,;:()<>]*")
+_PATH = re.compile(r"(?<![\w./…])/(?:[^\s/'\"`,;:()<>]+/)+[^\s/'\"`,;:()<>]*")
 
 
 def without_paths(message: str) -> str:
     """Return a message in which of each absolute path the last name is left: where files lie is no page's business."""
+    message = re.sub(r"\bfile:/+", "/", message)
     for kind in (_QUOTED, _PATH):
         message = kind.sub(lambda found: "…/" + (found[0].rstrip("/").rpartition("/")[2]), message)
     return message

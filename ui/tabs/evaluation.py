@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+import hashlib
 from typing import Any
 
 import gradio as gr
 
+from instructor_search.files import write_at_once
 from ui import results
 from ui.handling import QUIET, as_toast
+from ui.own_folder import own_folder
 from ui.render import jobs as jobs_html
 from ui.render import results as html
 from ui.session import Session
@@ -34,8 +35,11 @@ def download(session: Session, titles: list[str] | None) -> str | None:
     runs = chosen_runs(session, titles)
     if not runs:
         return None
-    path = Path(tempfile.mkdtemp(prefix="scores-")) / "scores.csv"
-    path.write_text(results.as_csv(runs), encoding="utf-8")
+    table = results.as_csv(runs)
+    path = own_folder() / hashlib.sha256(table.encode()).hexdigest() / "scores.csv"  # one for each content
+    if not path.is_file():
+        path.parent.mkdir(exist_ok=True)
+        write_at_once(path, table)
     return str(path)
 
 
