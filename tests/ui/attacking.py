@@ -52,11 +52,21 @@ class Attacker:
     def config(self) -> dict:
         return self.ask("GET", "/config").json()
 
-    def call(self, fn_index: int, data: list, **more) -> bytes:
-        """Run a function of the page as its scripts do and return all that the server says of it."""
+    def open(self) -> str:
+        """Open the page in a new session, as its scripts do, and return the session: its fields then have choices."""
         session = f"attack{next(_sessions)}"
-        join = {"fn_index": fn_index, "data": data, "session_hash": session, "event_data": None, **more}
-        joined = self.ask("POST", "/gradio_api/queue/join", join)
+        load = next(f["id"] for f in self.config()["dependencies"] if any(t[1] == "load" for t in f["targets"]))
+        assert b"process_completed" in self.call(load, [], session)
+        return session
+
+    def join(self, fn_index: int, data: list, session: str, **more) -> Reply:
+        """Ask for a function of the page in the queue."""
+        asked = {"fn_index": fn_index, "data": data, "session_hash": session, "event_data": None, **more}
+        return self.ask("POST", "/gradio_api/queue/join", asked)
+
+    def call(self, fn_index: int, data: list, session: str, **more) -> bytes:
+        """Run a function of the page as its scripts do and return all that the server says of it."""
+        joined = self.join(fn_index, data, session, **more)
         if joined.status != 200:
             return joined.body
         return joined.body + self.ask("GET", f"/gradio_api/queue/data?session_hash={session}").body
@@ -67,6 +77,12 @@ class Attacker:
         data = [values.get(p["parameter_name"], p.get("parameter_default")) for p in info]
         event = self.ask("POST", f"/gradio_api/call/{name}", {"data": data}).json()["event_id"]
         return self.ask("GET", f"/gradio_api/call/{name}/{event}")
+
+
+def function_of(config: dict, elem_id: str, event: str = "click") -> int:
+    """Return the number of the function that an event of a component calls."""
+    (part,) = [part["id"] for part in config["components"] if part["props"].get("elem_id") == elem_id]
+    return next(f["id"] for f in config["dependencies"] if [part, event] in [list(t) for t in f["targets"]])
 
 
 def functions_with_inputs(config: dict):

@@ -59,13 +59,13 @@ def file_values(path):
 @pytest.mark.trust
 def test_no_function_of_the_page_takes_a_file_of_the_machine(victim, secret):
     attacker, said = Attacker(victim.address), []
-    functions = list(functions_with_inputs(attacker.config()))
+    functions, session = list(functions_with_inputs(attacker.config())), attacker.open()
     assert len(functions) > 30
     for number, types, _ in functions:
         for at in range(len(types)):
             for form, value in enumerate(file_values(secret)):
-                data = [f"stolen-{number}-{at}-{form}" if kind == "textbox" else None for kind in types]
-                said.append(attacker.call(number, [*data[:at], value, *data[at + 1 :]]))
+                data = filled(types, f"stolen-{number}-{at}-{form}")
+                said.append(attacker.call(number, [*data[:at], value, *data[at + 1 :]], session))
     wait_for_jobs(victim)
     assert b"canary" not in b"".join(said)
     assert not [p for p in victim.store.rglob("*") if p.is_file() and b"canary sings" in p.read_bytes()]
@@ -73,6 +73,11 @@ def test_no_function_of_the_page_takes_a_file_of_the_machine(victim, secret):
     assert not [
         name for name in names if "canary" in attacker.api("search", query="canary", collection=name).body.decode()
     ]
+
+
+def filled(types, text):
+    """Return values that functions take: a text for each text, and nothing else."""
+    return [text if kind == "textbox" else False if kind == "checkbox" else None for kind in types]
 
 
 def wait_for_jobs(victim):
@@ -113,12 +118,12 @@ class Listener:
 def test_no_value_and_no_path_makes_the_server_fetch(victim):
     attacker = Attacker(victim.address)
     with Listener() as listener:
-        url = f"http://{listener.place}/x"
+        url, session = f"http://{listener.place}/x", attacker.open()
         for number, types, _ in functions_with_inputs(attacker.config()):
             for at in range(len(types)):
                 value = {"path": url, "url": url, "meta": {"_type": "gradio.FileData"}}
-                data = ["fetched" if kind == "textbox" else None for kind in types]
-                attacker.call(number, [*data[:at], value, *data[at + 1 :]])
+                data = filled(types, "fetched")
+                attacker.call(number, [*data[:at], value, *data[at + 1 :]], session)
         for path in (f"/gradio_api/file={url}", f"/gradio_api/proxy={url}", f"/gradio_api/file/{url}"):
             assert attacker.ask("GET", path).status in (403, 404)
         wait_for_jobs(victim)

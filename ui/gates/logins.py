@@ -46,6 +46,9 @@ def _without_description(send: Send) -> Send:
         if message["type"] == "http.response.start":
             start.update(message)
             return
+        if message["type"] != "http.response.body":
+            await send(message)
+            return
         body.extend(message.get("body", b""))
         if not message.get("more_body"):
             page = _DESCRIPTION.sub(b"window.gradio_api_info = null;</script>", bytes(body))
