@@ -289,7 +289,7 @@ def test_around_the_real_page(own_store, tmp_path):
     assert client.get("/config").status_code == 401
     wrong = [client.post("/login", data={"username": "ann", "password": str(i)}).status_code for i in range(5)]
     assert wrong == [400, 400, 400, 429, 429]
-    big = client.post("/gradio_api/queue/join", content=b"x" * (3 << 20))
+    big = client.post("/gradio_api/queue/join", content=b"x" * (3 << 20), headers={"content-type": "application/json"})
     assert big.status_code == 413
     assert client.get("/gradio_api/file=/etc/passwd").status_code in (401, 403, 404)
 
