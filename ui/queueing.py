@@ -7,7 +7,7 @@ from typing import Any
 
 from gradio.queueing import Queue
 
-SESSION = re.compile(r"\w{1,64}", re.ASCII)
+SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
 MAX_UNTAKEN = 60  # messages of one session: an event has three or four
 _SUMMARY: dict[str, Any] = {"functions": {}}
 
@@ -28,7 +28,7 @@ class OwnQueue(Queue):
         """As of ``Queue``: (whether the event was taken, its id or why not, a word for that)."""
         session = body.session_hash
         if session is not None and not SESSION.fullmatch(session):
-            return False, "session_hash has another form; expected letters, digits and _, 64 at most", "error"
+            return False, "session_hash has another form; expected letters, digits, _ and -, 64 at most", "error"
         untaken = self.pending_messages_per_session.get(session)
         if untaken is not None and untaken.qsize() > MAX_UNTAKEN:
             return False, "take the answers to what was asked before", "queue_full"

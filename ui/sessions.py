@@ -18,7 +18,7 @@ from ui.queueing import SESSION
 MAX_CLOSED = 500  # sessions without an open page: every call of a program makes one
 MAX_OPEN = 2_000  # pages
 MAX_UNTAKEN = 2_000  # messages that wait to be taken, of all sessions
-_HEARTBEAT = re.compile(r"/gradio_api/heartbeat/(\w+)/?")
+_HEARTBEAT = re.compile(r"/gradio_api/heartbeat/([\w-]+)/?", re.ASCII)
 
 
 class _Nowhere(dict[Any, Any]):
@@ -64,7 +64,7 @@ class Sessions(StateHolder):
             HTTPException: its name has another form than a page gives.
         """
         if not isinstance(session_id, str) or not SESSION.fullmatch(session_id):
-            raise HTTPException(400, "session_hash has another form; expected letters, digits and _, 64 at most")
+            raise HTTPException(400, "session_hash has another form; expected letters, digits, _ and -, 64 at most")
         with self.lock:
             if session_id not in self.session_data:
                 self.session_data[session_id] = SmallSession(self.blocks)

@@ -175,6 +175,18 @@ def test_a_document_opens_at_its_passage_and_says_why(application, open_page):
     assert shares[0] == pytest.approx(scores[0], abs=0.005)  # each of the shown shares is rounded
 
 
+def test_hits_that_do_not_stand_out_are_said_and_the_right_sentence_is_marked(application, open_page):
+    page = open_page(at(application, tab="search", c="corpus", q="qwxzv blorf"))
+    page.wait_for_selector("#results .card")
+    assert "No hit stands out" in page.inner_text("#results")
+    search(page, "which medicine makes me cough")
+    page.wait_for_selector("#results .card")
+    assert "No hit stands out" not in page.inner_text("#results")
+    (pressure,) = [card for card in page.locator("#results .card").all() if "page 2" in card.inner_text()
+                   and "blood_pressure.pdf" in card.inner_text()]  # fmt: skip
+    assert "dry cough under ACE inhibitors" in pressure.locator("mark").inner_text()
+
+
 def test_comparing_two_instructions(application, open_page):
     page = open_page(at(application, tab="compare"), ready="#compare-query")
     boxes = {"compare-query": "mercury", "instruction-first": ASTRONOMY, "instruction-second": MYTHOLOGY}
@@ -318,6 +330,7 @@ def test_a_first_start_and_a_second(open_page, tmp_path):
         page = open_page(application.address)  # waits until a collection stands there
         assert page.input_value("#collection input") == "corpus"
         search(page, "mercury", ASTRONOMY)
+        page.wait_for_selector("#results .card")
         assert titles(page)[0] == "Mercury (planet)"
         assert application.stop() == 0
         assert "Traceback" not in "".join(application.lines)

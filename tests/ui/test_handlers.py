@@ -180,7 +180,6 @@ def test_a_view_is_estimated_and_made(session, made):
 
 
 @pytest.mark.slow
-@pytest.mark.trust
 def test_a_job_is_cancelled_and_goes_on(session):
     files = {f"{n}.txt": " ".join(f"word{n}x{i}" for i in range(400)).encode() for n in range(150)}
     job = keeping.create(session, "long", "", send(session, files))

@@ -155,8 +155,7 @@ def halted_ingest(store):
         while not found and not ended.wait(0.02):
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 with contextlib.suppress(OSError):
-                    words = path.read_bytes()
-                    if b"ui.child" in words and str(store).encode() in words:
+                    if b"ui.child" in path.read_bytes() and (path.parent / "cwd").resolve() == store.parent:
                         found.append(int(path.parent.name))
                         os.kill(found[0], signal.SIGSTOP)
 

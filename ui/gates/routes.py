@@ -8,7 +8,7 @@ from ui.gates.asgi import App, Receive, Scope, Send, refuse
 
 _PAGE = r"|login|logout|config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|static/.*|assets/.*|svelte/.*"
 _API = (
-    r"gradio_api/(info|openapi\.json|app_id|startup-events|theme\.css|user|login_check|heartbeat/\w+|reset|cancel"
+    r"gradio_api/(info|openapi\.json|app_id|startup-events|theme\.css|user|login_check|heartbeat/[\w-]+|reset|cancel"
     r"|queue/(join|data|status)|(run|api)/\w+|call/(v2/)?\w+(/\w+)?|component_server)"
 )
 _FILES = r"gradio_api/file=(?!\w+:)[^\x00]*"  # of this server: no address of another
