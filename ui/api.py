@@ -42,7 +42,7 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
             top_k: Number of hits.
         """  # noqa: D205, D415 - one sentence for a language model
         asked = Asked(named(collection), query, under(instruction, collection, view), view, mode, where, top_k)
-        return [asdict(hit) for hit in session.search(asked, weighed=False).hits]
+        return [asdict(hit) for hit in session.search(asked, for_page=False).hits]
 
     def compare(query: str, first_instruction: str, second_instruction: str, collection: str = "", view: str = "",
                 where: str = "", top_k: int = 10) -> dict:  # fmt: skip

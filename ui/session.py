@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from threading import Semaphore
 from typing import TYPE_CHECKING, Any
 
 from instructor_search.errors import InstructorSearchError, StoreError
@@ -106,6 +107,7 @@ class Session:
             total_bytes=config.upload_quota * MEBIBYTE,
         )  # fmt: skip
         self.language_model: LanguageModel | None = None  # opened with the first prompt that is sent
+        self._marking = Semaphore()  # one search at a time embeds sentences: many would take the cores from one another
         self.first_job: Job | None = None  # makes the demo collection, on the first start
 
     # -- what there is -----------------------------------------------------------------------------------------------
@@ -148,8 +150,11 @@ class Session:
 
     # -- searching ---------------------------------------------------------------------------------------------------
 
-    def search(self, asked: Asked, *, weighed: bool = True) -> Answer:
-        """Return the best hits; ``weighed``: and whether they stand out from what random words score.
+    def search(self, asked: Asked, *, for_page: bool = True) -> Answer:
+        """Return the best hits.
+
+        ``for_page``: their sentences are found by meaning, where the model is fast and no other search does so just now,
+        and it is said whether they stand out from what random words score.
 
         Raises:
             InstructorSearchError, ValueError: it cannot be searched so; the message says why.
@@ -157,11 +162,16 @@ class Session:
         asked = self._checked(asked)
         searcher = self.library.searcher(asked.collection, asked.view or None)
         started = time.perf_counter()
-        hits = searcher.search(
-            asked.query, instruction=asked.instruction, where=asked.where.strip() or None, top_k=asked.top_k,
-            mode=asked.mode, snippets="auto",
-        )  # fmt: skip
-        weak = weighed and self._is_weak(asked, hits)
+        by_meaning = for_page and self._marking.acquire(blocking=False)
+        try:
+            hits = searcher.search(
+                asked.query, instruction=asked.instruction, where=asked.where.strip() or None, top_k=asked.top_k,
+                mode=asked.mode, snippets="auto" if by_meaning else "words",
+            )  # fmt: skip
+        finally:
+            if by_meaning:
+                self._marking.release()
+        weak = for_page and self._is_weak(asked, hits)
         took = 1000 * (time.perf_counter() - started)
         judged = self.judgments_of(asked, searcher.view.name)
         cut = searcher.num_query_tokens_cut if asked.mode != "text" else 0
