@@ -153,8 +153,8 @@ class Session:
     def search(self, asked: Asked, *, for_page: bool = True) -> Answer:
         """Return the best hits.
 
-        ``for_page``: their sentences are found by meaning, where the model is fast and no other search does so just now,
-        and it is said whether they stand out from what random words score.
+        ``for_page``: their sentences are found by meaning, where the model is fast and no other search does so just
+        now, and it is said whether they stand out from what random words score.
 
         Raises:
             InstructorSearchError, ValueError: it cannot be searched so; the message says why.
