@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -29,6 +31,7 @@ from ui.own_folder import own_folder, remove_own_folder
 from ui.session import Session
 
 log = logging.getLogger("ui")
+_M_ARENA_MAX = -8  # of glibc's malloc.h
 _CONNECTIONS = 4_096  # at once; more are answered with 503
 
 
@@ -41,6 +44,7 @@ def serve(config: AppConfig, say: Callable[[str], None]) -> None:
         StoreError: there is no collection of the name asked for.
         MissingExtraError: Gradio is not installed.
     """
+    _share_arenas()
     if config.collection is not None:
         find_collection(config.collection, config.store)
     users = read_users(config.auth) if config.auth else None
@@ -66,6 +70,12 @@ def serve(config: AppConfig, say: Callable[[str], None]) -> None:
         finally:
             session.close()
             remove_own_folder()
+
+
+def _share_arenas() -> None:
+    """Let threads share two arenas of memory, where glibc gives each its own, which keep what was once used."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, 2)
 
 
 def build_server(session: Session, users: dict[str, str] | None = None, address: str | None = None) -> Any:
@@ -202,5 +212,7 @@ def _warm(session: Session) -> None:
         while session.first_job is not None and session.first_job.is_running:
             time.sleep(0.2)
         session.warm()
+        gc.collect()
+        gc.freeze()  # what is there for good is not looked at again: garbage of requests is then collected sooner
     except Exception as error:  # the page says it when somebody searches; here it must not end the start
         log.debug("warming up failed: %s", type(error).__name__)
