@@ -342,7 +342,10 @@ def test_uploads_together_are_limited(corpus_store, tmp_path):
 
 def test_a_body_that_is_too_long_ends(victim):
     with socket.create_connection(victim.address.split("/")[2].split(":"), 30) as stream:
-        stream.sendall(b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        stream.sendall(
+            b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
         try:
             for _ in range(100):
                 stream.sendall(b"10000\r\n" + b"x" * 65_536 + b"\r\n")

@@ -13,7 +13,11 @@ import pytest
 from tests.ui.conftest import ASTRONOMY, MYTHOLOGY, make_prompt, running
 from tests.ui.test_browser import act, at, search, titles
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.trust,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 NEWS, NEWS_QUERY = (
     "Represent the news article for retrieval: ",
     "Represent the news query for retrieving reports of the event: ",
@@ -171,8 +175,6 @@ def halted_ingest(store):
                 os.kill(process, signal.SIGCONT)
 
 
-@pytest.mark.slow
-@pytest.mark.trust
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 def test_who_searches_before_there_is_a_collection_is_answered_when_it_is_there(open_page, tmp_path):
     store = tmp_path / "store"
@@ -297,7 +299,6 @@ def test_what_is_found_is_seen_on_a_narrow_screen(two, open_page):
     wait_until_in_view(page, ".map canvas")
 
 
-@pytest.mark.slow
 def test_a_prompt_is_seen_on_a_narrow_screen(two, open_page):
     page = open_page(at(two, tab="prompts"), width=390, height=844, ready="#prompt-go")
     make_prompt(page, "The export hangs at 99 percent and never ends.", "Name the component of the bug.")

@@ -80,6 +80,8 @@ def test_uploads_are_counted_and_given_back(tmp_path):
     send(sender, {"d": b"x" * 60_000})
 
 
+@pytest.mark.slow
+@pytest.mark.trust
 def test_fifty_eight_files_of_several_folders_are_found(session):
     files = {f"{n // 10}/note.txt": f"The parrot number {n} sings.".encode() for n in range(0, 580, 10)}
     job = keeping.create(session, "many", "", send(session, files))
@@ -184,6 +186,8 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
+@pytest.mark.trust
 def test_a_job_is_offered_again_after_the_application_was_killed(tmp_path):
     store = tmp_path / "store"
     first = subprocess.Popen([sys.executable, "-c", STARTED, str(store)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
