@@ -131,7 +131,7 @@ def open_page(browser):
         )  # fmt: skip
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(90_000)
+        page.set_default_timeout(240_000)  # a slow day takes three times as long
         page.on("pageerror", lambda error: problems.append(f"script: {error}"))
         page.on("request", lambda r: None if is_local(r.url) else problems.append(f"request to {r.url}"))
         page.goto(address)
