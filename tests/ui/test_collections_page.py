@@ -47,7 +47,7 @@ def make_folder(tmp_path):
 
 def test_a_folder_is_sent_with_its_names_and_nothing_is_overwritten(application, open_page, tmp_path):
     page, folder = open_tab(open_page, application), make_folder(tmp_path)
-    page.wait_for_selector("#collection-facts .sums")  # the first start's own ingest has ended
+    page.wait_for_selector("#jobs [data-state=done]")  # the first start's own ingest has ended
     page.click("#create")
     page.wait_for_selector("text=the collection has no name yet")
     page.fill("#new-name textarea, #new-name input", "sent")
@@ -77,7 +77,7 @@ def test_a_folder_is_sent_with_its_names_and_nothing_is_overwritten(application,
 
 def many_files(tmp_path):
     files = []
-    for number in range(40):
+    for number in range(80):
         files.append(tmp_path / f"note{number}.txt")
         files[-1].write_text(" ".join(f"word{number}x{i}" for i in range(100)))
     return files
@@ -92,7 +92,7 @@ def test_work_that_was_killed_is_offered_again(tmp_path, open_page):
     store = tmp_path / "store"
     with running("--store", str(store), cwd=tmp_path) as application:
         page = open_tab(open_page, application)
-        page.wait_for_selector("#collection-facts .sums")
+        page.wait_for_selector("#jobs [data-state=done]")  # the first start's own ingest
         page.fill("#new-name textarea, #new-name input", "cut")
         choose(page, "#new-files", many_files(tmp_path))
         page.click("#create")
@@ -110,7 +110,7 @@ def test_work_that_was_killed_is_offered_again(tmp_path, open_page):
     with running("--store", str(store), cwd=tmp_path) as application:
         page = open_tab(open_page, application)
         page.click("#jobs [data-action=again]")
-        job_done(page, "cut: 40 files")
+        job_done(page, "cut: 80 files")
         assert not list((store / ".jobs").iterdir())
 
 
