@@ -83,9 +83,13 @@ class Jobs:
             self.check_room()
             job = Job(title, collection, module, dict(settings), list(notes))
             self._add(job)
-            if goes_on:
-                self.kept.keep(job)
-            self._launch(job, ended)
+            try:
+                if goes_on:
+                    self.kept.keep(job)
+                self._launch(job, ended)
+            except BaseException:  # no process, no disk: it would count as under way for ever
+                self.forget(job)
+                raise
         return job
 
     def check_room(self) -> None:
@@ -129,11 +133,11 @@ class Jobs:
         return [job for job in self.all() if job.collection == collection]
 
     def _add(self, job: Job) -> None:
-        """Remember a job; of those that ended, and of those of them that can go on, the oldest are forgotten."""
+        """Remember a job. Of those that ended the oldest are forgotten: of those that can go on, and of the others."""
         ended = [known for known in self._jobs.values() if not known.is_running]
-        for kind in (True, False):
-            of_kind = [known for known in ended if self.kept.has(known) == kind]
-            for old in of_kind[: max(0, len(of_kind) - _KEPT + 1)]:
+        for can_go_on in (True, False):
+            some = [known for known in ended if self.kept.has(known) == can_go_on]
+            for old in some[: max(0, len(some) - _KEPT + 1)]:
                 self.forget(old)
         self._jobs[job.id] = job
 

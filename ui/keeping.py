@@ -14,7 +14,7 @@ from instructor_search.instructions import InstructedText
 from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE
 from instructor_search.store.schema import SourceRecord
 from ui.job import Job, State
-from ui.session import AppError, Session, check_text
+from ui.session import AppError, Session, check_length, check_text
 from ui.uploads import Kept
 
 _SAMPLE = 16  # chunks that are embedded to know how fast it goes
@@ -104,8 +104,7 @@ def new_name(session: Session, name: str) -> str:
 
 def keep_anew(session: Session, name: str, batch: str) -> Kept:
     """Keep the files of an upload for a new collection; what a try before this one left is removed."""
-    if not session.uploads.staged_files(batch):
-        raise AppError("no file was chosen; upload at least one")
+    session.uploads.staged_files(batch)  # refused here, where there are none: before anything is removed
     for old in session.jobs.of(name):
         session.jobs.forget(old)
     session.uploads.drop(name)
@@ -168,6 +167,8 @@ def allowed_folder(session: Session, allowed: str, below: str) -> Path:
     Raises:
         AppError: it is not inside, or there is no such folder.
     """
+    if not allowed:
+        raise AppError("no folder is chosen; choose one that was allowed at the start")
     root = allowed_folders(session).get(allowed)
     if root is None:
         raise AppError("this folder was not allowed at the start; see --allow-folder")
@@ -184,7 +185,7 @@ def allowed_folder(session: Session, allowed: str, below: str) -> Path:
 
 def view_cost(session: Session, name: str, instruction: str) -> ViewCost:
     """Return what a view of a collection under ``instruction`` takes: a few of its chunks are embedded to know."""
-    session.check_length("instruction", instruction, session.limits.instruction_characters)
+    check_length("instruction", instruction, session.limits.instruction_characters)
     instruction = resolve_instruction(instruction, "document")
     collection = session.library.collection(name)
     view = collection.view(None)
@@ -206,7 +207,7 @@ def add_view(session: Session, name: str, view: str, instruction: str) -> Job:
     """Start embedding a collection's chunks under another document instruction, and return the job."""
     session.check_writable()
     manifest = session.library.manifest(name)
-    session.check_length("view", view, session.limits.name_characters)
+    check_length("view", view, session.limits.name_characters)
     view = view.strip()
     if not view.isprintable():
         raise AppError("the name of the view has characters that cannot be shown; choose another")
@@ -251,7 +252,7 @@ def start_ingest(session: Session, title: str, name: str, folders: Sequence[Path
     """Start an ingest of folders or files and return its job; ``more``: settings of it, by the names of its flags."""
     is_new = name not in session.collections()
     if instruction is not None:
-        session.check_length("instruction", instruction, session.limits.instruction_characters)
+        check_length("instruction", instruction, session.limits.instruction_characters)
     resolved = resolve_instruction(instruction, "document") if instruction is not None else None
     settings = {
         "paths": [str(folder) for folder in folders], "collection": name, "json": True, "progress_json": True,

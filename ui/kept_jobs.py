@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from instructor_search.files import write_at_once
 from ui.job import Job, State
+
+log = logging.getLogger("ui")
 
 
 class KeptJobs:
@@ -56,7 +59,8 @@ class KeptJobs:
                 continue
             try:
                 job = Job(**json.loads(path.read_text(encoding="utf-8")), id=path.stem, state=State.CANCELLED)
-            except (OSError, ValueError, TypeError):  # damaged: it names no job
+            except (OSError, ValueError, TypeError) as error:
+                log.warning("%s names no job (%s) and is removed", path, type(error).__name__)
                 path.unlink(missing_ok=True)
                 continue
             job.notes.append("the application ended before it did")

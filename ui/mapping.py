@@ -14,7 +14,7 @@ from instructor_search.command_line import counted
 from instructor_search.search.projection import MAX_EMBEDDED, Projection, kept_projection, project
 from instructor_search.store.schema import FILTER_FIELDS
 from ui.job import Job
-from ui.session import AppError, Session
+from ui.session import AppError, Session, check_length
 
 CLUSTERS = "cluster"
 AT_ONCE = 3_000  # chunks that are laid out while the page waits; more are laid out by a job
@@ -40,7 +40,7 @@ def lay_out(
         InstructorSearchError, ValueError: it cannot be drawn; the message says why.
     """
     for instruction in instructions:
-        session.check_length("instruction", instruction, session.limits.instruction_characters)
+        check_length("instruction", instruction, session.limits.instruction_characters)
     opened = session.library.collection(collection)
     kept = kept_projection(opened, views=views, instructions=instructions, method=method)
     if kept is not None:

@@ -150,10 +150,8 @@ class _Page:
         return shown | {self.standing: standing, self.head["place"]: address.place(name)}
 
     def _asked(self, given: dict[str, str], name: str | None, how: str) -> dict[Any, Any]:
-        tab, name = (
-            address.tab_of(given),
-            given.get("c") or name,
-        )  # one that is not there is told where hits would stand
+        tab = address.tab_of(given)
+        name = given.get("c") or name  # one that is not there is told where hits would stand
         make = {"search": opening.search_state, "compare": opening.compare_state}.get(tab)
         if make is None:
             return {}

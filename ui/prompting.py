@@ -14,7 +14,7 @@ from instructor_search.in_context.tokens import load_counter
 from ui.job import Job
 from ui.jobs import ROOT
 from ui.keeping import keep_anew, new_name, start_ingest, start_new
-from ui.session import AppError, Session, check_number, check_text
+from ui.session import AppError, Session, check_length, check_number, check_text
 
 if TYPE_CHECKING:
     from instructor_search.in_context.llm import LanguageModel
@@ -63,9 +63,7 @@ def prompt_for(session: Session, asked: AskedPrompt) -> Prompt:
     if not 1 <= asked.k <= MAX_EXAMPLES:
         raise AppError(f"{asked.k} examples were asked for; expected 1 to {MAX_EXAMPLES}")
     for name, text in (("input", asked.text), ("task", asked.task), ("instruction", asked.instruction)):
-        if len(text) > limits.query_characters:
-            most = limits.query_characters
-            raise AppError(f"the {name} has {len(text):,} characters; at most {most:,} are taken here")
+        check_length(name, text, limits.query_characters)
     collection = session.library.collection(asked.pool)
     pool = ExamplePool(collection, encoder=session.library.encoder(collection.view(None)))
     chosen = pool.select(asked.text, instruction=asked.instruction or None, k=asked.k, selector=asked.selector)

@@ -7,6 +7,8 @@ from typing import Any
 
 from gradio.queueing import Queue
 
+from ui.gates.hosts import network_of
+
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
 MAX_UNTAKEN = 60  # messages of one session: an event has three or four
 _SUMMARY: dict[str, Any] = {"functions": {}}
@@ -32,7 +34,7 @@ class OwnQueue(Queue):
         untaken = self.pending_messages_per_session.get(session)
         if untaken is not None and untaken.qsize() > MAX_UNTAKEN:
             return False, "take the answers to what was asked before", "queue_full"
-        if self._waiting(_address(request)) >= self.per_client:
+        if self._waiting(network_of(request.scope)) >= self.per_client:
             return False, f"{self.per_client} requests of yours wait already; wait for answers", "queue_full"
         return await super().push(body, request, username)
 
@@ -53,11 +55,6 @@ class OwnQueue(Queue):
         """Return how many messages wait to be taken, of all sessions."""
         return sum(messages.qsize() for messages in list(self.pending_messages_per_session.values()))
 
-    def _waiting(self, address: str) -> int:
+    def _waiting(self, network: str) -> int:
         queues = self.event_queue_per_concurrency_id.values()
-        return sum(_address(event.request) == address for queue in queues for event in queue.queue)
-
-
-def _address(request: Any) -> str:
-    client = getattr(request, "client", None)
-    return str(client.host) if client else ""
+        return sum(network_of(event.request.scope) == network for queue in queues for event in queue.queue)

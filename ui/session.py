@@ -75,6 +75,17 @@ def check_text(name: str, value: object) -> None:
         raise AppError(f"{name} has half a character (a lone surrogate); expected a text")
 
 
+def check_length(name: str, value: object, most: int) -> None:
+    """Refuse what is no text of at most so many characters.
+
+    Raises:
+        AppError: it is none.
+    """
+    check_text(name, value)
+    if len(str(value)) > most:
+        raise AppError(f"the {name} has {len(str(value)):,} characters; at most {most:,} are taken here")
+
+
 def check_number(name: str, value: object) -> int:
     """Return a whole number (10.0 is one) and refuse anything else.
 
@@ -252,16 +263,6 @@ class Session:
         if self.config.read_only:
             raise AppError("this application was started with --read-only: nothing can be changed here")
 
-    def check_length(self, name: str, value: object, most: int) -> None:
-        """Refuse what is no text of at most so many characters.
-
-        Raises:
-            AppError: it is none.
-        """
-        check_text(name, value)
-        if len(str(value)) > most:
-            raise AppError(f"the {name} has {len(str(value)):,} characters; at most {most:,} are taken here")
-
     def _named(self, collection: str) -> str:
         check_text("collection", collection)
         if not collection:
@@ -283,7 +284,7 @@ class Session:
             ("instruction", instruction, limits.instruction_characters),
             ("filter", asked.where, limits.query_characters),
         ):
-            self.check_length(name, text, most)
+            check_length(name, text, most)
         if not 1 <= top_k <= limits.top_k:
             raise AppError(f"{top_k} hits were asked for; expected 1 to {limits.top_k}")
         if asked.mode not in MODES:

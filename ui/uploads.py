@@ -48,12 +48,12 @@ class Kept:
     added: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)  # the same bytes were there already
-    renamed: list[tuple[str, str]] = field(default_factory=list)  # another file has the first name: what it is now
+    renamed: list[tuple[str, str]] = field(default_factory=list)  # the first name was taken: what it is now
 
     def notes(self) -> list[str]:
         """Return what is to be said of names that were taken, in sentences."""
         said = [f"replaced: {name}" for name in self.replaced]
-        said += [f"{old} is kept as {new}: another file has that name" for old, new in self.renamed]
+        said += [f"{old} is kept as {new}: that name was taken" for old, new in self.renamed]
         return said + [f"there already, unchanged: {name}" for name in self.unchanged]
 
 
@@ -87,11 +87,12 @@ class Uploads:
                     size += len(piece)
                     if size > self.file_bytes:
                         raise UploadError(f"{name} has more than {self.file_bytes >> 20} MiB; expected less", 413)
-                    self._take(len(piece))
+                    await to_thread.run_sync(self._take, len(piece))
                     taken = size
                     await to_thread.run_sync(stream.write, piece)
-            self._take(_BLOCK * len(relative.parts))  # the file, and the folders it may need
-            taken += _BLOCK * len(relative.parts)
+            places = _BLOCK * len(relative.parts)  # the file's, and those of the folders it may need
+            await to_thread.run_sync(self._take, places)
+            taken += places
             with self._lock:
                 target = free_name(folder, relative)
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -116,8 +117,15 @@ class Uploads:
                 _prune(path.parent, self.staged)
 
     def staged_files(self, batch: str) -> list[str]:
-        """Return the relative names of a batch, in order; none for an unknown batch."""
-        return sorted(_files(self._folder(batch))) if batch else []
+        """Return the relative names of a batch, in order.
+
+        Raises:
+            UploadError: it has no file.
+        """
+        names = sorted(_files(self._folder(batch))) if batch else []
+        if not names:
+            raise UploadError("no file was chosen; upload at least one")
+        return names
 
     def _open(self, part: Path) -> BinaryIO:
         """Open one more file of a batch.
@@ -152,9 +160,7 @@ class Uploads:
         Raises:
             UploadError: the batch has no file.
         """
-        names, source = self.staged_files(batch), self._folder(batch) if batch else self.staged
-        if not names:
-            raise UploadError("no file was chosen; upload at least one")
+        names, source = self.staged_files(batch), self._folder(batch)
         kept = Kept(self.kept / collection)
         with self._lock:
             for name in names:
@@ -165,18 +171,19 @@ class Uploads:
     @staticmethod
     def _keep_one(staged: Path, name: str, kept: Kept, replace: bool) -> None:
         target = kept.folder / name
-        if target.is_file():
-            if filecmp.cmp(staged, target, shallow=False):
-                kept.unchanged.append(name)
-                return
-            if replace:
-                kept.replaced.append(name)
-            else:
-                target = free_name(kept.folder, PurePosixPath(name))
-                kept.renamed.append((name, target.relative_to(kept.folder).as_posix()))
+        is_there = target.is_file()
+        if is_there and filecmp.cmp(staged, target, shallow=False):
+            kept.unchanged.append(name)
+            return
+        if is_there and replace:
+            kept.replaced.append(name)
         else:
-            target = free_name(kept.folder, PurePosixPath(name))  # a folder may have the name
-            kept.added.append(target.relative_to(kept.folder).as_posix())
+            target = free_name(kept.folder, PurePosixPath(name))
+            now = target.relative_to(kept.folder).as_posix()
+            if now == name:
+                kept.added.append(name)
+            else:  # a file or a folder has it
+                kept.renamed.append((name, now))
         target.parent.mkdir(parents=True, exist_ok=True)
         staged.replace(target)
 

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.trust]
 
 @pytest.mark.parametrize("name", EVALUATION)
 def test_evaluation(name, guard, filled):
-    guard.module(*filled(EVALUATION[name]))
+    guard.module(*filled(EVALUATION[name]))  # which the fixture asserts to have tried nothing
 
 
 def test_the_hub_is_asked_where_it_is_named(tmp_path):

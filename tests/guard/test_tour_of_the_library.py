@@ -32,9 +32,10 @@ INSTRUCTOR("models/saved", device="cpu").encode(["x"])
 """
 
 
-def test_native_code_is_watched_here():
+def test_native_code_is_watched_here(tmp_path):
     if why_no_strace():
         pytest.skip(f"what native code opens is not seen: {why_no_strace()}")
+    assert Guard(tmp_path).watched(["true"])[0] == "strace"
 
 
 def test_the_guard_sees_a_package_that_does_not_ask(tmp_path):

@@ -90,6 +90,16 @@ def application(own_store, tmp_path_factory):
         yield made
 
 
+@pytest.fixture(scope="module")
+def victim(corpus_store, tmp_path_factory):
+    """An application with a store of its own, to attack; ``store``: that folder."""
+    folder = tmp_path_factory.mktemp("attacked")
+    shutil.copytree(corpus_store, folder / "store")
+    with running("--store", str(folder / "store"), "--runs", str(folder / "runs")) as made:
+        made.store = folder / "store"
+        yield made
+
+
 def chromium() -> str:
     """Return the system's chromium, or skip with the reason."""
     pytest.importorskip("playwright", reason="the browser tests need playwright (extra dev)")

@@ -24,16 +24,6 @@ POSTS = ["/gradio_api/queue/join", "/gradio_api/run/search", "/gradio_api/api/se
          "/gradio_api/cancel", "/login", "/gradio_api/mcp/", "/uploads/01234567-0123-0123-0123-0123456789ab?name=a"]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def victim(corpus_store, tmp_path_factory):
-    """An application with a store of its own."""
-    folder = tmp_path_factory.mktemp("attacked")
-    shutil.copytree(corpus_store, folder / "store")
-    with running("--store", str(folder / "store"), "--runs", str(folder / "runs")) as application:
-        application.store = folder / "store"
-        yield application
-
-
 @pytest.fixture
 def secret(tmp_path):
     path = tmp_path / "private" / "secret.txt"
@@ -341,21 +331,14 @@ def test_uploads_together_are_limited(corpus_store, tmp_path):
 
 
 def test_a_body_that_is_too_long_ends(victim):
+    """A body that does not say how long it is: answered once it has too much, before its end."""
     with socket.create_connection(victim.address.split("/")[2].split(":"), 30) as stream:
-        stream.sendall(
-            b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            b"Transfer-Encoding: chunked\r\n\r\n"
-        )
-        try:
-            for _ in range(100):
-                stream.sendall(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
-        except OSError:
-            pass  # it hung up
-        stream.settimeout(10)
-        try:
-            assert b"413" in stream.recv(1000).split(b"\r\n")[0]
-        except ConnectionError:
-            pass
+        stream.sendall(b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                       b"Transfer-Encoding: chunked\r\n\r\n")  # fmt: skip
+        for _ in range(9):
+            stream.sendall(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
+        stream.settimeout(30)
+        assert b"413" in stream.recv(1000).split(b"\r\n")[0]
 
 
 def test_the_tools_and_a_login_are_not_offered_together(tmp_path):

@@ -307,6 +307,7 @@ def test_an_ingest_is_cancelled(application, open_page, tmp_path):
     page.click("#jobs [data-action=cancel]")
     page.wait_for_selector("#jobs [data-state=cancelled]")
     page.wait_for_selector("#jobs [data-action=again]")
+    assert "cancelled; what was stored stays" in page.inner_text("#jobs .job >> nth=0")
 
 
 @pytest.mark.slow

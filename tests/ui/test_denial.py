@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.ui.attacking import Attacker, function_of
-from tests.ui.conftest import running
 from tests.ui.sending import send
 from tests.ui.test_attacks import resident
 from ui import keeping, mapping
@@ -21,15 +20,6 @@ from ui.gates.forwarded import Forwarded
 from ui.jobs import Jobs
 from ui.session import AppError, Session
 from ui.tabs import evaluation
-
-
-@pytest.fixture(scope="module")
-def victim(corpus_store, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("denied")
-    shutil.copytree(corpus_store, folder / "store")
-    with running("--store", str(folder / "store"), "--runs", str(folder / "runs")) as application:
-        application.store = folder / "store"
-        yield application
 
 
 def run(attacker, number, session):

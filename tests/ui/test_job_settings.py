@@ -8,6 +8,7 @@ import pytest
 
 from instructor_search.command_line import SETTINGS
 from instructor_search.errors import StoreError
+from tests.conftest import ROOT
 from tests.ui.sending import send
 from tests.ui.test_security import wait_for
 from ui import keeping, mapping, prompting, results
@@ -29,7 +30,7 @@ class Unlaunched(Jobs):
 
 @pytest.fixture
 def session(own_store, tmp_path):
-    made = Session(AppConfig(store=str(own_store), runs=tmp_path / "runs"))
+    made = Session(AppConfig(store=str(own_store), runs=tmp_path / "runs", allow_folders=(ROOT / "corpus",)))
     made.jobs = Unlaunched(at_once=1, megabytes=1, hours=1)
     return made
 
@@ -58,6 +59,18 @@ def pool_output(session, typed="plain"):
     return prompting.make_pool(session, "pool", send(session, {"a.csv": b"a,b\n1,2\n"}), "a", typed, "")
 
 
+def folder_instruction(session, typed="plain"):
+    return keeping.add_folder(session, "new", "corpus", "", typed)
+
+
+def map_instruction(session, typed="plain"):
+    mapping.AT_ONCE, before = -1, mapping.AT_ONCE
+    try:
+        return mapping.lay_out(session, "corpus", ["default"], [typed], "tsne")
+    finally:
+        mapping.AT_ONCE = before
+
+
 def map_view(session, typed="plain"):
     mapping.AT_ONCE, before = -1, mapping.AT_ONCE
     try:
@@ -66,7 +79,7 @@ def map_view(session, typed="plain"):
         mapping.AT_ONCE = before
 
 
-FIELDS = {create: "instruction", view_instruction: "instruction", view_name: "view", pool_instruction: "instruction",
+FIELDS = {create: "instruction", folder_instruction: "instruction", map_instruction: "instruction", view_instruction: "instruction", view_name: "view", pool_instruction: "instruction",
           pool_input: "input_field", pool_output: "output_field"}  # fmt: skip
 
 
@@ -91,7 +104,22 @@ def test_a_text_is_the_value_of_its_field_and_of_nothing_else(session, monkeypat
     except (AppError, ValueError) as error:  # "@/etc/passwd" is no instruction of the library
         assert typed.startswith("@") and "instruction" in FIELDS[start], error
         return
-    assert told == {**usual, FIELDS[start]: typed}
+    field = FIELDS[start]
+    assert told == {**usual, field: [typed] if isinstance(usual[field], list) else typed}
+
+
+@pytest.mark.parametrize("typed", OPTIONS)
+def test_names_and_folders_are_none_of_these(session, typed):
+    batch = send(session, {"a.txt": b"x"})
+    for start in (lambda: keeping.create(session, typed, "x", batch),
+                  lambda: keeping.add_folder(session, typed, "corpus", "", "x"),
+                  lambda: keeping.add_folder(session, "new", typed, "", "x"),
+                  lambda: keeping.add_folder(session, "new", "corpus", typed, "x"),
+                  lambda: prompting.make_pool(session, typed, batch, "a", "b", ""),
+                  lambda: results.start(session, typed, "default")):  # fmt: skip
+        with pytest.raises(AppError):
+            start()
+    assert session.jobs.all() == []
 
 
 @pytest.mark.parametrize("typed", OPTIONS)

@@ -147,6 +147,7 @@ def test_who_compares_before_the_page_knows_the_collection(two, open_page):
     page.fill("#compare-query textarea", "mercury")
     page.press("#compare-query textarea", "Enter")
     wait_for_hits(page, "corpus/", "#comparison")
+    assert page.input_value("#compare-query textarea") == "mercury"
     release()
 
 

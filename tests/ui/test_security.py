@@ -165,6 +165,8 @@ def test_folders_outside_the_allowed_ones_are_refused(tmp_path):
     assert allowed_folder(session, "allowed", "/in") == allowed / "in"  # never the machine's own root
     with pytest.raises(AppError, match="not allowed at the start"):
         add_folder(session, "x", str(other), "", "")
+    with pytest.raises(AppError, match="no folder is chosen"):
+        add_folder(session, "x", "", "", "")
     twins = Session(AppConfig(store=str(tmp_path), allow_folders=(allowed, tmp_path / "allowed")))
     assert list(allowed_folders(twins)) == ["allowed", "allowed (2)"]
 
@@ -218,7 +220,7 @@ def test_uploads_are_limited(tmp_path):
             create(session, name, "", batch)
     with pytest.raises(AppError, match="has no name yet"):
         create(session, " ", "", batch)
-    with pytest.raises(AppError, match="no file was chosen"):
+    with pytest.raises(UploadError, match="no file was chosen"):
         create(session, "new", "", "")
     assert not (tmp_path / "store" / ".uploads").exists()
 

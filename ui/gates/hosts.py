@@ -46,6 +46,14 @@ def is_address(name: str) -> bool:
     return True
 
 
+def network_of(scope: Scope) -> str:
+    """Return whom a request comes from, for what is counted: an address; of IPv6 the 64 bits that one customer has."""
+    client = canonical(str((scope.get("client") or ("unknown",))[0]).partition("%")[0])
+    if ":" not in client or not is_address(client):
+        return client
+    return str(ipaddress.ip_network((client, 64), strict=False))
+
+
 class HostCheck:
     """Answers requests for names that are ours only."""
 

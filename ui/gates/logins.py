@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import time
 from collections import OrderedDict, deque
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ui.gates.asgi import App, Message, Receive, Scope, Send, refuse
+from ui.gates.hosts import network_of
 
 _ADDRESSES = 10_000  # that are remembered
 # What the login page itself is made of: Gradio's published scripts and styles.
@@ -73,7 +73,7 @@ class LoginThrottle:
         if scope["type"] != "http" or scope["method"] != "POST" or not path.endswith("/login"):
             await self.app(scope, receive, send)
             return
-        tried, now = self._tries(_network(scope)), self.clock()
+        tried, now = self._tries(network_of(scope)), self.clock()
         while tried and now - tried[0] >= self.seconds:
             tried.popleft()
         if len(tried) >= self.failures:
@@ -97,15 +97,3 @@ class LoginThrottle:
         if len(self._tried) > _ADDRESSES:
             self._tried.popitem(last=False)
         return tried
-
-
-def _network(scope: Scope) -> str:
-    """Return whom a request comes from: an address; of IPv6 the 64 bits that one customer has."""
-    client = str((scope.get("client") or ("unknown",))[0])
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:
-        return client
-    if isinstance(address, ipaddress.IPv6Address) and not address.ipv4_mapped:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(getattr(address, "ipv4_mapped", None) or address)
