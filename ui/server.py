@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import errno
-import gc
 import logging
 import signal
 import socket
@@ -27,11 +25,11 @@ from ui.gates.logins import LoginGate, LoginThrottle
 from ui.gates.origins import OriginCheck
 from ui.gates.routes import KnownRoutes
 from ui.gates.users import checks_password, read_users
+from ui.memory import share_arenas, tidy_for_ever
 from ui.own_folder import own_folder, remove_own_folder
 from ui.session import Session
 
 log = logging.getLogger("ui")
-_M_ARENA_MAX = -8  # of glibc's malloc.h
 _CONNECTIONS = 4_096  # at once; more are answered with 503
 
 
@@ -44,7 +42,7 @@ def serve(config: AppConfig, say: Callable[[str], None]) -> None:
         StoreError: there is no collection of the name asked for.
         MissingExtraError: Gradio is not installed.
     """
-    _share_arenas()
+    share_arenas()
     if config.collection is not None:
         find_collection(config.collection, config.store)
     users = read_users(config.auth) if config.auth else None
@@ -70,12 +68,6 @@ def serve(config: AppConfig, say: Callable[[str], None]) -> None:
         finally:
             session.close()
             remove_own_folder()
-
-
-def _share_arenas() -> None:
-    """Let threads share two arenas of memory, where glibc gives each its own, which keep what was once used."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, 2)
 
 
 def build_server(session: Session, users: dict[str, str] | None = None, address: str | None = None) -> Any:
@@ -207,12 +199,11 @@ def _as_ctrl_c(*_: object) -> None:
 
 
 def _warm(session: Session) -> None:
-    """Load the model, so that the first search need not: at once, or when the first collection is there."""
+    """Load the model, so that the first search need not: at once, or when the first collection is there. Then tidy."""
     try:
         while session.first_job is not None and session.first_job.is_running:
             time.sleep(0.2)
         session.warm()
-        gc.collect()
-        gc.freeze()  # what is there for good is not looked at again: garbage of requests is then collected sooner
     except Exception as error:  # the page says it when somebody searches; here it must not end the start
         log.debug("warming up failed: %s", type(error).__name__)
+    tidy_for_ever()
