@@ -1,7 +1,8 @@
 """Runs the model on a CPU with OpenVINO. ``inference`` loads this module when the first text is embedded; no torch.
 
-Many texts go through one single-thread stream a core; a single text through a graph that is compiled for its length,
-with all threads. Lengths are padded to multiples of 16: each has kernels, buffers and, compiled, weights of its own.
+Many texts go through one single-thread stream a core; a single text, where they come often, through a second graph that
+uses all threads (a third faster, 45 MB for MiniLM: a graph has weights of its own). Lengths are padded to multiples of 16,
+as each has kernels and buffers.
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ from instructor_search.encoder.runtimes import num_cores
 from instructor_search.encoder.tokenization import TokenizedText, pad
 
 BATCH_TOKENS = 1024  # padded tokens of a forward pass: the activations of MiniLM-size models stay in the cache
-_LENGTH_STEP = 16  # of padded lengths; half of it takes twice the memory, and weights of more graphs share the cache
-_LONGEST_FIXED = 128  # of the lengths that graphs for single texts are compiled for
-_CALLS_BEFORE_FIXED = 3  # single texts of a length before a graph is compiled for it (0.2 s)
+_LENGTH_STEP = 16  # of padded lengths
+_CALLS_BEFORE_SINGLE = 3  # single texts before a graph is compiled for them (0.2 s)
 
 
 class OpenVinoRuntime:
@@ -44,9 +44,8 @@ class OpenVinoRuntime:
         self.hint = "f32" if precision == "fp32" else "bf16"
         self.dim = int(self.graph.output(0).get_partial_shape()[1].get_length())
         self._free: SimpleQueue[Any] = SimpleQueue()  # a request for each stream
-        self._single: Any = None  # runs one text of any length
-        self._fixed: dict[int, Any] = {}
-        self._calls: dict[int, int] = {}
+        self._single: Any = None  # runs one text
+        self._single_calls = 0
         self._lock = Lock()
         self._single_lock = Lock()
         config = {
@@ -106,39 +105,30 @@ class OpenVinoRuntime:
 
     def _embed_one(self, item: TokenizedText) -> np.ndarray:
         with self._single_lock:
-            request, length = self._request_for(self._padded(len(item.ids)))
-            request.infer(self._inputs([item], length), share_inputs=True)
+            request = self._request_for_one()
+            request.infer(self._inputs([item]), share_inputs=True)
             return request.get_output_tensor(0).data[0].copy()
 
-    def _request_for(self, length: int) -> tuple[Any, int]:
-        """Return what runs a single text, and the length to pad it to: a graph of its own once it is worth its time.
-
-        Else one that is a little wider, or else the one for any length.
-        """
-        self._calls[length] = self._calls.get(length, 0) + 1
-        often = length <= _LONGEST_FIXED and self._calls[length] >= _CALLS_BEFORE_FIXED
-        if often and length not in self._fixed:
-            self._fixed[length] = self._compile_fixed(length)
-        for wider in (length, length + _LENGTH_STEP):
-            if wider in self._fixed:
-                return self._fixed[wider], wider
-        if self._single is None:
+    def _request_for_one(self) -> Any:
+        """Return what runs a single text: a stream of the graph for many, then a graph with all threads."""
+        self._single_calls += 1
+        if self._single_calls == _CALLS_BEFORE_SINGLE:
+            self._single = self._compile_single()
+        elif self._single is None:
             self._single = self._compiled.create_infer_request()
-        return self._single, length
+        return self._single
 
-    def _compile_fixed(self, length: int) -> Any:
-        graph = self.graph.clone()
-        graph.reshape({name: [1, length] for name in ("ids", "attention", "pooling")})
+    def _compile_single(self) -> Any:
         config = {
             "INFERENCE_PRECISION_HINT": self.hint,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": self.num_threads,
         }
-        return self.core.compile_model(graph, "CPU", config).create_infer_request()
+        return self.core.compile_model(self.graph, "CPU", config).create_infer_request()
 
     def _padded(self, length: int) -> int:
         return min(-(-length // _LENGTH_STEP) * _LENGTH_STEP, max(self.longest, length))
 
-    def _inputs(self, batch: Sequence[TokenizedText], length: int | None = None) -> list[np.ndarray]:
-        ids, attention, pooling = pad(batch, self.pad_id, length or self._padded(max(len(t.ids) for t in batch)))
+    def _inputs(self, batch: Sequence[TokenizedText]) -> list[np.ndarray]:
+        ids, attention, pooling = pad(batch, self.pad_id, self._padded(max(len(t.ids) for t in batch)))
         return [ids.astype(np.int32), attention.astype(np.float32), pooling.astype(np.float32)]

@@ -45,6 +45,11 @@ def here(page):
     return page.evaluate("location.href")
 
 
+def wait_until_here(page, address):
+    """Wait for an address: Back returns at the next change of the page, which may be the one before it, told late."""
+    page.wait_for_function("address => location.href === address", arg=address, timeout=20_000)
+
+
 def named(page):
     """Return what the page's address holds."""
     return {key: value[0] for key, value in parse_qs(urlsplit(here(page)).query).items()}
@@ -209,7 +214,7 @@ def test_each_search_is_a_visit(two, open_page):
     for back, (query, instruction, hits, url) in (("go_back", visited[1]), ("go_back", visited[0]), ("go_forward", visited[1]),
                                                   ("go_forward", visited[2])):  # fmt: skip
         getattr(page, back)()
-        assert here(page) == url
+        wait_until_here(page, url)
         page.wait_for_function("q => document.querySelector('#query textarea').value === q", arg=query, timeout=20_000)
         page.wait_for_function("t => document.querySelector('#results .title')?.innerText === t", arg=hits[0])
         assert state(page) == (query, instruction, hits, url)
