@@ -1,4 +1,4 @@
-"""Keeps the memory of a server that runs for days near what its work needs; glibc and Python give back late themselves."""
+"""Keeps the memory of a server that runs for days near what its work needs; glibc and Python give it back late."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def share_arenas() -> None:
 
 
 def tidy_for_ever() -> NoReturn:
-    """Give back what requests have left, again and again; what is there at the first call is not looked at each time."""
+    """Give back what requests leave, again and again; what is there at the first call is not looked at each time."""
     gc.collect()
     gc.freeze()
     while True:

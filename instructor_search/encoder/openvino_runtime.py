@@ -1,8 +1,8 @@
 """Runs the model on a CPU with OpenVINO. ``inference`` loads this module when the first text is embedded; no torch.
 
-Many texts go through one single-thread stream a core; a single text, where they come often, through a second graph that
-uses all threads (a third faster, 45 MB for MiniLM: a graph has weights of its own). Lengths are padded to multiples of 16,
-as each has kernels and buffers.
+Many texts go through one single-thread stream a core; a single text, where they come often, through a second graph with
+all threads (a third faster, 45 MB for MiniLM: a graph has weights of its own). Lengths are padded to multiples of 16:
+each has kernels and buffers.
 """
 
 from __future__ import annotations
