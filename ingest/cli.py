@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from ingest.readers import EMBED
 from instructor_search.command_line import PRECISIONS, RUNTIMES, Parser, failing_with_one_line, positive
-from instructor_search.instruction_library import resolve_instruction
-from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION
+from instructor_search.instruction_rule import resolve
 
 if TYPE_CHECKING:
     from ingest.pipeline import IngestConfig, Progress
@@ -104,13 +103,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     _check_paths(parser, args)
     if args.collection == "":
         parser.error("--collection is empty; expected a name, or leave it out for the folder's")
-    instruction = _instruction(parser, args)
+    _check_instruction(parser, args)
     with failing_with_one_line() as outcome:
         from ingest.pipeline import ingest
 
-        if instruction is not None:
-            print(f"document instruction: {instruction!r}", file=sys.stderr if args.json else sys.stdout)
-        report = ingest(_config(args, instruction), progress=_progress(args))
+        if args.instruction is not None:
+            sentence = resolve(args.instruction, "document")
+            print(f"document instruction: {sentence!r}", file=sys.stderr if args.json else sys.stdout)
+        report = ingest(_config(args), progress=_progress(args))
         print(json.dumps(report.as_json(), ensure_ascii=False) if args.json else report.as_text())
         if report.interrupted:
             return 130
@@ -133,11 +133,12 @@ def _check_paths(parser: argparse.ArgumentParser, args: argparse.Namespace) -> N
         parser.error(f"no file or folder was given{hint}; expected: python -m ingest FOLDER --instruction")
 
 
-def _instruction(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str | None:
+def _check_instruction(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Put the default for a bare ``--instruction``, and refuse a name that the library does not have."""
     if args.instruction is _BARE:
-        return DEFAULT_DOCUMENT_INSTRUCTION
+        args.instruction = resolve(None, "document")
     try:
-        return resolve_instruction(args.instruction, "document") if args.instruction is not None else None
+        resolve(args.instruction, "document")
     except ValueError as error:
         parser.error(str(error))
 
@@ -151,16 +152,15 @@ def _local_paths(paths: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(local_path(path) for path in paths)
 
 
-def _config(args: argparse.Namespace, instruction: str | None) -> IngestConfig:
+def _config(args: argparse.Namespace) -> IngestConfig:
     from ingest.pipeline import IngestConfig
 
     return IngestConfig(
         paths=_local_paths(args.paths),
         collection=args.collection,
         store=args.store,
-        instruction=instruction,
+        instruction=args.instruction,
         view=args.view,
-        new_view_name=args.instruction[1:] if str(args.instruction).startswith("@") else None,
         model=args.model,
         dialect=args.dialect,
         device=args.device,

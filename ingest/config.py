@@ -10,19 +10,23 @@ from pathlib import Path
 
 from ingest.readers import EMBED, ExampleFields
 from instructor_search.errors import ReaderError
+from instructor_search.instruction_rule import GivenInstruction
 from instructor_search.store.folders import NAME_RULE
 
 
 @dataclass(frozen=True, kw_only=True)
 class IngestConfig:
-    """One run. ``instruction`` None: bring every view up to date, or plain embedding for a new collection."""
+    """One run.
+
+    ``instruction``: see ``instruction_rule.resolve``; but None: bring every view up to date, or plain embedding for a
+    new collection.
+    """
 
     paths: tuple[Path, ...]
     collection: str | None = None
     store: str | None = None
-    instruction: str | None = None
+    instruction: GivenInstruction = None
     view: str | None = None
-    new_view_name: str | None = None  # for a view that has to be made, if ``view`` does not name it
     model: str | None = None
     dialect: str | None = None
     device: str | None = None

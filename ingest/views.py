@@ -9,6 +9,7 @@ from ingest.config import IngestConfig
 from instructor_search.encoder import load_encoder
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import StoreError
+from instructor_search.instruction_rule import name_of, resolve
 from instructor_search.instructions import Instruction
 from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import DEFAULT_VIEW, View
@@ -89,7 +90,7 @@ class Encoders:
 def choose_instruction(config: IngestConfig, existing: Collection | None) -> str:
     """Return the document instruction: the one given, else the existing view's, else none."""
     if config.instruction is not None:
-        return config.instruction
+        return resolve(config.instruction, "document")
     if existing and existing.manifest.views:
         views = existing.manifest.views
         return (views.get(config.view or DEFAULT_VIEW) or next(iter(views.values()))).document_instruction
@@ -136,7 +137,7 @@ def _model_name(collection: Collection, encoder: Encoder, config: IngestConfig) 
 
 def _new_name(views: dict[str, View], instruction: str, config: IngestConfig) -> str:
     """Return a name made of the library's name or of the instruction's objective."""
-    words = config.new_view_name or Instruction.parse(instruction).task_objective or instruction or "plain"
+    words = name_of(config.instruction) or Instruction.parse(instruction).task_objective or instruction or "plain"
     base = "-".join("".join(c if c.isalnum() else " " for c in words).lower().split()[:4]) or "view"
     name, number = base, 2
     while name in views:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from instructor_search.instructions import DEFAULT_QUERY_INSTRUCTION
+from instructor_search.instruction_rule import GivenInstruction
 
 
 class Block(NamedTuple):
@@ -44,10 +44,13 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Query:
-    """A text, the instruction it is searched under, and an optional filter in the language of ``search.filters``."""
+    """A text, the instruction it is searched under, and an optional filter in the language of ``search.filters``.
+
+    ``instruction``: see ``instruction_rule.resolve``; None: what goes with the view that is searched.
+    """
 
     text: str
-    instruction: str = DEFAULT_QUERY_INSTRUCTION
+    instruction: GivenInstruction = None
     where: str | None = None
 
 

@@ -55,7 +55,7 @@ def _add_index(commands: Any) -> None:
                        "exact search (default: 0.95)")  # fmt: skip
     index.add_argument("--queries", metavar="FILE", help="queries to measure with, one a line (default: the view's own "
                        "vectors)")  # fmt: skip
-    index.add_argument("--instruction", metavar="TEXT", help="instruction of the queries (default: general retrieval)")
+    index.add_argument("--instruction", metavar="TEXT", help="of the queries, or @NAME (default: the view's)")
     index.add_argument("--gpus", choices=GPU_SPREADS, default="none", help="measure it on NVIDIA GPUs, each with all "
                        "vectors or a part (extra faiss-gpu; default: none)")  # fmt: skip
     index.add_argument("--json", action="store_true", help="print JSON")
@@ -132,13 +132,14 @@ def _index(args: argparse.Namespace) -> int:
 def _query_vectors(args: argparse.Namespace, view: View) -> Any:
     if args.queries is None:
         return None
-    from instructor_search.instructions import DEFAULT_QUERY_INSTRUCTION, InstructedText
+    from instructor_search.instruction_rule import resolve
+    from instructor_search.instructions import InstructedText
     from instructor_search.store.view_encoder import load_view_encoder
 
     lines = [line for line in Path(args.queries).read_text(encoding="utf-8").splitlines() if line.strip()]
     if not lines:
         raise ValueError(f"{args.queries} has no queries; expected one a line")
-    instruction = args.instruction if args.instruction is not None else DEFAULT_QUERY_INSTRUCTION
+    instruction = resolve(args.instruction, documents_under=view.document_instruction)
     return load_view_encoder(view).encode([InstructedText(instruction, line) for line in lines])
 
 

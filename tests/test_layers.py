@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 ROOMS = ("ingest", "train", "eval", "ui")
 # Inside the library a module may import from its own layer and from those before it.
 LAYERS = [
-    {"errors", "instructions", "instruction_library", "records", "command_line", "files"},
+    {"errors", "instructions", "instruction_library", "instruction_rule", "records", "command_line", "files"},
     {"encoder"},
     {"store"},
     {"search"},

@@ -24,8 +24,8 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
     """Return the functions that programs may call; their docstrings are what a language model reads."""
     named = session.meant_collection
 
-    def under(instruction: str, collection: str, view: str) -> str:
-        return session.default_instruction(named(collection), view) if instruction == "default" else instruction
+    def given(instruction: str) -> str | None:
+        return None if instruction == "default" else instruction
 
     def search(query: str, instruction: str = "default", collection: str = "", view: str = "", mode: str = "dense",
                where: str = "", top_k: int = 10) -> list[dict]:  # fmt: skip
@@ -41,7 +41,7 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
             where: Filter such as 'stars <= 2 and source contains "reviews"'; empty for none.
             top_k: Number of hits.
         """  # noqa: D205, D415 - one sentence for a language model
-        asked = Asked(named(collection), query, under(instruction, collection, view), view, mode, where, top_k)
+        asked = Asked(named(collection), query, given(instruction), view, mode, where, top_k)
         return [asdict(hit) for hit in session.search(asked, for_page=False).hits]
 
     def compare(query: str, first_instruction: str, second_instruction: str, collection: str = "", view: str = "",
@@ -50,15 +50,15 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
 
         Args:
             query: What to look for.
-            first_instruction: A sentence, "@NAME" of the library, or "" for none.
+            first_instruction: A sentence, "@NAME" of the library, "" for none, or "default".
             second_instruction: The one to compare with.
             collection: Name of the collection; empty for the one of the start, or the only one.
             view: Name of the view; empty for the default one.
             where: Filter; empty for none.
             top_k: Number of hits on each side.
         """
-        asked = Asked(named(collection), query, first_instruction, view, "dense", where, top_k)
-        return asdict(session.compare(asked, [first_instruction, second_instruction]))
+        asked = Asked(named(collection), query, given(first_instruction), view, "dense", where, top_k)
+        return asdict(session.compare(asked, [given(first_instruction), given(second_instruction)]))
 
     def explain(query: str, chunk_id: str, instruction: str = "default", collection: str = "", view: str = "") -> dict:
         """Take a hit's score apart: what each token and sentence of its text adds to it under the instruction.
@@ -70,7 +70,7 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
             collection: Name of the collection; empty for the one of the start, or the only one.
             view: Name of the view; empty for the default one.
         """
-        asked = Asked(named(collection), query, under(instruction, collection, view), view)
+        asked = Asked(named(collection), query, given(instruction), view)
         return asdict(session.explain(asked, chunk_id, [asked.instruction])[0])
 
     def collections() -> list[dict]:
@@ -86,29 +86,30 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
             query: What was searched for.
             chunk_id: The hit's chunk_id, as search gives it.
             relevant: Whether it is.
-            instruction: The query instruction it was searched under.
+            instruction: The query instruction it was searched under, as for search.
             collection: Name of the collection; empty for the one of the start, or the only one.
             view: Name of the view; empty for the default one.
         """
         if not isinstance(relevant, bool):
             raise AppError(f"relevant is {relevant!r:.40}; expected true or false")
-        asked = Asked(named(collection), query, under(instruction, collection, view), view)
+        asked = Asked(named(collection), query, given(instruction), view)
         return asdict(session.judge(asked, chunk_id, relevant))
 
-    def prompt(text: str, pool: str, instruction: str = "", task: str = "", num_examples: int = 8,
+    def prompt(text: str, pool: str, instruction: str = "default", task: str = "", num_examples: int = 8,
                selector: str = "nearest", budget: int = 0) -> dict:  # fmt: skip
         """Build a few-shot prompt: the examples of a pool that are nearest to an input under an instruction.
 
         Args:
             text: The input that the prompt asks about.
             pool: Name of a collection that is a pool of examples.
-            instruction: A sentence that says in what sense examples should be near; "" for the pool's own.
+            instruction: A sentence that says in what sense examples should be near, "@NAME" of the library, "" for
+                none, or "default" for the pool's own.
             task: What to do, in a sentence; stands first in the prompt.
             num_examples: How many examples, at most.
             selector: "nearest", "mmr", "label-balanced", "kmeans", "dpp", "hybrid", "text", "random" or "fixed".
             budget: Tokens of the prompt at most; 0 for no limit.
         """
-        asked = AskedPrompt(pool, text, instruction, task, num_examples, selector, budget=budget)
+        asked = AskedPrompt(pool, text, given(instruction), task, num_examples, selector, budget=budget)
         made = prompt_for(session, asked)
         return {"prompt": made.text, "num_tokens": made.num_tokens, "notes": list(made.notes),
                 "examples": [d._asdict() for d in made.demonstrations]}  # fmt: skip

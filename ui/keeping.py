@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from instructor_search.command_line import counted
-from instructor_search.instruction_library import resolve_instruction
+from instructor_search.instruction_rule import resolve
 from instructor_search.instructions import InstructedText
 from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE
 from instructor_search.store.schema import SourceRecord
@@ -186,7 +186,7 @@ def allowed_folder(session: Session, allowed: str, below: str) -> Path:
 def view_cost(session: Session, name: str, instruction: str) -> ViewCost:
     """Return what a view of a collection under ``instruction`` takes: a few of its chunks are embedded to know."""
     check_length("instruction", instruction, session.limits.instruction_characters)
-    instruction = resolve_instruction(instruction, "document")
+    instruction = resolve(instruction, "document")
     collection = session.library.collection(name)
     view = collection.view(None)
     encoder = session.library.encoder(view)
@@ -253,7 +253,7 @@ def start_ingest(session: Session, title: str, name: str, folders: Sequence[Path
     is_new = name not in session.collections()
     if instruction is not None:
         check_length("instruction", instruction, session.limits.instruction_characters)
-    resolved = resolve_instruction(instruction, "document") if instruction is not None else None
+    resolved = resolve(instruction, "document") if instruction is not None else None
     settings = {
         "paths": [str(folder) for folder in folders], "collection": name, "json": True, "progress_json": True,
         "store": session.config.store, "view": view, "model": session.config.model if is_new else None,

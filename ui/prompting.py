@@ -30,11 +30,11 @@ _loading = Lock()
 
 @dataclass(frozen=True)
 class AskedPrompt:
-    """A prompt as a user asks for it. ``budget`` 0: no limit."""
+    """A prompt as a user asks for it. ``instruction`` None: the pool's own; ``budget`` 0: no limit."""
 
     pool: str
     text: str
-    instruction: str = ""
+    instruction: str | None = None
     task: str = ""
     k: int = 8
     selector: str = "nearest"
@@ -56,17 +56,18 @@ def prompt_for(session: Session, asked: AskedPrompt) -> Prompt:
     """
     limits = session.limits
     for name in ("pool", "text", "instruction", "task", "selector", "order"):
-        check_text(name, getattr(asked, name))
+        if name != "instruction" or asked.instruction is not None:
+            check_text(name, getattr(asked, name))
     asked = replace(asked, k=check_number("num_examples", asked.k), budget=check_number("budget", asked.budget))
     if not asked.pool:
         raise AppError("there is no pool of examples yet; make one below")
     if not 1 <= asked.k <= MAX_EXAMPLES:
         raise AppError(f"{asked.k} examples were asked for; expected 1 to {MAX_EXAMPLES}")
-    for name, text in (("input", asked.text), ("task", asked.task), ("instruction", asked.instruction)):
+    for name, text in (("input", asked.text), ("task", asked.task), ("instruction", asked.instruction or "")):
         check_length(name, text, limits.query_characters)
     collection = session.library.collection(asked.pool)
     pool = ExamplePool(collection, encoder=session.library.encoder(collection.view(None)))
-    chosen = pool.select(asked.text, instruction=asked.instruction or None, k=asked.k, selector=asked.selector)
+    chosen = pool.select(asked.text, instruction=asked.instruction, k=asked.k, selector=asked.selector)
     counter = load_counter(session.config.llm_tokenizer)
     template: Any = ChatTemplate(task=asked.task) if asked.chat else PromptTemplate(task=asked.task)
     return build_prompt(chosen, asked.text, budget=asked.budget or None, template=template, count_tokens=counter,

@@ -12,7 +12,8 @@ from threading import Semaphore
 from typing import TYPE_CHECKING, Any
 
 from instructor_search.errors import InstructorSearchError, StoreError
-from instructor_search.instruction_library import query_instruction_for, resolve_instruction
+from instructor_search.instruction_library import query_instruction_for
+from instructor_search.instruction_rule import resolve
 from instructor_search.records import Hit
 from instructor_search.store.folders import store_folder
 from ui.config import MEBIBYTE, AppConfig
@@ -38,15 +39,20 @@ class AppError(InstructorSearchError):
 
 @dataclass(frozen=True)
 class Asked:
-    """One search as a user asks for it. ``view`` "": the collection's default one."""
+    """One search as a user asks for it. ``instruction`` None: what goes with the view; ``view`` "": the default one."""
 
     collection: str
     query: str
-    instruction: str
+    instruction: str | None
     view: str = ""
     mode: str = "dense"
     where: str = ""
     top_k: int = 10
+
+    @property
+    def sentence(self) -> str:
+        """The instruction of a checked search."""
+        return self.instruction or ""
 
 
 @dataclass(frozen=True)
@@ -192,11 +198,11 @@ class Session:
         """Return whether no hit stands out; where that cannot be found out, nothing is said."""
         try:
             background = self.library.background(asked.collection, asked.view or None)
-            return background.is_weak(hits, asked.instruction, asked.where.strip() or None)
+            return background.is_weak(hits, asked.sentence, asked.where.strip() or None)
         except InstructorSearchError:
             return False
 
-    def compare(self, asked: Asked, instructions: Sequence[str], views: Sequence[str] = ()) -> Comparison:
+    def compare(self, asked: Asked, instructions: Sequence[str | None], views: Sequence[str] = ()) -> Comparison:
         """Return the hits of a query under several instructions, and what differs; ``views``: one a side, or none."""
         from instructor_search.search.compare import Side, compare
 
@@ -209,7 +215,7 @@ class Session:
         where = asked.where.strip() or None
         return compare(asked.query, sides, top_k=asked.top_k, where=where, mode=asked.mode, snippets="auto")
 
-    def explain(self, asked: Asked, chunk_id: str, instructions: Sequence[str]) -> list[Explanation]:
+    def explain(self, asked: Asked, chunk_id: str, instructions: Sequence[str | None]) -> list[Explanation]:
         """Return why a chunk has its score, once under each of the query instructions."""
         from instructor_search.search.explain import explain_hit
 
@@ -245,7 +251,7 @@ class Session:
         """Return what was judged of this query, instruction and view, by chunk."""
         from instructor_search.store.judgments import read_judgments
 
-        wanted = (asked.query, asked.instruction, view)
+        wanted = (asked.query, asked.sentence, view)
         try:
             found = read_judgments(self.library.collection(asked.collection))
         except StoreError:  # a damaged line must not keep anybody from searching; the command judgments names it
@@ -274,11 +280,13 @@ class Session:
         limits = self.limits
         self._named(asked.collection)
         for name in ("query", "instruction", "view", "mode", "where"):
-            check_text(name, getattr(asked, name))
+            if name != "instruction" or asked.instruction is not None:
+                check_text(name, getattr(asked, name))
         top_k = check_number("top_k", asked.top_k)
         if not asked.query.strip():
             raise AppError("the query is empty: type what you look for")
-        instruction = resolve_instruction(asked.instruction, "query")
+        default = asked.instruction is None
+        instruction = self.default_instruction(asked.collection, asked.view) if default else resolve(asked.instruction)
         for name, text, most in (
             ("query", asked.query, limits.query_characters),
             ("instruction", instruction, limits.instruction_characters),
@@ -297,7 +305,7 @@ class Session:
         """Load the model of the first collection, so that the first search need not."""
         name = self.default_collection()
         if name:
-            asked: Any = Asked(name, "warm up", self.default_instruction(name), top_k=1)
+            asked: Any = Asked(name, "warm up", None, top_k=1)
             self.search(asked)
 
     def close(self) -> None:

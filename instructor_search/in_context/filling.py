@@ -11,6 +11,7 @@ from pathlib import Path
 from instructor_search.encoder import load_encoder
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.in_context.pool import OUTPUT, TASK, ExamplePool
+from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.records import Block, Chunk, Demonstration, Document
 from instructor_search.store.collection import Collection
 from instructor_search.store.schema import SourceRecord
@@ -21,10 +22,16 @@ _SOURCE = "added"  # first part of the sources of what a program added
 
 
 def create_pool(
-    name: str, examples: Iterable[Demonstration] = (), *, store: str | Path | None = None, instruction: str = "",
+    name: str,
+    examples: Iterable[Demonstration] = (),
+    *,
+    store: str | Path | None = None,
+    instruction: GivenInstruction = "",
     encoder: Encoder | None = None,
-) -> ExamplePool:  # fmt: skip
+) -> ExamplePool:
     """Return a new pool with ``examples``, their inputs embedded under ``instruction``; encoder None: the default one.
+
+    ``instruction``: see ``instruction_rule.resolve``; "@name" is the document's of the pair.
 
     Raises:
         StoreError: the name is not allowed or taken.
@@ -33,10 +40,11 @@ def create_pool(
     items = list(examples)
     _check(items)
     made_by = encoder or load_encoder()
-    budget = made_by.tokenizer.text_budget(instruction)
+    sentence = resolve(instruction, "document")
+    budget = made_by.tokenizer.text_budget(sentence)
     collection = Collection.create(name, store, chunk_tokens=budget, chunk_overlap=0)
     with collection.writing():
-        collection.add_view(made_by, instruction, "default")
+        collection.add_view(made_by, sentence, "default")
         collection.update_manifest(examples={"input_field": "input", "output_field": "output", "embed": "input"})
     pool = ExamplePool(collection, encoder=made_by)
     add_examples(pool, items)

@@ -19,6 +19,7 @@ from instructor_search.errors import StoreError
 from instructor_search.in_context.choices import Selector
 from instructor_search.in_context.guard import normal_form
 from instructor_search.in_context.selection import Candidates, check_selector, choose, num_candidates
+from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.instructions import InstructedText
 from instructor_search.records import Demonstration, Hit
 from instructor_search.search.filters import compile_filter
@@ -64,7 +65,7 @@ class ExamplePool:
         self,
         text: str,
         *,
-        instruction: str | None = None,
+        instruction: GivenInstruction = None,
         k: int = 8,
         selector: str = Selector.NEAREST,
         where: str | None = None,
@@ -82,7 +83,8 @@ class ExamplePool:
         Args:
             text: the input asked about.
             k: number of examples; fewer are returned where the pool has no more.
-            instruction: of the input; None: the pool's own, as an input is compared with inputs.
+            instruction: of the input, see ``instruction_rule.resolve``; but None: the pool's own, as an input is
+                compared with inputs.
             selector: of ``Selector``.
             where: a filter, as for search; the example's output and task are the fields ``output`` and ``task``.
             diversity: of mmr and dpp, 0 to 1.
@@ -106,7 +108,8 @@ class ExamplePool:
             raise ValueError("the input is empty; expected a text to find examples for")
         if not len(self):
             raise StoreError(f"the pool {self.collection.name!r} has no examples; ingest a file that has some")
-        asked = _Asked(text, self.view.document_instruction if instruction is None else instruction, where, selector)
+        own = self.view.document_instruction
+        asked = _Asked(text, own if instruction is None else resolve(instruction), where, selector)
         guard = _Guard(self, text, max_cosine, exclude)
         if selector in (Selector.RANDOM, Selector.FIXED):
             return self._drawn(asked, k, seed, guard)

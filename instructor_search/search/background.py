@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from instructor_search.encoder.protocol import Encoder, to_unit_length
+from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.instructions import InstructedText
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Background:
         self._known: OrderedDict[tuple[int, str, str | None], float | None] = OrderedDict()
         self._lock = Lock()
 
-    def threshold(self, instruction: str, where: str | None = None) -> float | None:
+    def threshold(self, instruction: GivenInstruction = None, where: str | None = None) -> float | None:
         """Return the cosine from which a best hit stands out; None where fewer than MIN_CHUNKS chunks can be found.
 
         It is computed once for a version of the table, an instruction and a filter.
@@ -91,17 +92,18 @@ class Background:
         Raises:
             InstructorSearchError, ValueError: as of ``Searcher.search``.
         """
+        sentence = resolve(instruction, documents_under=self.searcher.view.document_instruction)
         finder = self.searcher.finder
         with finder.reading():
             version = finder.version
-        key = (version, instruction, where)
+        key = (version, sentence, where)
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
         if self._queries is None:
             self._queries = RandomQueries(self.searcher.encoder)
-        vectors = self._queries.vectors(instruction)
+        vectors = self._queries.vectors(sentence)
         if vectors is None:
             return None
         value = self._compute(vectors, where)
@@ -111,7 +113,7 @@ class Background:
                 self._known.popitem(last=False)
         return value
 
-    def is_weak(self, hits: Sequence[Hit], instruction: str, where: str | None = None) -> bool:
+    def is_weak(self, hits: Sequence[Hit], instruction: GivenInstruction = None, where: str | None = None) -> bool:
         """Return whether no hit of a search's first page stands out from what random words score.
 
         No judgment is made, and False returned, where there are no hits, where one of them shares words with the query

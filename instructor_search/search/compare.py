@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.records import Hit
+from instructor_search.search.ranking import Mode
 from instructor_search.search.searcher import Searcher
+from instructor_search.search.snippets import Snippets
 
 PERSISTENCE = 0.9  # of rank-biased overlap: the first ten ranks have 86 % of the weight
 DEEPER = 100  # ranks that are looked at to say where a hit of one side stands on the other
@@ -22,7 +26,12 @@ class Side(NamedTuple):
     """How the query is asked: which view (its searcher), under which query instruction."""
 
     searcher: Searcher
-    instruction: str
+    instruction: GivenInstruction = None
+
+    @property
+    def sentence(self) -> str:
+        """The query instruction as the encoder sees it."""
+        return resolve(self.instruction, documents_under=self.searcher.view.document_instruction)
 
 
 class Move(NamedTuple):
@@ -62,26 +71,28 @@ class Comparison:
     differences: tuple[Difference, ...]
 
 
-def compare(query: str, sides: Sequence[Side], *, top_k: int = 10, **options: Any) -> Comparison:
-    """Return the ``top_k`` hits of each side and how they differ; ``options`` are those of ``Searcher.search``.
+def compare(query: str, sides: Sequence[Side], *, top_k: int = 10, where: str | None = None, mode: str = Mode.DENSE,
+            dense_weight: float | None = None, snippets: str = Snippets.WORDS) -> Comparison:  # fmt: skip
+    """Return the ``top_k`` hits of each side and how they differ; the options are those of ``Searcher.search``.
 
     Raises:
         ValueError: fewer than two sides, a search by words alone (all sides are the same), or what a search refuses.
     """
-    if options.get("mode") == "text":
+    if mode == Mode.TEXT:
         raise ValueError("mode is 'text': by words no instruction or view applies; expected dense or hybrid")
     if len(sides) < 2:
         raise ValueError(f"{len(sides)} instruction to compare; expected at least two, or two views")
     shown, ranks = [], []
     for side in sides:
-        asked = {**options, "instruction": side.instruction}
-        shown.append(tuple(side.searcher.search(query, **asked, top_k=top_k)))
-        deep = side.searcher.search(query, **{**asked, "snippets": "none"}, top_k=max(DEEPER, top_k))
+        search = partial(side.searcher.search, query, instruction=side.sentence, where=where, mode=mode,
+                         dense_weight=dense_weight)  # fmt: skip
+        shown.append(tuple(search(top_k=top_k, snippets=snippets)))
+        deep = search(top_k=max(DEEPER, top_k), snippets=Snippets.NONE)
         ranks.append({hit.chunk_id: hit.rank for hit in deep})
     pairs = combinations(range(len(sides)), 2)
     differences = tuple(difference(shown[a], shown[b], ranks[a], ranks[b], first=a, second=b) for a, b in pairs)
     views = tuple(side.searcher.view.name for side in sides)
-    return Comparison(query, tuple(side.instruction for side in sides), views, tuple(shown), differences)
+    return Comparison(query, tuple(side.sentence for side in sides), views, tuple(shown), differences)
 
 
 def difference(

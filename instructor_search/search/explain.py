@@ -15,6 +15,7 @@ import numpy as np
 
 from instructor_search.encoder.token_states import PooledTokens, TokenStates
 from instructor_search.errors import StoreError
+from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.instructions import InstructedText
 from instructor_search.search.snippets import sentence_spans
 
@@ -78,17 +79,19 @@ class Explainer:
 
 
 def explain_hit(
-    searcher: Searcher, chunk_id: str, query: str, instructions: Sequence[str], *, explainer: Explainer | None = None
-) -> list[Explanation]:
-    """Return why a chunk has its score for ``query``, once for each of the query ``instructions``.
+    searcher: Searcher, chunk_id: str, query: str, instructions: Sequence[GivenInstruction], *,
+    explainer: Explainer | None = None,
+) -> list[Explanation]:  # fmt: skip
+    """Return why a chunk has its score for ``query``, once under each of the query ``instructions``.
 
     Raises:
         StoreError: the collection has no such chunk.
-        ValueError: the query is empty.
+        ValueError: the query is empty, or an instruction is none.
     """
     if not query.strip():
         raise ValueError("the query is empty; expected the text that was searched for")
     view, collection = searcher.view, searcher.collection
+    sentences = [resolve(given, documents_under=view.document_instruction) for given in instructions]
     rows = collection.rows_by_id([chunk_id], ["text"]).to_pylist()
     if not rows:
         raise StoreError(f"{collection.name!r} has no chunk {chunk_id!r}; ids stand in search --json and --explain")
@@ -96,8 +99,8 @@ def explain_hit(
     explainer = explainer or Explainer(searcher.encoder)
     stored = collection.vectors_of(view, [chunk_id]).get(chunk_id)
     explained = []
-    for instruction in instructions:
-        found = explainer.explain(InstructedText(instruction, query), text)
+    for sentence in sentences:
+        found = explainer.explain(InstructedText(sentence, query), text)
         explained.append(Explanation(**{**found.__dict__, "stored_score": _stored(searcher, found, stored)}))
     return explained
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.errors import MissingExtraError, StoreError
-from instructor_search.instruction_library import resolve_instruction
+from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.instructions import InstructedText
 from instructor_search.store.collection import Collection
 from instructor_search.store.entries import vector_batches
@@ -68,7 +68,7 @@ def project(
     collection: Collection,
     *,
     views: Sequence[str] = (),
-    instructions: Sequence[str] = (),
+    instructions: Sequence[GivenInstruction] = (),
     method: str = "tsne",
     encoder: Callable[[View], Any] = load_view_encoder,
     told: Callable[[str], None] = lambda line: None,
@@ -105,19 +105,23 @@ def project(
 
 
 def kept_projection(
-    collection: Collection, *, views: Sequence[str] = (), instructions: Sequence[str] = (), method: str = "tsne"
+    collection: Collection,
+    *,
+    views: Sequence[str] = (),
+    instructions: Sequence[GivenInstruction] = (),
+    method: str = "tsne",
 ) -> Projection | None:
     """Return what ``project`` would, if it is kept and still right; else None."""
     sides = _sides(collection, views, instructions)
     return _read(collection.folder / FOLDER / f"{_key(collection, sides, method)}.npz", sides, method)
 
 
-def _sides(collection: Collection, views: Sequence[str], instructions: Sequence[str]) -> list[_Side]:
+def _sides(collection: Collection, views: Sequence[str], instructions: Sequence[GivenInstruction]) -> list[_Side]:
     named = [collection.view(name) for name in views] or ([] if instructions else [collection.view(None)])
     sides = [_Side(f"view {view.name}", view, None) for view in named]
     base = named[0] if named else collection.view(None)
     for given in instructions:
-        instruction = resolve_instruction(given, "document")
+        instruction = resolve(given, "document", documents_under=base.document_instruction)
         known = collection.find_view(base.fingerprint, instruction)
         if known:
             sides.append(_Side(f"view {known.name}", known, None))

@@ -10,6 +10,7 @@ import numpy as np
 
 from instructor_search.encoder.protocol import Encoder, to_unit_length
 from instructor_search.errors import MissingExtraError, ModelError
+from instructor_search.instruction_rule import resolve_pair
 from instructor_search.instructions import InstructedText
 
 
@@ -25,8 +26,10 @@ class Reranker(Protocol):
 def make_reranker(given: str, encoder: Encoder | None, *, device: str | None = None) -> Reranker:
     """Return the reranker that a flag names: "instruction:SENTENCE" (with ``encoder``), or a cross-encoder's folder.
 
+    "instruction:@NAME": the pair of the library, one instruction a side; a sentence stands for both sides.
+
     Raises:
-        ValueError: it is empty, or its sentence is.
+        ValueError: it is empty, or its sentence is, or the library has no such name.
         ModelError, MissingExtraError: see ``CrossEncoderReranker``.
     """
     if not given.strip():
@@ -36,7 +39,7 @@ def make_reranker(given: str, encoder: Encoder | None, *, device: str | None = N
     sentence = given.removeprefix("instruction:").lstrip()
     if not sentence or encoder is None:
         raise ValueError(f"{given!r} names no instruction; expected e.g. 'instruction:Represent the question: '")
-    return InstructionReranker(encoder, sentence, sentence)
+    return InstructionReranker(encoder, *resolve_pair(sentence))
 
 
 class InstructionReranker:

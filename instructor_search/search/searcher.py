@@ -7,18 +7,19 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from instructor_search.encoder.protocol import Encoder, to_unit_length
 from instructor_search.errors import StoreError
-from instructor_search.instructions import DEFAULT_QUERY_INSTRUCTION, InstructedText
+from instructor_search.instruction_rule import GivenInstruction, agreed
+from instructor_search.instructions import InstructedText
 from instructor_search.records import Hit, Query
 from instructor_search.search.candidates import CandidateFinder, Found
 from instructor_search.search.diversity import maximal_marginal_relevance, without_near_copies
 from instructor_search.search.filters import compile_filter
-from instructor_search.search.ranking import MAX_TOP_K, Candidate, Mode, Ranking, fuse
+from instructor_search.search.ranking import CANDIDATES, MAX_TOP_K, Candidate, Mode, Ranking, fuse
 from instructor_search.search.reranking import Reranker
 from instructor_search.search.sentences import Passage, SentenceFinder
 from instructor_search.search.snippets import (
@@ -35,6 +36,14 @@ from instructor_search.store.view_encoder import load_view_encoder
 MAX_EMBEDDED_HITS = 20  # hits whose best sentence is found by meaning; that of later ones by words
 SNIPPET_SECONDS = 0.25  # what embedding sentences may take of a search with snippets="auto"
 MAX_QUERY_CHARACTERS = 100_000
+
+
+class _Asked(NamedTuple):
+    """A query whose instruction is resolved."""
+
+    text: str
+    instruction: str
+    where: str | None
 
 
 class Searcher:
@@ -81,24 +90,35 @@ class Searcher:
         self,
         query: Query | str,
         *,
-        instruction: str = DEFAULT_QUERY_INSTRUCTION,
+        instruction: GivenInstruction = None,
         where: str | None = None,
         top_k: int = 10,
         offset: int = 0,
         snippets: str = Snippets.WORDS,
-        **ranking: Any,
+        mode: str = Mode.DENSE,
+        dense_weight: float | None = None,
+        reranker: Reranker | None = None,
+        rerank_depth: int = CANDIDATES,
+        drop_copies: float | None = None,
+        diversity: float = 0.0,
     ) -> list[Hit]:
         """Return the best ``top_k`` chunks after the first ``offset``, best first; of equal scores the lower chunk id.
 
         Scores: cosine similarity (dense), BM25 (text), reciprocal rank fusion or a weighted sum (hybrid); with a
-        reranker its own. ``ranking``: fields of ``Ranking``. ``snippets``: how the sentence that is shown is found.
+        reranker its own. ``instruction``: see ``instruction_rule.resolve``; None: what goes with the view.
+        ``snippets``: how the sentence that is shown is found. ``mode`` and what follows: fields of ``Ranking``.
 
         Raises:
-            ValueError: the query is empty or too long, or a number or mode is not allowed.
+            ValueError: the query is empty or too long, a number or mode is not allowed, the instruction is none, or a
+                ``Query`` brings another instruction or filter than the arguments do.
             FilterError: ``where`` cannot be understood.
         """
-        asked = query if isinstance(query, Query) else Query(query, instruction, where)
-        how, shown = Ranking(**ranking), _snippets_kind(snippets)
+        asked = self._asked(query, instruction, where)
+        how = Ranking(
+            mode=mode, dense_weight=dense_weight, reranker=reranker, rerank_depth=rerank_depth,
+            drop_copies=drop_copies, diversity=diversity,
+        )  # fmt: skip
+        shown = _snippets_kind(snippets)
         _check(asked, top_k, offset)
         compiled = self._compile(asked.where)
         self.seconds = {}
@@ -122,17 +142,25 @@ class Searcher:
         self,
         queries: Sequence[Query | str],
         *,
-        instruction: str = DEFAULT_QUERY_INSTRUCTION,
+        instruction: GivenInstruction = None,
         where: str | None = None,
         top_k: int = 10,
-        **ranking: Any,
+        mode: str = Mode.DENSE,
+        dense_weight: float | None = None,
+        reranker: Reranker | None = None,
+        rerank_depth: int = CANDIDATES,
+        drop_copies: float | None = None,
+        diversity: float = 0.0,
     ) -> list[list[Hit]]:
         """Return the hits of each query as ``search`` does, without snippets; thousands of queries at a time.
 
         They are embedded together, and an exact search reads the table once for all queries of one filter.
         """
-        how = Ranking(**ranking)
-        asked = [q if isinstance(q, Query) else Query(q, instruction, where) for q in queries]
+        how = Ranking(
+            mode=mode, dense_weight=dense_weight, reranker=reranker, rerank_depth=rerank_depth,
+            drop_copies=drop_copies, diversity=diversity,
+        )  # fmt: skip
+        asked = [self._asked(query, instruction, where) for query in queries]
         for query in asked:
             _check(query, top_k, 0)
         if not asked:
@@ -153,7 +181,15 @@ class Searcher:
             rows = self.finder.rows([c.row for ranked in results for c in ranked], SHOWN_COLUMNS)
         return [_hits(ranked, rows, [("", "")] * len(ranked), 0) for ranked in results]
 
-    def _nearest_of_each(self, asked: Sequence[Query], vectors: np.ndarray, depth: int) -> list[list[Found]]:
+    def _asked(self, query: Query | str, instruction: GivenInstruction, where: str | None) -> _Asked:
+        """Return the query, its instruction resolved; the arguments hold for queries that say nothing themselves."""
+        own = query if isinstance(query, Query) else Query(query)
+        if own.where is not None and where is not None and own.where != where:
+            raise ValueError(f"two filters were given for one query: {own.where!r} and {where!r}; give one of them")
+        sentence = agreed(own.instruction, instruction, documents_under=self.view.document_instruction)
+        return _Asked(own.text, sentence, where if own.where is None else own.where)
+
+    def _nearest_of_each(self, asked: Sequence[_Asked], vectors: np.ndarray, depth: int) -> list[list[Found]]:
         """Return the nearest chunks of each query; those with the same filter are searched together."""
         found: list[list[Found]] = [[] for _ in asked]
         for condition in dict.fromkeys(q.where for q in asked):
@@ -173,16 +209,17 @@ class Searcher:
             found = self.finder.nearest_many(vectors, at_least, self._compile(where))
         return np.array([near[0].score for near in found if len(near) >= at_least])
 
-    def more_like(self, chunk_id: str, *, where: str | None = None, top_k: int = 10, **ranking: Any) -> list[Hit]:
+    def more_like(
+        self, chunk_id: str, *, where: str | None = None, top_k: int = 10, drop_copies: float | None = None,
+        diversity: float = 0.0,
+    ) -> list[Hit]:  # fmt: skip
         """Return the chunks whose vectors are nearest to that of a chunk, which is not among them.
 
         Raises:
             StoreError: there is no such chunk, or it has no vector in this view.
-            ValueError: the mode is not dense.
+            ValueError: a number is not allowed.
         """
-        how = Ranking(**ranking)
-        if how.mode != Mode.DENSE or how.reranker:
-            raise ValueError("chunks are compared by their vectors; expected the mode dense, and no reranker")
+        how = Ranking(drop_copies=drop_copies, diversity=diversity)
         _check_page(top_k, 0)
         found = self.collection.vectors_of(self.view, [chunk_id])
         if chunk_id not in found:
@@ -205,7 +242,7 @@ class Searcher:
         yield
         self.seconds[name] = time.perf_counter() - started
 
-    def _embed(self, query: Query) -> np.ndarray:
+    def _embed(self, query: _Asked) -> np.ndarray:
         encoder = self.encoder
         with self._timed("load"):
             encoder.load()
@@ -253,7 +290,7 @@ class Searcher:
         return [ranked[i] for i in order]
 
     def _snippets(
-        self, query: Query, vector: np.ndarray | None, passages: Sequence[Passage], kind: Snippets
+        self, query: _Asked, vector: np.ndarray | None, passages: Sequence[Passage], kind: Snippets
     ) -> list[tuple[str, str]]:
         """Return a snippet a passage, and the sentence in it that suits the query best."""
         if kind == Snippets.NONE:
@@ -293,7 +330,7 @@ def _shown(sentences: list[str], best: int) -> tuple[str, str]:
     return snippet_around(sentences, best), sentences[best]
 
 
-def _check(query: Query, top_k: int, offset: int) -> None:
+def _check(query: _Asked, top_k: int, offset: int) -> None:
     if not query.text.strip():
         raise ValueError("the query is empty; expected a text to search for")
     if any("\ud800" <= character <= "\udfff" for character in query.text + query.instruction):
@@ -310,7 +347,7 @@ def _check_page(top_k: int, offset: int) -> None:
         raise ValueError(f"offset is {offset}; expected 0 to {MAX_TOP_K - top_k} with top_k {top_k}")
 
 
-def _check_vectors(vectors: np.ndarray, queries: Sequence[Query]) -> None:
+def _check_vectors(vectors: np.ndarray, queries: Sequence[_Asked]) -> None:
     usable = np.isfinite(vectors).all(axis=1) & (np.linalg.norm(vectors, axis=1) > 0)
     for query, fine in zip(queries, usable, strict=True):
         if not fine:

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import MissingExtraError, StoreError, ViewMismatchError
+from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.store import row_copy, vector_index, view_index, word_index
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE, find_collection, store_folder
@@ -145,20 +146,22 @@ class Collection:
         """Run a query of the chunk table and return its rows."""
         return query.to_list()
 
-    def find_view(self, fingerprint: str, document_instruction: str) -> View | None:
+    def find_view(self, fingerprint: str, document_instruction: GivenInstruction) -> View | None:
         """Return the view of this encoder and instruction, if there is one."""
+        sentence = resolve(document_instruction, "document")
         for view in self.manifest.views.values():
-            if (view.fingerprint, view.document_instruction) == (fingerprint, document_instruction):
+            if (view.fingerprint, view.document_instruction) == (fingerprint, sentence):
                 return view
         return None
 
     @clear_errors
-    def add_view(self, encoder: Encoder, document_instruction: str, name: str, *, model: str | None = None,
+    def add_view(self, encoder: Encoder, document_instruction: GivenInstruction, name: str, *, model: str | None = None,
                  allow_pickle: bool = False) -> View:  # fmt: skip
         """Add an empty vector column for ``encoder`` and ``document_instruction``; other columns are not touched."""
         if name in self.manifest.views:
             raise StoreError(f"collection {self.name!r} has a view {name!r} already; choose another --view name")
-        encoder.tokenizer.text_budget(document_instruction)  # refuses an instruction that leaves no room
+        sentence = resolve(document_instruction, "document")
+        encoder.tokenizer.text_budget(sentence)  # refuses an instruction that leaves no room
         view = View(
             name=name,
             column=self._free_column(name),
@@ -167,7 +170,7 @@ class Collection:
             dialect=str(encoder.tokenizer.dialect),
             max_tokens=encoder.max_tokens,
             dim=encoder.dim,
-            document_instruction=document_instruction,
+            document_instruction=sentence,
             runtime=encoder.runtime,
             precision=encoder.precision,
             created=_now(),

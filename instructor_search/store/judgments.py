@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from instructor_search.errors import LockedError, StoreError
+from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View
 
@@ -46,9 +47,10 @@ class Judgment:
 
 
 def judge(
-    collection: Collection, view: View, chunk_id: str, *, query: str, instruction: str, relevant: bool | None
-) -> Judgment:
-    """Store whether a chunk is relevant to ``query`` under ``instruction``, and return it.
+    collection: Collection, view: View, chunk_id: str, *, query: str, relevant: bool | None,
+    instruction: GivenInstruction = None,
+) -> Judgment:  # fmt: skip
+    """Store whether a chunk is relevant to ``query`` under ``instruction`` (``instruction_rule.resolve``); return it.
 
     Raises:
         StoreError: there is no such chunk, or the file cannot be written.
@@ -57,13 +59,14 @@ def judge(
     """
     if not query.strip():
         raise ValueError("the query is empty; expected the text that was searched for")
-    for name, value in (("query", query), ("instruction", instruction)):
+    sentence = resolve(instruction, documents_under=view.document_instruction)
+    for name, value in (("query", query), ("instruction", sentence)):
         if len(value) > MAX_TEXT:
             raise ValueError(f"the {name} has {len(value)} characters; expected at most {MAX_TEXT}")
     rows = collection.rows_by_id([chunk_id], ["document_id", "text"]).to_pylist()
     if not rows:
         raise StoreError(f"{collection.name!r} has no chunk {chunk_id!r}; ids stand in search --json and --explain")
-    made = Judgment(query, instruction, view.name, view.document_instruction, chunk_id, rows[0]["document_id"],
+    made = Judgment(query, sentence, view.name, view.document_instruction, chunk_id, rows[0]["document_id"],
                     rows[0]["text"], relevant, datetime.now(UTC).isoformat(timespec="seconds"))  # fmt: skip
     _append(collection.folder / FILE, json.dumps(asdict(made), ensure_ascii=False))
     return made

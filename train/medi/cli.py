@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from instructor_search.command_line import Parser, failing_with_one_line, positive
-from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION
+from instructor_search.instruction_rule import resolve
 from train.examples import MANIFEST, MixtureError, TaskFacts
 
 if TYPE_CHECKING:
@@ -50,10 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--super-ni", type=Path, metavar="DIR", help="Super-NaturalInstructions in its own layout")
     add("--task-list", type=Path, metavar="FILE", help="its tasks to take, one a line (default: all)")
     add("--examples", action="append", default=[], metavar="FORMAT:PATH", help="data in another form; may be repeated")
-    add("--query-instruction", metavar="TEXT", default=DEFAULT_QUERY_INSTRUCTION, help="where --examples has none")
-    add(
-        "--document-instruction", metavar="TEXT", default=DEFAULT_DOCUMENT_INSTRUCTION, help="where --examples has none"
-    )
+    add("--query-instruction", metavar="TEXT", help="where --examples has none; @NAME: of the library")
+    add("--document-instruction", metavar="TEXT", help="where --examples has none; @NAME: of the library")
     add("--licences", default="open,C-UDA", metavar="NAMES", help="classes of --data to use; unstated: those of none "
         "(default: open,C-UDA)")  # fmt: skip
     add("--only", default="", metavar="NAMES", help="data sets of --data to take")
@@ -167,8 +165,9 @@ def _tasks(args: argparse.Namespace, left_out: dict[str, str]) -> Iterator[RawTa
     if args.super_ni:
         yield from _of_symmetry(args.symmetry, read_super_ni(args.super_ni, args.task_list), left_out)
     taken = Counter[str]()
+    sides = resolve(args.query_instruction), resolve(args.document_instruction, "document")
     for given in args.examples:
-        read = read_examples(given, args.query_instruction, args.document_instruction)
+        read = read_examples(given, *sides)
         for task in _of_symmetry(args.symmetry, read, left_out):
             taken[task.name] += 1  # files of one name in several folders are several tasks
             yield task if taken[task.name] == 1 else replace(task, name=f"{task.name}-{taken[task.name]}")

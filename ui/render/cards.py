@@ -34,7 +34,7 @@ def answer(found: Answer, *, read_only: bool = False) -> str:
 
 def _head(found: Answer) -> str:
     asked = found.asked
-    how = "by words; no instruction applies" if asked.mode == "text" else under(asked.instruction)
+    how = "by words; no instruction applies" if asked.mode == "text" else under(asked.sentence)
     cut = f" · {counted(found.tokens_cut, 'token')} of the query did not fit" if found.tokens_cut else ""
     count = counted(len(found.hits), "hit")
     return (

@@ -24,6 +24,11 @@ def pool_choices(session: Session) -> Any:
     return gr.Dropdown(choices=found, value=next(iter(found), None))
 
 
+def own_instruction(session: Session, pool: str | None) -> str:
+    """Return the instruction that the inputs of a pool are under."""
+    return session.views(pool)[0].document_instruction if pool in session.collections() else ""
+
+
 def asked_of(pool: str | None, text: str, instruction: str, task: str, k: float, selector: str, order: str,
              budget: float | None, chat: bool) -> prompting.AskedPrompt:  # fmt: skip
     """Return what the components ask for."""
@@ -52,8 +57,8 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
             pool = gr.Dropdown([], label="Pool of examples", elem_id="pool")
             text = gr.Textbox(label="Input", lines=3, max_lines=8, elem_id="prompt-input",
                               placeholder="The export hangs at 99 percent and never ends.")  # fmt: skip
-            instruction = gr.Textbox(label="Instruction (in what sense examples are near)", lines=2,
-                                     elem_id="prompt-instruction")  # fmt: skip
+            instruction = gr.Textbox(label="Instruction (in what sense examples are near; empty: none)",
+                                     lines=2, elem_id="prompt-instruction")  # fmt: skip
             pick = gr.Dropdown(PICKS, value=None, label="From the library")
             task = gr.Textbox(label="Task (stands first in the prompt)", max_lines=3, elem_id="prompt-task",
                               placeholder="Name the component of the bug.")  # fmt: skip
@@ -76,6 +81,7 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     go.click(as_panel(lambda *values: show(session, *values)), inputs, out, **asking)
     sending.click(as_panel(lambda *values: send(session, *values)), inputs, said, **asking)
     pick.input(lambda chosen: chosen or "", pick, instruction, **QUIET)
+    pool.change(lambda name: own_instruction(session, name), pool, instruction, **QUIET)
 
     def started(start: Any, emptied: int = 0) -> Any:
         def run(*values: Any) -> tuple[Any, ...]:

@@ -56,7 +56,7 @@ def open_hit(session: Session, action: str, chunk: str, asked_text: str) -> str:
     found = session.document(asked.collection, chunk)
     if action != "why":
         return drawer.document(found, chunk)
-    plain = [asked.instruction, ""] if asked.instruction.strip() else [""]
+    plain = [asked.sentence, ""] if asked.sentence.strip() else [""]
     return drawer.explanation(found.title, session.explain(asked, chunk, plain))
 
 
