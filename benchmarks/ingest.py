@@ -26,7 +26,7 @@ def main() -> None:
     count = parser.parse_args().documents
     from sentence_transformers import SentenceTransformer
 
-    from ingest.pipeline import IngestConfig, ingest
+    from ingest import IngestConfig, ingest
     from instructor_search import Collection
     from instructor_search.encoder.checkpoint import resolve_folder
     from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION

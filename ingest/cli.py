@@ -15,7 +15,7 @@ from instructor_search.command_line import PRECISIONS, RUNTIMES, Parser, failing
 from instructor_search.instruction_rule import resolve
 
 if TYPE_CHECKING:
-    from ingest.pipeline import IngestConfig, Progress
+    from ingest import IngestConfig, Progress
 
 EXIT_SOME_FAILED = 3
 _BARE = object()
@@ -72,6 +72,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--chunk-overlap", type=int, metavar="N", help="tokens repeated from the chunk before (default: an eighth)")
     add("--prune", action="store_true", help="delete the chunks of files that are gone")
     add("--strict", action="store_true", help="stop at the first file that cannot be read")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="say what would be read and removed, and into which view; write nothing",
+    )
     add("--json", action="store_true", help="print the report as JSON")
     add("--quiet", action="store_true", help="no progress bar")
     add("--progress-json", action="store_true", help="progress as JSON lines on stderr, for programs")
@@ -105,12 +110,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--collection is empty; expected a name, or leave it out for the folder's")
     _check_instruction(parser, args)
     with failing_with_one_line() as outcome:
-        from ingest.pipeline import ingest
+        from ingest import prepare, run_plan
 
         if args.instruction is not None:
             sentence = resolve(args.instruction, "document")
             print(f"document instruction: {sentence!r}", file=sys.stderr if args.json else sys.stdout)
-        report = ingest(_config(args), progress=_progress(args))
+        plan = prepare(_config(args))
+        if args.dry_run:
+            print(json.dumps(plan.as_json(), ensure_ascii=False) if args.json else plan.as_text())
+            return 0
+        report = run_plan(plan, progress=_progress(args))
         print(json.dumps(report.as_json(), ensure_ascii=False) if args.json else report.as_text())
         if report.interrupted:
             return 130
@@ -153,7 +162,7 @@ def _local_paths(paths: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def _config(args: argparse.Namespace) -> IngestConfig:
-    from ingest.pipeline import IngestConfig
+    from ingest import IngestConfig
 
     return IngestConfig(
         paths=_local_paths(args.paths),

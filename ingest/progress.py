@@ -8,9 +8,26 @@ import time
 from threading import Lock
 from typing import Any
 
-from ingest.pipeline import Progress
-
 _LEAST_SECONDS = 0.1  # between two lines of numbers
+
+
+class Progress:
+    """What a run tells while it goes on; the command line draws a bar from it. This one says nothing."""
+
+    def start(self, num_files: int, num_bytes: int) -> None:
+        """The number of files to read and their size."""
+
+    def read(self, num_bytes: int, num_documents: int, num_chunks: int) -> None:
+        """A file was read and cut."""
+
+    def embedded(self, num_texts: int) -> None:
+        """Texts were embedded; called from another thread than the rest."""
+
+    def say(self, line: str) -> None:
+        """A line for the person who waits."""
+
+    def close(self) -> None:
+        """The run is over."""
 
 
 class Counts(Progress):

@@ -70,9 +70,9 @@ class IngestReport:
                          "what is beyond it is in no vector (a smaller --chunk-tokens helps)")  # fmt: skip
         if self.rows_left_out:
             lines.append(f"left out: {counted(self.rows_left_out, 'row')} without an input or an output")
-        lines += _grouped("skipped", self.skipped) + _grouped("could not read", self.failed)
+        lines += grouped("skipped", self.skipped) + grouped("could not read", self.failed)
         if self.missing:
-            lines.append(f"gone: {counted(len(self.missing), 'file')} no longer there ({_some(self.missing)}); "
+            lines.append(f"gone: {counted(len(self.missing), 'file')} no longer there ({some(self.missing)}); "
                          "--prune removes the chunks")  # fmt: skip
         lines += [f"made: {text}" for text in self.made]
         if self.seconds:
@@ -89,15 +89,17 @@ class IngestReport:
         return f"time: {total:.1f} s ({parts}){rate}"
 
 
-def _grouped(title: str, items: list[tuple[str, str]]) -> list[str]:
+def grouped(title: str, items: list[tuple[str, str]]) -> list[str]:
+    """Return a line a reason: how many have it, and some of their names."""
     reasons = Counter(reason for _, reason in items)
     lines = []
     for reason, count in reasons.most_common():
         names = [name for name, why in items if why == reason]
-        lines.append(f"{title}: {count} x {reason} ({_some(names)})")
+        lines.append(f"{title}: {count} x {reason} ({some(names)})")
     return lines
 
 
-def _some(names: list[str], limit: int = 3) -> str:
+def some(names: list[str], limit: int = 3) -> str:
+    """Return the first names, and how many more there are."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.config import IngestConfig
@@ -81,10 +82,10 @@ class Encoders:
         encoder.load()
         self.seconds += time.perf_counter() - started
 
-    def load_all(self, collection: Collection) -> None:
-        """Load the weights of every view's encoder."""
-        for view in collection.manifest.views.values():
-            self.load(self.of_view(view))
+    def load_all(self) -> None:
+        """Load the weights of every encoder of the run."""
+        for encoder in self.by_fingerprint.values():
+            self.load(encoder)
 
 
 def choose_instruction(config: IngestConfig, existing: Collection | None) -> str:
@@ -97,39 +98,56 @@ def choose_instruction(config: IngestConfig, existing: Collection | None) -> str
     return ""
 
 
-def ensure_view(collection: Collection, encoders: Encoders, instruction: str) -> View:
-    """Return the view of the target encoder and this instruction; make it where there is none.
+@dataclass(frozen=True)
+class PlannedView:
+    """The view that a run is about: one that there is, or one to be made."""
+
+    name: str
+    instruction: str
+    model: str
+    is_new: bool
+
+    def made_in(self, collection: Collection, encoders: Encoders) -> View:
+        """Return the view; it is made where there is none, once its model could be loaded."""
+        if not self.is_new:
+            return collection.view(self.name)
+        encoders.load(encoders.target)  # a model or device that fails does so before the view is made
+        return collection.add_view(encoders.target, self.instruction, self.name, model=self.model,
+                                   allow_pickle=encoders.config.allow_pickle)  # fmt: skip
+
+
+def plan_view(existing: Collection | None, encoders: Encoders, instruction: str) -> PlannedView:
+    """Return the view of the target encoder and this instruction, or the one that has to be made.
 
     Raises:
         StoreError: the name is taken by another instruction or model, or another model needs a name of its own.
     """
-    config, encoder, views = encoders.config, encoders.target, collection.manifest.views
-    found = collection.find_view(encoder.fingerprint, instruction)
+    config, encoder = encoders.config, encoders.target
+    views = existing.manifest.views if existing else {}
+    found = existing.find_view(encoder.fingerprint, instruction) if existing else None
     if found and config.view in (None, found.name):
-        return found
+        return PlannedView(found.name, instruction, found.model, is_new=False)
     name = config.view or (DEFAULT_VIEW if not views else _new_name(views, instruction, config))
-    if name in views:
+    if existing and name in views:
         other = views[name]
         raise StoreError(
-            f"view {name!r} of {collection.name!r} has the instruction {other.document_instruction!r} and the "
+            f"view {name!r} of {existing.name!r} has the instruction {other.document_instruction!r} and the "
             f"model {other.model} (fingerprint {other.fingerprint}), not {instruction!r} and {encoder.name} "
             f"({encoder.fingerprint}); give a new --view name"
         )
-    if views and config.view is None and all(v.fingerprint != encoder.fingerprint for v in views.values()):
+    if existing and views and config.view is None and all(v.fingerprint != encoder.fingerprint for v in views.values()):
         first = next(iter(views.values()))
         raise StoreError(
-            f"collection {collection.name!r} was made with {first.model} (fingerprint {first.fingerprint}), not "
+            f"collection {existing.name!r} was made with {first.model} (fingerprint {first.fingerprint}), not "
             f"with {encoder.name} ({encoder.fingerprint}); add --view NAME, or use another --collection"
         )
-    encoders.load(encoder)  # a model or device that fails does so before the view is made
-    model = _model_name(collection, encoder, config)
-    return collection.add_view(encoder, instruction, name, model=model, allow_pickle=config.allow_pickle)
+    return PlannedView(name, instruction, _model_name(views, encoder, config), is_new=True)
 
 
-def _model_name(collection: Collection, encoder: Encoder, config: IngestConfig) -> str:
+def _model_name(views: dict[str, View], encoder: Encoder, config: IngestConfig) -> str:
     """Return what will load this encoder again: a folder's absolute path, or a hub id."""
     if config.model is None:
-        known = {v.fingerprint: v.model for v in collection.manifest.views.values()}
+        known = {v.fingerprint: v.model for v in views.values()}
         return known.get(encoder.fingerprint, encoder.name)
     folder = Path(config.model).expanduser()
     return str(folder.resolve()) if folder.is_dir() else config.model

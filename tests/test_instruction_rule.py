@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ingest.config import IngestConfig
+from ingest import IngestConfig
 from instructor_search import Collection, InstructedText, Instruction, Query, Searcher
 from instructor_search.cli import main
 from instructor_search.encoder.inference import InstructorEncoder
@@ -39,7 +39,7 @@ TYPED = [name for name, (given, _) in GIVEN.items() if given is None or isinstan
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    from ingest.pipeline import ingest
+    from ingest import ingest
 
     folder = tmp_path_factory.mktemp("rule")
     notes = folder / "notes"
@@ -207,7 +207,7 @@ def test_the_prompts_of_command_and_api_have_the_same_rule(typed_case, store, tm
         f"{json.dumps({'input': text, 'output': str(n)})}\n" for n, text in enumerate(["salt", "sails", "ships"])
     )
     (tmp_path / "rows.jsonl").write_text(rows)
-    from ingest.pipeline import ingest
+    from ingest import ingest
 
     ingest(IngestConfig(paths=(tmp_path / "rows.jsonl",), store=str(tmp_path / "store"), collection="pool", examples=True,
                         input_field="input", output_field="output", instruction="@legal"))  # fmt: skip

@@ -69,6 +69,15 @@ class InstructedTokenizer:
         self.prefix, self.suffix = _special_ids(tokenizer)
         self._num_instruction_tokens = lru_cache(4096)(self._count_instruction)
 
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out what is remembered: a copy in another process starts without it."""
+        return {name: value for name, value in vars(self).items() if name != "_num_instruction_tokens"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Take over a state, and remember instructions anew."""
+        vars(self).update(state)
+        self._num_instruction_tokens = lru_cache(4096)(self._count_instruction)
+
     @classmethod
     def from_folder(cls, folder: Path, max_tokens: int, **options: object) -> InstructedTokenizer:
         """Read ``tokenizer.json`` of a model folder."""

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from ingest import IngestConfig, ingest
 from ingest.cli import main as ingest_command
-from ingest.pipeline import IngestConfig, ingest
 from instructor_search import Collection, Searcher
 from instructor_search.errors import ReaderError, StoreError
 from instructor_search.store.verify import verify
@@ -104,9 +104,9 @@ def test_a_new_file_that_breaks_in_the_middle_leaves_nothing(run, folder):
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_acknowledged(run, folder, monkeypatch):
-    from ingest import pipeline
+    from ingest import cutting
 
-    real = pipeline.read_file
+    real = cutting.read_file
 
     def read(path, source, options):
         if path.name == "a.txt":
@@ -114,7 +114,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_acknowledged(run, folder, m
         yield from real(path, source, options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline, "read_file", read)
+        patched.setattr(cutting, "read_file", read)
         report = run()
     assert report.failed == [("docs/a.txt", "changed while it was read; the next run reads it again")]
     (folder / "a.txt").write_text("alpha")  # as it was when it was looked at first
@@ -142,7 +142,7 @@ def test_a_closed_folder_is_reported_and_not_pruned(folder, store):
     code = """
 import os, sys
 from pathlib import Path
-from ingest.pipeline import IngestConfig, ingest
+from ingest import IngestConfig, ingest
 from tests.toy import HashEncoder
 encoder, folder = HashEncoder(), Path(sys.argv[1])
 config = lambda prune: IngestConfig(paths=(folder,), store=sys.argv[2], instruction="doc: ", prune=prune)
@@ -197,7 +197,7 @@ def test_two_first_runs_at_once(folder, store):
     code = """
 import sys
 from pathlib import Path
-from ingest.pipeline import IngestConfig, ingest
+from ingest import IngestConfig, ingest
 from instructor_search.errors import StoreError
 from tests.toy import HashEncoder
 try:

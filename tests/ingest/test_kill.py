@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 CHILD = """
 import sys
 import instructor_search.store.writer as writer
-from ingest.pipeline import IngestConfig, ingest
+from ingest import IngestConfig, ingest
 from pathlib import Path
 from tests.toy import HashEncoder
 writer.FIRST_BATCH = writer.LAST_BATCH = 16  # many commits, so that a kill falls between, inside and after them

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 CHILD = """
 import resource, sys
 from pathlib import Path
-from ingest.pipeline import IngestConfig, ingest
+from ingest import IngestConfig, ingest
 from tests.toy import HashEncoder
 from instructor_search import Collection
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ingest.pipeline import IngestConfig, Progress, ingest
+from ingest import IngestConfig, Progress, ingest
 from instructor_search.errors import StoreError
 from instructor_search.store import writer
 from instructor_search.store.collection import Collection

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from ingest import IngestConfig, ingest
 from ingest.cli import main
-from ingest.pipeline import IngestConfig, ingest
 from instructor_search import Collection, Searcher, load_encoder
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, InstructedText
 from instructor_search.store.verify import verify

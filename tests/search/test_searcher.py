@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ingest.pipeline import IngestConfig, ingest
+from ingest import IngestConfig, ingest
 from instructor_search import Collection, Query, Searcher, load_encoder
 from instructor_search.errors import ViewMismatchError
 from instructor_search.search import candidates

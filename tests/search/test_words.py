@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from ingest.pipeline import IngestConfig, ingest
+from ingest import IngestConfig, ingest
 from instructor_search import Collection, Searcher
 from instructor_search.search.snippets import Snippets, lexical_scores
 from instructor_search.store.word_analysis import analyzer, document, words_query

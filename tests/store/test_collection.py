@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.pipeline import IngestConfig, ingest
+from ingest import IngestConfig, ingest
 from instructor_search import Collection, Searcher
 from instructor_search.cli import main
 from instructor_search.errors import ModelError, StoreError

@@ -7,7 +7,7 @@ import pytest
 
 faiss = pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
 
-from ingest.pipeline import IngestConfig, ingest  # noqa: E402
+from ingest import IngestConfig, ingest  # noqa: E402
 from instructor_search import Collection, Searcher  # noqa: E402
 from instructor_search.command_line import GPU_SPREADS  # noqa: E402
 from instructor_search.errors import StoreError  # noqa: E402

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ingest.pipeline import IngestConfig, ingest
+from ingest import IngestConfig, ingest
 from instructor_search import Collection, Searcher
 from instructor_search.cli import main
 from instructor_search.errors import StoreError

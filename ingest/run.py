@@ -1,0 +1,209 @@
+"""Runs a plan: files are read and cut, and only the writer, which holds the collection's lock, stores anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+
+from ingest.changes import state_of
+from ingest.config import IngestConfig
+from ingest.cutting import CutFile, Seconds, SourceFile
+from ingest.plan import Plan, prepare, seen_of
+from ingest.progress import Progress
+from ingest.readers import is_table
+from ingest.report import IngestReport
+from instructor_search.encoder.protocol import Encoder
+from instructor_search.errors import MissingExtraError, ReaderError
+from instructor_search.store.collection import Collection
+from instructor_search.store.manifest import View
+from instructor_search.store.schema import SourceRecord
+from instructor_search.store.writer import CollectionWriter, fill_view
+
+OnCommit = Callable[[list[SourceRecord]], None]
+_PARTS = ("loading the model", "reading", "chunking", "embedding", "writing")  # of a run's seconds, in this order
+
+
+def ingest(
+    config: IngestConfig, *, progress: Progress | None = None, on_commit: OnCommit | None = None,
+    encoder: Encoder | None = None,
+) -> IngestReport:  # fmt: skip
+    """Bring a collection up to date with files and return what was done: ``prepare``, then ``run_plan``.
+
+    ``on_commit`` is told of sources once all their chunks are stored. ``encoder`` replaces the one of ``config.model``.
+
+    Raises:
+        ReaderError: there is nothing to read, or (``strict``) a file that cannot be read.
+        StoreError: the collection refuses: another model, another folder of the same name, a second writer.
+    """
+    return run_plan(prepare(config, encoder), progress=progress, on_commit=on_commit)
+
+
+def run_plan(plan: Plan, *, progress: Progress | None = None, on_commit: OnCommit | None = None) -> IngestReport:
+    """Do what was planned, and return what was done; where the collection was changed since, it is planned anew.
+
+    Raises:
+        ReaderError: (``strict``) a file cannot be read; what was read before it is stored.
+        StoreError: another process writes to the collection, or it was made or changed so that it refuses now.
+    """
+    chunker, is_new = plan.cutting.chunker, plan.existing is None
+    collection = plan.existing or Collection.create(
+        plan.config.collection_name, plan.config.store, chunk_tokens=chunker.max_tokens, chunk_overlap=chunker.overlap
+    )
+    with collection.writing():
+        if not is_new and seen_of(collection) != plan.seen:
+            plan = prepare(plan.config, plan.given)
+        try:
+            report = _Run(plan, collection, progress or Progress(), on_commit).run()
+        except ReaderError:
+            if is_new:
+                _discard_empty(collection)
+            raise
+        if is_new and report.failed and not report.interrupted:
+            report.is_dropped = _discard_empty(collection)
+    return report
+
+
+def _discard_empty(collection: Collection) -> bool:
+    """Delete a new collection if nothing was stored in it: a slip leaves none behind. Return whether it was."""
+    if collection.num_chunks() or collection.sources():
+        return False
+    collection.discard()
+    return True
+
+
+class _Run:
+    """The part of a run that holds the lock."""
+
+    def __init__(self, plan: Plan, collection: Collection, progress: Progress, on_commit: OnCommit | None) -> None:
+        self.plan, self.collection, self.progress, self.on_commit = plan, collection, progress, on_commit
+        self.seconds = Seconds(dict.fromkeys(_PARTS, 0.0) | plan.seconds)
+        view = self._adopt()
+        self.report = IngestReport(collection.name, view.name, view.model, view.document_instruction)
+        self.under_way: dict[str, CutFile] = {}
+        self.writer = CollectionWriter(
+            collection, plan.encoders.by_fingerprint, on_commit=self._committed, on_embedded=progress.embedded
+        )
+
+    def _adopt(self) -> View:
+        """Write into the manifest what the plan says, make the view if there is none, and return it."""
+        plan, collection, options = self.plan, self.collection, self.plan.cutting.options
+        if options.examples is not None:
+            collection.update_manifest(examples={k: v for k, v in asdict(options.examples).items() if v is not None})
+        view = plan.view.made_in(collection, plan.encoders)
+        chunker = plan.cutting.chunker
+        collection.update_manifest(
+            chunk_tokens=chunker.max_tokens, chunk_overlap=chunker.overlap, roots=plan.roots.as_dict()
+        )
+        return view
+
+    def run(self) -> IngestReport:
+        """Read, embed, store, prune, and fill the report (also when interrupted: with what is stored by then)."""
+        changes, report = self.plan.changes, self.report
+        report.skipped += changes.skipped
+        report.unchanged = changes.unchanged
+        try:
+            self._store_files()
+            self._prune()
+            self._fill_views()
+            with self.seconds.timed("writing"):
+                report.made = self.collection.maintain()
+        except KeyboardInterrupt:
+            report.interrupted = True
+        except ReaderError:  # strict
+            self.writer.flush()  # what was read before it is stored
+            raise
+        finally:
+            self.writer.stop()
+            self.progress.close()
+            self._fill_report()
+        return report
+
+    def _store_files(self) -> None:
+        changes, collection = self.plan.changes, self.collection
+        for _, source, reason in changes.failed:
+            self._failed(source, reason)
+        with self.seconds.timed("writing"):
+            collection.touch_sources(changes.touched)
+        files = changes.to_read
+        if files or any(collection.missing_vectors(v) for v in collection.manifest.views.values()):
+            self.plan.encoders.load_all()
+        self.progress.start(len(files), sum(file.record.size for file in files))
+        for file in files:
+            self._store_file(file)
+        self.writer.flush()
+
+    def _store_file(self, file: SourceFile) -> None:
+        source, writer, cut = file.record.source, self.writer, CutFile(file, self.plan.cutting)
+        try:
+            if writer.knows(source):  # make sure that it can be read before any of its stored chunks is replaced
+                with self.seconds.timed("reading"):
+                    self.plan.cutting.is_readable(file)
+            writer.begin(file.record)
+            for document, chunk in cut:
+                writer.add(document, chunk)
+            if state_of(file.path) != file.state:
+                raise ReaderError("changed while it was read; the next run reads it again")
+        except (ReaderError, MissingExtraError, OSError) as error:
+            writer.abandon()
+            if self.plan.config.strict:
+                raise ReaderError(f"{file.path}: {error} (--strict stops at the first such file)") from error
+            self._failed(source, str(error))
+            return
+        finally:
+            for part, seconds in cut.seconds.items():
+                self.seconds[part] += seconds
+        self._finish(file, cut)
+
+    def _finish(self, file: SourceFile, cut: CutFile) -> None:
+        source = file.record.source
+        if not cut.num_chunks:
+            self.report.skipped.append((source, "no text in it" if file.record.size else "empty file"))
+            if not self.writer.knows(source):
+                self.writer.abandon()
+                return
+        if is_table(file.path) and self.plan.config.text_fields:  # they were found: remember them
+            self.collection.update_manifest(text_fields=list(self.plan.cutting.options.text_fields))
+        self.under_way[source] = cut
+        self.writer.finish(cut.num_documents)
+        self.progress.read(file.record.size, cut.num_documents, cut.num_chunks)
+
+    def _failed(self, source: str, reason: str) -> None:
+        self.report.failed.append((source, reason))
+        self.progress.say(f"could not read {source}: {reason}")
+
+    def _committed(self, records: list[SourceRecord]) -> None:
+        """Count what is stored now, and nothing before."""
+        for record in records:
+            cut = self.under_way.pop(record.source)
+            self.report.documents += cut.num_documents
+            self.report.rows_left_out += cut.num_left_out
+            self.report.added += not cut.file.is_known
+            self.report.changed += cut.file.is_known
+        if self.on_commit:
+            self.on_commit(records)
+
+    def _prune(self) -> None:
+        """Delete the chunks of files that are gone, if asked; else say which they are."""
+        gone = self.plan.changes.gone
+        if not self.plan.config.prune:
+            self.report.missing = gone
+            return
+        with self.seconds.timed("writing"):
+            self.report.chunks_deleted += self.collection.delete_sources(gone)
+            self.report.removed = len(gone)
+
+    def _fill_views(self) -> None:
+        for view in self.collection.manifest.views.values():
+            encoder = self.plan.encoders.of_view(view)
+            fill_view(self.collection, view, encoder, self.writer.counts, self.progress.embedded)
+
+    def _fill_report(self) -> None:
+        report, counts = self.report, self.writer.counts
+        report.chunks_embedded, report.chunks_kept, report.texts_cut = counts.embedded, counts.kept, counts.cut
+        report.chunks_deleted += counts.deleted
+        report.chunks_total = self.collection.num_chunks()
+        self.seconds["loading the model"] = self.plan.encoders.seconds
+        self.seconds["embedding"] += counts.embed_seconds
+        self.seconds["writing"] += counts.write_seconds
+        report.seconds = {**self.seconds, "total": time.perf_counter() - self.plan.started}
