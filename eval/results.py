@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eval.tasks.base import Category, EvalDataError, Outcome, Sides, TaskInfo
+from eval.records import Category, EvalDataError, Outcome, Sides, TaskInfo
 from eval.units import MIN_UNITS, Units, interval
 from instructor_search.files import write_at_once
 

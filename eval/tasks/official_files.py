@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from eval.tasks.base import EvalDataError
+from eval.records import EvalDataError
 
 COMMIT = "9a9742c130cef6e028af9f3bd582204c5bcfe96e"
 REPOSITORY = "xlang-ai/instructor-embedding"
