@@ -30,7 +30,7 @@ from benchmarks.texts import docstrings
 from instructor_search import Collection, Searcher, load_encoder
 from instructor_search.command_line import PRECISIONS
 from instructor_search.encoder.protocol import to_unit_length
-from instructor_search.store import vector_index
+from instructor_search.store import maintenance, vector_index
 from instructor_search.store.faiss_index import recall
 from instructor_search.store.schema import chunk_schema
 from instructor_search.store.vector_index import LANCE_HNSW, Wish
@@ -264,7 +264,7 @@ def main() -> None:
             )
         print(f"\nsize of our index: {index.size / 1e6:.0f} MB with its vectors")
         with collection.writing():  # what the end of an ingest does: indexes for filters, the copy of what hits show
-            collection.maintain()
+            maintenance.maintain(collection)
         whole(collection, asked, args.rounds, args.precision)
 
 

@@ -24,6 +24,7 @@ from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import CollectionNotFoundError, MissingExtraError, ReaderError, StoreError
 from instructor_search.files import file_hash
 from instructor_search.records import Chunk, Document
+from instructor_search.store import maintenance
 from instructor_search.store.collection import Collection
 from instructor_search.store.folders import store_folder
 from instructor_search.store.schema import SourceRecord
@@ -221,7 +222,7 @@ class _Run:
             for view in collection.manifest.views.values():
                 fill_view(collection, view, self.encoders.of_view(view), self.writer.counts, self.progress.embedded)
             with self._timed("writing"):
-                report.made = collection.maintain()
+                report.made = maintenance.maintain(collection)
         except KeyboardInterrupt:
             report.interrupted = True
         except ReaderError:  # strict

@@ -143,9 +143,11 @@ def _query_vectors(args: argparse.Namespace, view: View) -> Any:
 
 
 def _maintain(args: argparse.Namespace) -> int:
+    from instructor_search.store import maintenance
+
     collection = open_collection(args)
     with collection.writing():
-        made = collection.maintain()
+        made = maintenance.maintain(collection)
     if args.json:
         print(json.dumps({"collection": collection.name, "made": made}))
     else:

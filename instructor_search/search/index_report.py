@@ -9,7 +9,7 @@ import numpy as np
 
 from instructor_search.errors import StoreError
 from instructor_search.search.candidates import CandidateFinder
-from instructor_search.store import vector_index
+from instructor_search.store import maintenance, vector_index
 from instructor_search.store.collection import Collection
 from instructor_search.store.entries import NO_ROW, vector_batches
 from instructor_search.store.exact import exact_search
@@ -89,7 +89,8 @@ def measure(
     for number, (mine, best) in enumerate(zip(found, expected, strict=True)):
         skip = {own[number]} if own else set()
         shares.append(len((set(mine) & set(best)) - skip) / max(1, len(set(best) - skip)))
-    wish, kind, index = collection.index_wish(view), collection.index_kind(view), open_index(collection, view)
+    wish, kind = maintenance.index_wish(collection, view), maintenance.index_kind(collection, view)
+    index = open_index(collection, view)
     lance = vector_index.index_of(collection.chunks, view.column)
     size = index.size if index is not None else getattr(lance, "size_bytes", 0) or 0
     return IndexReport(

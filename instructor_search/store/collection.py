@@ -1,6 +1,7 @@
 """A collection: one LanceDB table of chunks, its sources and its manifest, in a folder of its own.
 
-Reading needs no lock. All writing goes through the methods here, under ``writing()``.
+Reading needs no lock. All writing goes through the methods here and the functions of ``maintenance``, under
+``writing()``.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from instructor_search.encoder.protocol import Encoder
-from instructor_search.errors import MissingExtraError, StoreError, ViewMismatchError
-from instructor_search.store import row_copy, vector_index, view_index, word_index
+from instructor_search.errors import StoreError, ViewMismatchError
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE, find_collection, store_folder
 from instructor_search.store.lancedb_lightly import lancedb
@@ -38,8 +38,6 @@ from instructor_search.store.schema import (
     view_fields,
 )
 from instructor_search.store.vectors import vector_arrays
-
-RETENTION = timedelta(hours=1)  # versions younger than this stay: open readers may still use them
 
 
 class Collection:
@@ -195,21 +193,6 @@ class Collection:
             column, number = f"{base}_{number}", number + 1
         return column
 
-    @clear_errors
-    def drop_view(self, name: str) -> None:
-        """Remove a view and its vectors.
-
-        Raises:
-            StoreError: unknown, or the only one.
-        """
-        view = self.view(name)
-        if len(self.manifest.views) == 1:
-            raise StoreError(f"{name!r} is the only view of {self.name!r}; delete the collection instead")
-        self.save_manifest(self.manifest.without_view(name))
-        vector_index.drop(self.chunks, view.column)
-        view_index.drop_index(self, view)
-        self.chunks.drop_columns([view.column, view.checksum_column])
-
     def check_encoder(self, view: View, encoder: Encoder) -> None:
         """Refuse an encoder that did not make ``view``.
 
@@ -345,36 +328,7 @@ class Collection:
         """Return up to ``limit`` (id, text) rows that ``view`` has no vector for."""
         return self.chunks.search().where(f"{view.column} IS NULL").select(["id", "text"]).limit(limit).to_arrow()
 
-    # -- upkeep ----------------------------------------------------------------------------------------------------
-
-    @clear_errors
-    def maintain(self) -> list[str]:
-        """Compact, bring the indexes up to date and make those that are due; return what was made, in words."""
-        for field in word_index.FIELD_WEIGHTS:
-            vector_index.drop(self.chunks, field)  # LanceDB's own full-text index, which collections had before
-        made = vector_index.ensure_filter_indexes(self.chunks)
-        kinds = {view.name: self.index_kind(view) for view in self.manifest.views.values()}
-        for view in self.manifest.views.values():
-            made += vector_index.ensure_lance_index(self.chunks, view, kinds[view.name])
-        self.chunks.optimize(cleanup_older_than=RETENTION)
-        self.sources_table.optimize(cleanup_older_than=RETENTION)
-        made += word_index.ensure_words(self)
-        for view in self.manifest.views.values():  # last: they are of a version, and rows move when files are compacted
-            try:
-                made += vector_index.ensure_faiss_index(self, view, self.index_wish(view), kinds[view.name])
-            except MissingExtraError as error:
-                made.append(f"the index of view {view.name} was not brought up to date: {error}")
-        row_copy.ensure_copy(self, vector_index.INDEX_THRESHOLD)
-        return made
-
-    def index_wish(self, view: View) -> vector_index.Wish:
-        """Return the index that was asked for ``view``."""
-        return vector_index.Wish(**self.manifest.indexes.get(view.name, {}))
-
-    def index_kind(self, view: View) -> str:
-        """Return the index that ``view`` is to have, by its size and what was asked for."""
-        rows = self.chunks.count_rows(f"{view.checksum_column} IS NOT NULL")
-        return self.index_wish(view).resolve(rows, view.dim)
+    # -- deleting and changing what is known ---------------------------------------------------------------------------
 
     def drop(self) -> None:
         """Delete the collection and everything in it."""

@@ -9,7 +9,7 @@ from instructor_search.errors import ViewMismatchError
 from instructor_search.search import candidates
 from instructor_search.search.fusion import reciprocal_rank_fusion
 from instructor_search.search.snippets import snippet_around, split_sentences
-from instructor_search.store import vector_index
+from instructor_search.store import maintenance, vector_index
 from instructor_search.store.view_index import open_index
 from tests.toy import HashEncoder
 
@@ -188,7 +188,7 @@ def test_above_the_threshold_an_index_is_made_and_new_rows_are_found(with_faiss,
         np.testing.assert_allclose(hits[0].score, scores.max(), atol=1e-4)
     assert found / 500 >= 0.92  # 0.95 was reached on 200 other vectors; of 50 queries the mean is known to 0.015
     (folder / "new.txt").write_text("brand new row")
-    monkeypatch.setattr(Collection, "maintain", lambda self: [])  # before any upkeep of the index
+    monkeypatch.setattr(maintenance, "maintain", lambda collection: [])  # before any upkeep of the index
     ingest(config, encoder=encoder)
     hit = Searcher(Collection.open("docs"), encoder).search("brand new row", instruction="doc: ", top_k=1)[0]
     assert hit.source == "docs/new.txt" and hit.score == pytest.approx(1.0, abs=1e-5)

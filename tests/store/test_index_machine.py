@@ -15,7 +15,7 @@ from instructor_search import Collection  # noqa: E402
 from instructor_search.search import candidates  # noqa: E402
 from instructor_search.search.candidates import CandidateFinder  # noqa: E402
 from instructor_search.search.index_report import make_index  # noqa: E402
-from instructor_search.store import vector_index  # noqa: E402
+from instructor_search.store import maintenance, vector_index  # noqa: E402
 from instructor_search.store.entries import rows_of  # noqa: E402
 from instructor_search.store.schema import SHOWN_COLUMNS  # noqa: E402
 from instructor_search.store.vector_index import Wish  # noqa: E402
@@ -76,7 +76,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def maintain(self):
         with self.collection.writing():
-            self.collection.maintain()
+            maintenance.maintain(self.collection)
 
     @rule()
     def reopen(self):
