@@ -34,7 +34,7 @@ from eval.specifications import SystemOptions, check_specification, make_system
 from eval.systems import System
 from eval.tasks.base import EvalTask
 from instructor_search.errors import InstructorSearchError
-from instructor_search.store.lock import is_alive
+from instructor_search.files import is_alive
 
 if TYPE_CHECKING:
     from instructor_search.in_context.llm import LanguageModel

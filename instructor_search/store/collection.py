@@ -22,10 +22,11 @@ import pyarrow as pa
 
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import StoreError, ViewMismatchError
+from instructor_search.files import atomic_folder, remove_parts
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE, find_collection, store_folder
 from instructor_search.store.lancedb_lightly import lancedb
-from instructor_search.store.lock import is_alive, writer_lock
+from instructor_search.store.lock import writer_lock
 from instructor_search.store.manifest import Manifest, View, read_manifest, write_manifest
 from instructor_search.store.schema import (
     CHUNK_FIELDS,
@@ -80,23 +81,15 @@ class Collection:
         folder = store_folder(store) / name
         if folder.exists():
             raise StoreError(f"collection {name!r} exists in {store_folder(store)}")
-        for left in folder.parent.glob(f".new-{name}-*"):  # by a run that was killed
-            pid = left.name.rsplit("-", 1)[-1]
-            if pid == str(os.getpid()) or not is_alive(pid):
-                shutil.rmtree(left, ignore_errors=True)
-        part = folder.with_name(f".new-{name}-{os.getpid()}")
-        part.mkdir(parents=True)
-        db = lancedb.connect(str(part))
-        chunks: Any = db.create_table(CHUNKS, schema=chunk_schema([]), mode="overwrite")
-        chunks.set_unenforced_primary_key("id")
-        sources: Any = db.create_table(SOURCES, schema=SOURCE_SCHEMA, mode="overwrite")
-        sources.set_unenforced_primary_key("source")
+        remove_parts(folder)
         manifest = Manifest(name, _now(), chunk_tokens, chunk_overlap)
-        write_manifest(part, manifest)
         try:
-            part.rename(folder)  # all of it or nothing
+            with atomic_folder(folder) as part:
+                _make_tables(part)
+                write_manifest(part, manifest)
         except OSError:
-            shutil.rmtree(part, ignore_errors=True)
+            if not folder.exists():
+                raise
             raise StoreError(f"collection {name!r} was made by another process just now; run again") from None
         return cls(folder, manifest)
 
@@ -345,6 +338,15 @@ class Collection:
         """Replace fields of the manifest; threads may do so at once."""
         with self._manifest_lock:
             self.save_manifest(replace(self.manifest, **changes))
+
+
+def _make_tables(folder: Path) -> None:
+    """Make the empty tables of a collection."""
+    db = lancedb.connect(str(folder))
+    chunks: Any = db.create_table(CHUNKS, schema=chunk_schema([]), mode="overwrite")
+    chunks.set_unenforced_primary_key("id")
+    sources: Any = db.create_table(SOURCES, schema=SOURCE_SCHEMA, mode="overwrite")
+    sources.set_unenforced_primary_key("source")
 
 
 def revision(record: SourceRecord) -> str:

@@ -6,12 +6,12 @@ Kept as ``manifest.json`` beside the table, written last and by rename, so that 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from instructor_search.errors import StoreError
+from instructor_search.files import write_at_once
 
 FORMAT_VERSION = 1
 DEFAULT_VIEW = "default"
@@ -81,12 +81,7 @@ class Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write ``manifest.json`` of a collection's folder at once or not at all."""
-    path, part = folder / "manifest.json", folder / f".manifest.{os.getpid()}.part"
-    with part.open("w", encoding="utf-8") as stream:
-        json.dump(asdict(manifest), stream, indent=2, ensure_ascii=False)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
+    write_at_once(folder / "manifest.json", json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -6,7 +6,6 @@ are read from the table.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from instructor_search.files import atomic_file
 from instructor_search.store.entries import batches, rows_of, rows_where
 from instructor_search.store.schema import SHOWN_COLUMNS
 
@@ -100,15 +100,10 @@ def ensure_copy(collection: Collection, threshold: int) -> None:
         shared = copy.num_known(rows)
         if max(len(rows) - shared, len(copy) - shared) <= REWRITE_SHARE * len(rows):
             return
-    folder = _folder(collection)
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{os.getpid()}.part"
-    try:
+    path = _folder(collection) / f"{version:020}.arrow"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as part:
         _write(part, batches(table, [*SHOWN_COLUMNS, _ROWS]))
-        path = folder / f"{version:020}.arrow"
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     drop_copy(collection, keep=path)
 
 
@@ -129,8 +124,6 @@ def _write(path: Path, parts: Iterator[pa.RecordBatch]) -> None:
             writer.write_batch(plain)
         if writer is not None:
             writer.close()
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def _folder(collection: Collection) -> Path:

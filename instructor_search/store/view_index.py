@@ -28,6 +28,7 @@ import numpy as np
 
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.errors import StoreError
+from instructor_search.files import atomic_folder
 from instructor_search.store.entries import (
     ENTRY,
     NO_ROW,
@@ -40,7 +41,6 @@ from instructor_search.store.entries import (
 from instructor_search.store.exact import exact
 from instructor_search.store.faiss_index import FaissIndex, Kind, Mask, Setting, tune
 from instructor_search.store.field_columns import FieldColumns
-from instructor_search.store.folders import flush_folder
 from instructor_search.store.manifest import View
 
 if TYPE_CHECKING:
@@ -377,20 +377,11 @@ def saved_indexes(collection: Collection, view: View) -> Iterator[tuple[Path, In
 def _write(generation: Path, index: FaissIndex, rows: np.ndarray, facts: IndexFacts) -> tuple[Path, IndexFacts]:
     """Write a version of an index, and return its folder and facts; the folder has its name only when all is there."""
     folder = generation / str(facts.version)
-    part = generation / f".{facts.version}.{os.getpid()}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
+    with atomic_folder(folder, overwrite=True) as part:
         index.save(part / "index.faiss")
         np.save(part / "rows.npy", rows)
         facts = replace(facts, checksums=_checksums(part))
         (part / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
-        flush_folder(part)
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
-        flush_folder(generation, files=False)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return folder, facts
 
 

@@ -25,8 +25,8 @@ import numpy as np
 import tantivy
 
 from instructor_search.errors import StoreError
+from instructor_search.files import atomic_folder
 from instructor_search.store.entries import NO_ROW, batches, find, rows_where, taken
-from instructor_search.store.folders import flush_folder
 from instructor_search.store.linked_folder import NoScratchError, is_final, link, linked_folder
 from instructor_search.store.word_analysis import (
     ANALYZER,
@@ -330,22 +330,15 @@ def _write(collection: Collection, version: int, count: int, fill: Any, known: d
         StoreError: it cannot be written, as on a full disk.
     """
     folder = _folder(collection) / f"{version}-{time.time_ns():x}"
-    part = folder.with_name(f".{folder.name}.part")
-    part.mkdir(parents=True)
-    try:
-        with _clear_errors(f"the full-text index cannot be written to {folder.parent}"):
-            fill(part)
-            for lock in part.glob("*.lock"):
-                lock.unlink()
-            names = sorted(path.name for path in part.iterdir())
-            sums = {n: known[n] if n in known and is_final(n) else _checksum(part / n) for n in names}
-            facts = WordFacts(version, count, sums)
-            (part / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
-            flush_folder(part)
-            part.rename(folder)
-            flush_folder(folder.parent, files=False)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    what = f"the full-text index cannot be written to {folder.parent}"
+    with _clear_errors(what), atomic_folder(folder) as part:
+        fill(part)
+        for lock in part.glob("*.lock"):
+            lock.unlink()
+        names = sorted(path.name for path in part.iterdir())
+        sums = {n: known[n] if n in known and is_final(n) else _checksum(part / n) for n in names}
+        facts = WordFacts(version, count, sums)
+        (part / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
     return folder
 
 
