@@ -7,7 +7,6 @@ Reading needs no lock. All writing goes through the methods here and the functio
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from instructor_search.encoder.protocol import Encoder
-from instructor_search.errors import StoreError, ViewMismatchError
+from instructor_search.errors import StoreError
 from instructor_search.files import atomic_folder, remove_parts
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE, find_collection, store_folder
@@ -34,7 +33,9 @@ from instructor_search.store.schema import (
     SOURCE_SCHEMA,
     SOURCES,
     SourceRecord,
-    chunk_schema,
+    any_of,
+    create_tables,
+    orphan_columns,
     quoted,
     view_fields,
 )
@@ -85,7 +86,7 @@ class Collection:
         manifest = Manifest(name, _now(), chunk_tokens, chunk_overlap)
         try:
             with atomic_folder(folder) as part:
-                _make_tables(part)
+                create_tables(lancedb.connect(str(part)))
                 write_manifest(part, manifest)
         except OSError:
             if not folder.exists():
@@ -152,7 +153,7 @@ class Collection:
         encoder.tokenizer.text_budget(document_instruction)  # refuses an instruction that leaves no room
         view = View(
             name=name,
-            column=self._free_column(name),
+            column=self.manifest.free_column(name),
             model=model or encoder.name,
             fingerprint=encoder.fingerprint,
             dialect=str(encoder.tokenizer.dialect),
@@ -171,33 +172,8 @@ class Collection:
 
     def _drop_orphans(self) -> None:
         """Drop vector columns that no view names: a run was killed while it made or dropped a view."""
-        owned = {name for v in self.manifest.views.values() for name in (v.column, v.checksum_column)}
-        columns = (n for n in self.chunks.schema.names if n.startswith(("vector_", "checksum_")))
-        orphans = [name for name in columns if name not in owned]
-        if orphans:
+        if orphans := orphan_columns(self.chunks.schema.names, self.manifest.views.values()):
             self.chunks.drop_columns(orphans)
-
-    def _free_column(self, name: str) -> str:
-        """Return a column name that no other view has ("a b" and "a-b" would read the same)."""
-        taken = {view.column for view in self.manifest.views.values()}
-        base = column = f"vector_{_slug(name)}"
-        number = 2
-        while column in taken:
-            column, number = f"{base}_{number}", number + 1
-        return column
-
-    def check_encoder(self, view: View, encoder: Encoder) -> None:
-        """Refuse an encoder that did not make ``view``.
-
-        Raises:
-            ViewMismatchError: the fingerprints differ; both are in the message.
-        """
-        if encoder.fingerprint != view.fingerprint:
-            raise ViewMismatchError(
-                f"view {view.name!r} of collection {self.name!r} was made by {view.model} (fingerprint "
-                f"{view.fingerprint}), the encoder given is {encoder.name} (fingerprint {encoder.fingerprint}); search "
-                f"with the view's model, or make a view of yours: python -m ingest ... --model ... --view NAME"
-            )
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
@@ -221,7 +197,7 @@ class Collection:
     @clear_errors
     def rows_by_id(self, ids: list[str], columns: list[str]) -> pa.Table:
         """Return the rows of ``ids`` that exist."""
-        return self.chunks.search().where(f"id IN ({_literals(ids)})").select(columns).limit(len(ids)).to_arrow()
+        return self.chunks.search().where(f"id IN ({any_of(ids)})").select(columns).limit(len(ids)).to_arrow()
 
     @clear_errors
     def rows_of_document(self, document_id: str, columns: list[str]) -> list[dict[str, Any]]:
@@ -250,6 +226,10 @@ class Collection:
         """Fill a view's column for existing rows. ``vectors``: float32 (n, dim)."""
         schema = pa.schema([CHUNK_FIELDS[0], *view_fields(view)])
         rows = pa.Table.from_arrays([pa.array(ids, pa.string()), *vector_arrays(view, vectors)], schema=schema)
+        self._update(rows)
+
+    def _update(self, rows: pa.Table) -> None:
+        """Replace columns of existing rows by those of ``rows``, which has their ids."""
         self.chunks.merge_insert("id").when_matched_update_all().execute(rows)
 
     @clear_errors
@@ -258,12 +238,11 @@ class Collection:
         for start in range(0, len(records), 500):
             part = records[start : start + 500]
             times = {r.source: r.mtime_ns / 1e9 for r in part}
-            query = self.chunks.search().where(f"source IN ({_literals(times)})").select(["id", "source"])
+            query = self.chunks.search().where(f"source IN ({any_of(times)})").select(["id", "source"])
             rows = query.limit(sum(r.num_chunks for r in part) or 1).to_arrow()
             schema = pa.schema([CHUNK_FIELDS[0], pa.field("mtime", pa.float64())])
             new = [rows["id"].combine_chunks(), pa.array([times[s] for s in rows["source"].to_pylist()], pa.float64())]
-            merge = self.chunks.merge_insert("id").when_matched_update_all()
-            merge.execute(pa.Table.from_arrays(new, schema=schema))
+            self._update(pa.Table.from_arrays(new, schema=schema))
             self.put_sources(part)
 
     @clear_errors
@@ -279,12 +258,12 @@ class Collection:
         """Take back the acknowledgement of sources; their chunks stay."""
         names = sorted(sources)
         if names:
-            self.sources_table.delete(f"source IN ({_literals(names)})")
+            self.sources_table.delete(f"source IN ({any_of(names)})")
 
     @clear_errors
     def delete_stale(self, record: SourceRecord) -> int:
         """Delete the rows of a source that are not of its current revision; return how many."""
-        where = f"source = {quoted(record.source)} AND source_hash != {quoted(revision(record))}"
+        where = f"source = {quoted(record.source)} AND source_hash != {quoted(record.revision)}"
         count = self.chunks.count_rows(where)
         if count:
             self.chunks.delete(where)
@@ -296,7 +275,7 @@ class Collection:
         names = sorted(sources)
         count = 0
         for start in range(0, len(names), 500):
-            where = f"source IN ({_literals(names[start : start + 500])})"
+            where = f"source IN ({any_of(names[start : start + 500])})"
             count += self.chunks.count_rows(where)
             self.sources_table.delete(where)  # first: a kill in between leaves chunks that the next prune still sees
             self.chunks.delete(where)
@@ -321,8 +300,6 @@ class Collection:
         """Return up to ``limit`` (id, text) rows that ``view`` has no vector for."""
         return self.chunks.search().where(f"{view.column} IS NULL").select(["id", "text"]).limit(limit).to_arrow()
 
-    # -- deleting and changing what is known ---------------------------------------------------------------------------
-
     def drop(self) -> None:
         """Delete the collection and everything in it."""
         with writer_lock(self.folder):
@@ -338,28 +315,6 @@ class Collection:
         """Replace fields of the manifest; threads may do so at once."""
         with self._manifest_lock:
             self.save_manifest(replace(self.manifest, **changes))
-
-
-def _make_tables(folder: Path) -> None:
-    """Make the empty tables of a collection."""
-    db = lancedb.connect(str(folder))
-    chunks: Any = db.create_table(CHUNKS, schema=chunk_schema([]), mode="overwrite")
-    chunks.set_unenforced_primary_key("id")
-    sources: Any = db.create_table(SOURCES, schema=SOURCE_SCHEMA, mode="overwrite")
-    sources.set_unenforced_primary_key("source")
-
-
-def revision(record: SourceRecord) -> str:
-    """Return what the rows of a source carry in ``source_hash``: its bytes and the way it was read."""
-    return f"{record.hash}-{record.options}"
-
-
-def _literals(values: Iterable[str]) -> str:
-    return ", ".join(map(quoted, values))
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "view"
 
 
 def _now() -> str:

@@ -6,6 +6,7 @@ Kept as ``manifest.json`` beside the table, written last and by rename, so that 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,16 @@ class Manifest:
             known = ", ".join(self.views) or "none"
             raise StoreError(f"collection {self.name!r} has no view {chosen!r}; there is: {known}")
         return self.views[chosen]
+
+    def free_column(self, name: str) -> str:
+        """Return a column for a view called ``name`` that no other view has ("a b" and "a-b" would read the same)."""
+        taken = {view.column for view in self.views.values()}
+        slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "view"
+        base = column = f"vector_{slug}"
+        number = 2
+        while column in taken:
+            column, number = f"{base}_{number}", number + 1
+        return column
 
     def with_view(self, view: View) -> Manifest:
         """Return this manifest with ``view`` added or replaced."""
