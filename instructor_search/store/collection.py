@@ -200,13 +200,6 @@ class Collection:
         return self.chunks.search().where(f"id IN ({any_of(ids)})").select(columns).limit(len(ids)).to_arrow()
 
     @clear_errors
-    def rows_of_document(self, document_id: str, columns: list[str]) -> list[dict[str, Any]]:
-        """Return the chunks of a document by their place in it."""
-        where = f"document_id = {quoted(document_id)}"
-        rows = self.chunks.search().where(where).select(list({*columns, "start"})).limit(self.chunks.count_rows() or 1)
-        return sorted(rows.to_list(), key=lambda row: row["start"])
-
-    @clear_errors
     def vectors_of(self, view: View, ids: list[str]) -> dict[str, np.ndarray]:
         """Return the vectors of chunks in a view, by id, float32 (dim,); one without a vector has none."""
         rows = self.rows_by_id(ids, ["id", view.column]).to_pylist()
