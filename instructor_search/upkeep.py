@@ -107,7 +107,7 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _index(args: argparse.Namespace) -> int:
-    from instructor_search.store.vector_index import Wish
+    from instructor_search.store.indexes.policy import Wish
 
     wish = Wish(args.kind, args.target_recall)
     collection = open_collection(args)

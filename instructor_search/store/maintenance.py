@@ -8,9 +8,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from instructor_search.errors import MissingExtraError, StoreError
-from instructor_search.store import row_copy, vector_index, view_index, word_index
 from instructor_search.store.collection import Collection
 from instructor_search.store.failures import clear_errors
+from instructor_search.store.indexes import fulltext, hit_cache, policy, view_index
 from instructor_search.store.manifest import View
 
 RETENTION = timedelta(hours=1)  # versions younger than this stay: open readers may still use them
@@ -23,18 +23,18 @@ def maintain(collection: Collection) -> list[str]:
     Raises:
         StoreError: the table or an index cannot be read or written.
     """
-    for field in word_index.FIELD_WEIGHTS:
-        vector_index.drop(collection.chunks, field)  # LanceDB's own full-text index, which collections had before
-    made = vector_index.ensure_filter_indexes(collection.chunks)
+    for field in fulltext.FIELD_WEIGHTS:
+        policy.drop(collection.chunks, field)  # LanceDB's own full-text index, which collections had before
+    made = policy.ensure_filter_indexes(collection.chunks)
     views = list(collection.manifest.views.values())
     kinds = {view.name: index_kind(collection, view) for view in views}
     for view in views:
-        made += vector_index.ensure_lance_index(collection.chunks, view, kinds[view.name])
+        made += policy.ensure_lance_index(collection.chunks, view, kinds[view.name])
     _compact(collection)
-    made += word_index.ensure_words(collection)
+    made += fulltext.ensure_words(collection)
     for view in views:  # last: they are of a version, and rows move when files are compacted
         made += _follow_table(collection, view, kinds[view.name])
-    row_copy.ensure_copy(collection, vector_index.INDEX_THRESHOLD)
+    hit_cache.ensure_copy(collection, policy.INDEX_THRESHOLD)
     return made
 
 
@@ -47,14 +47,14 @@ def _compact(collection: Collection) -> None:
 def _follow_table(collection: Collection, view: View, kind: str) -> list[str]:
     """Bring the FAISS index of ``view`` to the table's version; without FAISS it stays, and the words say so."""
     try:
-        return vector_index.ensure_faiss_index(collection, view, index_wish(collection, view), kind)
+        return policy.ensure_faiss_index(collection, view, index_wish(collection, view), kind)
     except MissingExtraError as error:
         return [f"the index of view {view.name} was not brought up to date: {error}"]
 
 
-def index_wish(collection: Collection, view: View) -> vector_index.Wish:
+def index_wish(collection: Collection, view: View) -> policy.Wish:
     """Return the index that was asked for ``view``."""
-    return vector_index.Wish(**collection.manifest.indexes.get(view.name, {}))
+    return policy.Wish(**collection.manifest.indexes.get(view.name, {}))
 
 
 def index_kind(collection: Collection, view: View) -> str:
@@ -74,6 +74,6 @@ def drop_view(collection: Collection, name: str) -> None:
     if len(collection.manifest.views) == 1:
         raise StoreError(f"{name!r} is the only view of {collection.name!r}; delete the collection instead")
     collection.save_manifest(collection.manifest.without_view(name))
-    vector_index.drop(collection.chunks, view.column)
+    policy.drop(collection.chunks, view.column)
     view_index.drop_index(collection, view)
     collection.chunks.drop_columns([view.column, view.checksum_column])

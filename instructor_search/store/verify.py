@@ -8,13 +8,13 @@ from typing import Any
 
 from instructor_search.errors import MissingExtraError, StoreError
 from instructor_search.store.collection import Collection
-from instructor_search.store.entries import batches, rows_of
+from instructor_search.store.indexes.entries import batches, rows_of
+from instructor_search.store.indexes.fulltext import damaged_files, open_words, saved_words
+from instructor_search.store.indexes.hit_cache import open_copy
+from instructor_search.store.indexes.view_index import damaged_vectors, has_damaged_files, open_index, saved_indexes
 from instructor_search.store.manifest import View
-from instructor_search.store.row_copy import open_copy
 from instructor_search.store.schema import SHOWN_COLUMNS, content_hash
 from instructor_search.store.vectors import checksum, present_vectors
-from instructor_search.store.view_index import damaged_vectors, has_damaged_files, open_index, saved_indexes
-from instructor_search.store.word_index import damaged_files, open_words, saved_words
 
 
 @dataclass

@@ -6,8 +6,8 @@ import pytest
 faiss = pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
 
 from instructor_search.errors import StoreError  # noqa: E402
-from instructor_search.store import faiss_index  # noqa: E402
-from instructor_search.store.faiss_index import (  # noqa: E402
+from instructor_search.store.indexes import faiss as faiss_index  # noqa: E402
+from instructor_search.store.indexes.faiss import (  # noqa: E402
     FaissIndex,
     Kind,
     Mask,

@@ -14,8 +14,8 @@ pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
 from instructor_search import Collection  # noqa: E402
 from instructor_search.search.candidates import CandidateFinder  # noqa: E402
 from instructor_search.store import maintenance  # noqa: E402
-from instructor_search.store.view_index import has_damaged_files, open_index  # noqa: E402
-from instructor_search.store.word_index import saved_words  # noqa: E402
+from instructor_search.store.indexes.fulltext import saved_words  # noqa: E402
+from instructor_search.store.indexes.view_index import has_damaged_files, open_index  # noqa: E402
 from tests.conftest import ROOT  # noqa: E402
 from tests.store.test_view_index import DIM, name_of, table_of  # noqa: E402
 
@@ -25,7 +25,7 @@ import numpy as np
 from instructor_search import Collection
 from instructor_search.search.index_report import make_index
 from instructor_search.store import maintenance
-from instructor_search.store.vector_index import Wish
+from instructor_search.store.indexes.policy import Wish
 from tests.store.test_view_index import rows
 
 collection = Collection.open("c", sys.argv[1])

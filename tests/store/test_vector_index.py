@@ -13,11 +13,12 @@ from instructor_search.cli import main
 from instructor_search.errors import StoreError
 from instructor_search.search import candidates
 from instructor_search.search.index_report import make_index, measure
-from instructor_search.store import maintenance, vector_index
-from instructor_search.store.faiss_index import Kind, faiss
-from instructor_search.store.vector_index import AUTO, EXACT, LANCE_HNSW, LANCE_RABITQ, Wish
+from instructor_search.store import maintenance
+from instructor_search.store.indexes import policy
+from instructor_search.store.indexes.faiss import Kind, faiss
+from instructor_search.store.indexes.policy import AUTO, EXACT, LANCE_HNSW, LANCE_RABITQ, Wish
+from instructor_search.store.indexes.view_index import open_index
 from instructor_search.store.verify import verify
-from instructor_search.store.view_index import open_index
 from tests.toy import HashEncoder
 
 COUNT = 1500
@@ -48,11 +49,11 @@ def best(collection, encoder, text, where="TRUE", k=10):
 def test_auto_goes_by_size_and_by_what_is_installed(monkeypatch):
     pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
     assert Wish().resolve(20_000, 384) == EXACT and Wish().resolve(20_001, 384) == Kind.IVF_PQ
-    monkeypatch.setattr(vector_index, "_memory", lambda: 2**30)
+    monkeypatch.setattr(policy, "_memory", lambda: 2**30)
     assert Wish().resolve(2_000_000, 384) == Kind.IVF_RABITQ  # 192 MB of codes on a machine of 1 GB
     assert Wish("flat").resolve(5, 384) == Kind.FLAT and Wish("ivf-pq").resolve(255, 384) == Kind.FLAT
     assert Wish("ivf-pq").resolve(256, 384) == Kind.IVF_PQ and Wish("ivf-pq").resolve(0, 384) == EXACT
-    monkeypatch.setattr(vector_index, "find_spec", lambda name: None)
+    monkeypatch.setattr(policy, "find_spec", lambda name: None)
     assert Wish().resolve(20_001, 384) == LANCE_HNSW
     for wrong in ({"kind": "hnsw"}, {"target_recall": 0.0}, {"target_recall": 1.1}):
         with pytest.raises(ValueError, match="expected"):
@@ -238,7 +239,7 @@ def test_a_view_that_is_made_anew_under_a_reader(collection, encoder):
 
 def test_filter_indexes_change_no_answer(collection, encoder, tmp_path, monkeypatch):
     """Above the threshold source, mime and mtime get an index; what is new, changed or deleted afterwards counts."""
-    monkeypatch.setattr(vector_index, "INDEX_THRESHOLD", COUNT - 1)
+    monkeypatch.setattr(policy, "INDEX_THRESHOLD", COUNT - 1)
     filters = [
         'source = "docs/a.csv"',
         'source in ("docs/a.csv", "docs/new.txt")',

@@ -19,8 +19,8 @@ import numpy as np
 
 from instructor_search.encoder.runtimes import num_cores
 from instructor_search.errors import MissingExtraError, StoreError
-from instructor_search.store.exact import exact
-from instructor_search.store.faiss_gpu import MAX_DEPTH, GpuVectors, Spread
+from instructor_search.store.indexes.exact import exact
+from instructor_search.store.indexes.faiss_gpu import MAX_DEPTH, GpuVectors, Spread
 
 _TRAINING_ROWS = 2**18  # that clusters and codes are learned from, at most
 _BLOCK = 50_000  # rows that are added or compared at a time

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.store.faiss_index import MIN_ROWS, Kind
+from instructor_search.store.indexes.faiss import MIN_ROWS, Kind
 from instructor_search.store.lancedb_lightly import Bitmap, BTree, HnswSq, IvfRq, Table
 from instructor_search.store.manifest import View
 
 if TYPE_CHECKING:
     from instructor_search.store.collection import Collection
-    from instructor_search.store.view_index import ViewIndex
+    from instructor_search.store.indexes.view_index import ViewIndex
 
 INDEX_THRESHOLD = 20_000  # chunks with a vector; exact search took 105 ms at 100,000 x 384 on one core
 AUTO, EXACT, LANCE_HNSW, LANCE_RABITQ = "auto", "exact", "lance-hnsw-sq", "lance-ivf-rq"
@@ -112,7 +112,7 @@ def ensure_faiss_index(
     Raises:
         MissingExtraError: it is to be made, and FAISS is not installed.
     """
-    from instructor_search.store.view_index import (
+    from instructor_search.store.indexes.view_index import (
         REBUILD_SHARE,
         build_index,
         drop_index,

@@ -26,9 +26,9 @@ import tantivy
 
 from instructor_search.errors import StoreError
 from instructor_search.files import atomic_folder
-from instructor_search.store.entries import NO_ROW, batches, find, rows_where, taken
-from instructor_search.store.linked_folder import NoScratchError, is_final, link, linked_folder
-from instructor_search.store.word_analysis import (
+from instructor_search.store.indexes.entries import NO_ROW, batches, find, rows_where, taken
+from instructor_search.store.indexes.linked_folder import NoScratchError, is_final, link, linked_folder
+from instructor_search.store.indexes.word_analysis import (
     ANALYZER,
     FIELD_WEIGHTS,
     PLACE,

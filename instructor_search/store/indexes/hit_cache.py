@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from instructor_search.files import atomic_file
-from instructor_search.store.entries import batches, rows_of, rows_where
+from instructor_search.store.indexes.entries import batches, rows_of, rows_where
 from instructor_search.store.schema import SHOWN_COLUMNS
 
 if TYPE_CHECKING:

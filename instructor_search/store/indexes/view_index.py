@@ -29,7 +29,7 @@ import numpy as np
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.errors import StoreError
 from instructor_search.files import atomic_folder
-from instructor_search.store.entries import (
+from instructor_search.store.indexes.entries import (
     ENTRY,
     NO_ROW,
     find,
@@ -38,9 +38,9 @@ from instructor_search.store.entries import (
     scan,
     write_vectors,
 )
-from instructor_search.store.exact import exact
-from instructor_search.store.faiss_index import FaissIndex, Kind, Mask, Setting, tune
-from instructor_search.store.field_columns import FieldColumns
+from instructor_search.store.indexes.exact import exact
+from instructor_search.store.indexes.faiss import FaissIndex, Kind, Mask, Setting, tune
+from instructor_search.store.indexes.metadata import FieldColumns
 from instructor_search.store.manifest import View
 
 if TYPE_CHECKING:
