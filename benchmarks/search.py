@@ -31,10 +31,10 @@ from instructor_search import Collection, Searcher, load_encoder
 from instructor_search.command_line import PRECISIONS
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.store import maintenance
-from instructor_search.store.indexes import policy
-from instructor_search.store.indexes.faiss import recall
+from instructor_search.store.indexes import lance, policy
+from instructor_search.store.indexes.faiss_views import build_index
 from instructor_search.store.indexes.policy import LANCE_HNSW, Wish
-from instructor_search.store.indexes.view_index import build_index
+from instructor_search.store.indexes.tuning import recall
 from instructor_search.store.schema import chunk_schema
 from instructor_search.store.vectors import vector_arrays
 
@@ -187,7 +187,7 @@ def engines(vectors: np.ndarray, collection: Collection) -> tuple[list[Engine], 
 def lance_engine(collection: Collection) -> Engine:
     """Return LanceDB's own index, made in the same table after ours."""
     view, started = collection.view(), time.perf_counter()
-    policy.ensure_lance_index(collection.chunks, view, LANCE_HNSW)
+    lance.ensure_lance_index(collection.chunks, view, LANCE_HNSW)
 
     def search(query: np.ndarray, ef: int) -> list[int]:
         found: Any = collection.chunks.search(query, vector_column_name=view.column).distance_type("cosine")

@@ -20,7 +20,8 @@ import numpy as np
 from instructor_search.command_line import Parser, failing_with_one_line
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.files import atomic_folder, remove_parts
-from instructor_search.store.indexes.faiss import FaissIndex, Kind, tune
+from instructor_search.store.indexes.faiss import FaissIndex, Kind
+from instructor_search.store.indexes.tuning import tune
 from train.examples import (
     MixtureError,
     TrainingExample,

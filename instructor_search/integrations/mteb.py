@@ -30,7 +30,7 @@ from instructor_search.records import Block, Chunk, Document, Hit
 from instructor_search.search.reranking import Reranker
 from instructor_search.search.searcher import Mode, Searcher
 from instructor_search.store.collection import Collection
-from instructor_search.store.indexes import fulltext, policy
+from instructor_search.store.indexes import fulltext, lance, policy
 from instructor_search.store.schema import SourceRecord
 from instructor_search.store.writer import CollectionWriter
 
@@ -159,7 +159,7 @@ class CollectionSearch:
             writer.stop()
             fulltext.ensure_words(collection)
             if self.quantised:
-                policy.ensure_lance_index(collection.chunks, view, policy.LANCE_HNSW)
+                lance.ensure_lance_index(collection.chunks, view, policy.LANCE_HNSW)
         self._searcher = Searcher(collection, self.encoder)
 
     def search(

@@ -10,7 +10,7 @@ from instructor_search.search import candidates
 from instructor_search.search.fusion import reciprocal_rank_fusion
 from instructor_search.search.snippets import snippet_around, split_sentences
 from instructor_search.store import maintenance
-from instructor_search.store.indexes import policy
+from instructor_search.store.indexes import lance, policy
 from instructor_search.store.indexes.view_index import open_index
 from tests.toy import HashEncoder
 
@@ -174,7 +174,7 @@ def test_above_the_threshold_an_index_is_made_and_new_rows_are_found(with_faiss,
     report = ingest(config, encoder=encoder)
     assert any("vector index of view default" in line for line in report.made)
     collection = Collection.open("docs")
-    assert policy.has_index(collection.chunks, "vector_default") != with_faiss
+    assert lance.has_index(collection.chunks, "vector_default") != with_faiss
     assert (open_index(collection, collection.view()) is not None) == with_faiss
     rows = collection.chunks.search().select(["id", "vector_default"]).to_arrow()
     matrix = np.stack(rows["vector_default"].to_numpy())

@@ -14,8 +14,9 @@ pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
 from instructor_search import Collection  # noqa: E402
 from instructor_search.search.candidates import CandidateFinder  # noqa: E402
 from instructor_search.store import maintenance  # noqa: E402
+from instructor_search.store.indexes.faiss_views import has_damaged_files  # noqa: E402
 from instructor_search.store.indexes.fulltext import saved_words  # noqa: E402
-from instructor_search.store.indexes.view_index import has_damaged_files, open_index  # noqa: E402
+from instructor_search.store.indexes.view_index import open_index  # noqa: E402
 from tests.conftest import ROOT  # noqa: E402
 from tests.store.test_view_index import DIM, name_of, table_of  # noqa: E402
 

@@ -15,7 +15,8 @@ from instructor_search.search import candidates
 from instructor_search.search.index_report import make_index, measure
 from instructor_search.store import maintenance
 from instructor_search.store.indexes import policy
-from instructor_search.store.indexes.faiss import Kind, faiss
+from instructor_search.store.indexes.faiss import Kind
+from instructor_search.store.indexes.faiss_build import faiss
 from instructor_search.store.indexes.policy import AUTO, EXACT, LANCE_HNSW, LANCE_RABITQ, Wish
 from instructor_search.store.indexes.view_index import open_index
 from instructor_search.store.verify import verify
@@ -116,7 +117,7 @@ def test_a_wish_is_kept_until_another_is_made(collection, encoder, tmp_path):
     with collection.writing():
         assert maintenance.maintain(collection) == []  # it is there already
     opened = Collection.open("docs")
-    assert maintenance.index_wish(opened, opened.view()) == Wish("hnsw-sq8", 0.9)
+    assert policy.index_wish(opened, opened.view()) == Wish("hnsw-sq8", 0.9)
     assert measure(opened, opened.view()).kind == "hnsw-sq8"
     make_index(opened, opened.view(), Wish(AUTO))
     assert not any((opened.folder / "indexes").rglob("*.f32"))  # 1,500 are searched exactly
@@ -136,7 +137,7 @@ def test_without_faiss_the_search_goes_on_and_says_so(collection, encoder, monke
     assert main(["index", "--kind", "ivf-rabitq"]) == 1
     assert "pip install '.[faiss-cpu]'" in capsys.readouterr().err
     opened = Collection.open("docs")
-    assert maintenance.index_wish(opened, opened.view()).kind == "ivf-pq"  # what failed is not remembered
+    assert policy.index_wish(opened, opened.view()).kind == "ivf-pq"  # what failed is not remembered
     with opened.writing():
         (line,) = maintenance.maintain(opened)
     assert "the index of view default was not brought up to date" in line

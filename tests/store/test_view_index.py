@@ -15,13 +15,9 @@ from instructor_search.errors import StoreError  # noqa: E402
 from instructor_search.store.indexes import metadata, view_index  # noqa: E402
 from instructor_search.store.indexes.entries import rows_of  # noqa: E402
 from instructor_search.store.indexes.faiss import Kind, Setting  # noqa: E402
-from instructor_search.store.indexes.view_index import (  # noqa: E402
-    build_index,
-    damaged_vectors,
-    drop_index,
-    has_damaged_files,
-    open_index,
-)
+from instructor_search.store.indexes.faiss_views import build_index, has_damaged_files  # noqa: E402
+from instructor_search.store.indexes.saved_index import drop_index  # noqa: E402
+from instructor_search.store.indexes.view_index import damaged_vectors, open_index  # noqa: E402
 from instructor_search.store.schema import chunk_schema  # noqa: E402
 from instructor_search.store.vectors import vector_arrays  # noqa: E402
 from instructor_search.store.verify import verify  # noqa: E402
@@ -172,7 +168,7 @@ def test_a_reader_goes_on_while_it_is_saved_again_and_dropped(made):
     before = reader.index.vectors.copy()
     collection.upsert(rows(view, range(300, 400), rng), may_exist=False)
     writer = open_index(collection, view).save()
-    drop_index(collection, view, keep=writer)
+    drop_index(collection, view, keep=writer.folder)
     np.testing.assert_array_equal(reader.index.vectors, before)
     drop_index(collection, view)
     reader.collection.chunks.checkout_latest()

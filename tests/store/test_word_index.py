@@ -11,7 +11,7 @@ import pytest
 from instructor_search import Collection, files
 from instructor_search.errors import StoreError
 from instructor_search.search.candidates import CandidateFinder
-from instructor_search.store.indexes import fulltext
+from instructor_search.store.indexes import word_index
 from instructor_search.store.indexes.fulltext import build_words, ensure_words, open_words, saved_words
 from instructor_search.store.schema import chunk_schema, content_hash
 from instructor_search.store.vectors import vector_arrays
@@ -106,8 +106,8 @@ def test_rows_that_only_move_are_not_read_again(made, tmp_path, monkeypatch):
         collection.upsert(rows(view, range(first, first + 10)), may_exist=False)
     found_by(finder, "mercury")
     asked = []
-    real = fulltext.document
-    monkeypatch.setattr(fulltext, "document", lambda place, fields: asked.append(place) or real(place, fields))
+    real = word_index.document
+    monkeypatch.setattr(word_index, "document", lambda place, fields: asked.append(place) or real(place, fields))
     files = {p.name for p in open_words(collection).folder.iterdir() if p.suffix == ".idx"}
     collection.chunks.optimize()
     found_by(finder, "mercury")
@@ -121,8 +121,8 @@ def test_rows_that_only_move_are_not_read_again(made, tmp_path, monkeypatch):
 def test_only_what_a_filter_allows_is_found(made, monkeypatch):
     _, _, finder = made
     everything = found_by(finder, "mercury metal")
-    for few in (fulltext._FEW, 5):  # as part of the query; by looking further down
-        monkeypatch.setattr(fulltext, "_FEW", few)
+    for few in (word_index._FEW, 5):  # as part of the query; by looking further down
+        monkeypatch.setattr(word_index, "_FEW", few)
         for where, allowed in (("ordinal < 40", range(40)), ("source = 's3'", range(3, 300, 10)), ("ordinal < 0", ())):
             names = {f"{n:032x}" for n in allowed}
             expected = {name: found for name, found in everything.items() if name in names}
@@ -206,15 +206,15 @@ def test_an_interrupted_search_leaves_nothing_twice(made, monkeypatch):
     collection, view, finder = made
     assert found_by(finder, "mercury")
     collection.upsert(rows(view, range(300, 310), word="new"), may_exist=False)
-    real = fulltext.WordIndex._note_rows
+    real = word_index.WordIndex._note_rows
 
     def interrupted(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fulltext.WordIndex, "_note_rows", interrupted)
+    monkeypatch.setattr(word_index.WordIndex, "_note_rows", interrupted)
     with pytest.raises(KeyboardInterrupt):
         found_by(finder, "new")
-    monkeypatch.setattr(fulltext.WordIndex, "_note_rows", real)
+    monkeypatch.setattr(word_index.WordIndex, "_note_rows", real)
     assert len(found_by(finder, "new")) == 10
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from instructor_search.files import atomic_file
+from instructor_search.store.collection import Collection
+from instructor_search.store.indexes import policy
 from instructor_search.store.indexes.entries import batches, rows_of, rows_where
+from instructor_search.store.indexes.protocol import Findings
 from instructor_search.store.schema import SHOWN_COLUMNS
-
-if TYPE_CHECKING:
-    from instructor_search.store.collection import Collection
 
 REWRITE_SHARE = 0.2  # of the table's rows that the copy lacks, or of its own that are gone
 _ROWS = "_rowid"
@@ -69,6 +69,40 @@ class RowCopy:
         number = int(np.searchsorted(self._starts, position, side="right")) - 1
         values, place = self._columns[number], position - int(self._starts[number])
         return {name: values[name][place].as_py() for name in columns}
+
+
+class HitCache:
+    """The copy, as an ``Index``."""
+
+    def __init__(self, collection: Collection) -> None:
+        """Nothing is read yet."""
+        self._collection = collection
+
+    def open(self) -> RowCopy | None:
+        """Return the newest one that can be read."""
+        return open_copy(self._collection)
+
+    def sync(self) -> list[str]:
+        """Make it, or make it anew when a fifth of the rows has changed; small collections have none."""
+        ensure_copy(self._collection, policy.INDEX_THRESHOLD)
+        return []
+
+    def drop(self) -> None:
+        """Delete all copies."""
+        drop_copy(self._collection)
+
+    def verify(self) -> Findings:
+        """Compare it with the table, row by row."""
+        copy, table = self.open(), self._collection.open_chunks()
+        if copy is None:
+            return Findings()
+        wrong = 0
+        for batch in batches(table, ["_rowid"], "true"):
+            rows = batch["_rowid"].to_pylist()
+            shown, stored = copy.rows_of(table, rows, SHOWN_COLUMNS), rows_of(table, rows, SHOWN_COLUMNS)
+            wrong += sum(shown[row] != stored[row] for row in rows)
+        what = f"{wrong} rows of the copy that hits are shown from are not the table's; delete {copy.path}"
+        return Findings((what,) if wrong else ())
 
 
 def open_copy(collection: Collection, known: RowCopy | None = None) -> RowCopy | None:
