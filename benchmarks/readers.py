@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from ingest import IngestConfig, ingest
 from instructor_search import Collection, Searcher, load_encoder
 from instructor_search.search.index_report import make_index
-from instructor_search.store.vector_index import Wish
+from instructor_search.store.indexes.policy import Wish
 
 ROWS = 50  # of a file
 

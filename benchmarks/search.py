@@ -30,12 +30,13 @@ from benchmarks.texts import docstrings
 from instructor_search import Collection, Searcher, load_encoder
 from instructor_search.command_line import PRECISIONS
 from instructor_search.encoder.protocol import to_unit_length
-from instructor_search.store import vector_index
-from instructor_search.store.faiss_index import recall
+from instructor_search.store import maintenance
+from instructor_search.store.indexes import lance, policy
+from instructor_search.store.indexes.faiss_views import build_index
+from instructor_search.store.indexes.policy import LANCE_HNSW, Wish
+from instructor_search.store.indexes.tuning import recall
 from instructor_search.store.schema import chunk_schema
-from instructor_search.store.vector_index import LANCE_HNSW, Wish
 from instructor_search.store.vectors import vector_arrays
-from instructor_search.store.view_index import build_index
 
 DOCUMENT = "Represent the Python documentation for retrieval: "
 QUERY = "Represent the question for retrieving Python documentation: "
@@ -169,12 +170,12 @@ def engines(vectors: np.ndarray, collection: Collection) -> tuple[list[Engine], 
     except ImportError:
         sys.stderr.write("hnswlib is not installed: left out\n")
     started = time.perf_counter()
-    index = build_index(collection, view, vector_index.Kind(Wish().resolve(count, view.dim, threshold=0)))
+    index = build_index(collection, view, policy.Kind(Wish().resolve(count, view.dim, threshold=0)))
 
     def ours(query: np.ndarray, setting: Any) -> list[int]:
         return [int(name, 16) for name in index.search(query[None], K, setting=setting)[1]["id"][0].tolist()]
 
-    from instructor_search.store.faiss_index import ladder
+    from instructor_search.store.indexes.faiss import ladder
 
     found.append(
         Engine(f"ours ({index.facts.kind})", ours, ladder(index.index.kind, count), time.perf_counter() - started)
@@ -186,7 +187,7 @@ def engines(vectors: np.ndarray, collection: Collection) -> tuple[list[Engine], 
 def lance_engine(collection: Collection) -> Engine:
     """Return LanceDB's own index, made in the same table after ours."""
     view, started = collection.view(), time.perf_counter()
-    vector_index.ensure_lance_index(collection.chunks, view, LANCE_HNSW)
+    lance.ensure_lance_index(collection.chunks, view, LANCE_HNSW)
 
     def search(query: np.ndarray, ef: int) -> list[int]:
         found: Any = collection.chunks.search(query, vector_column_name=view.column).distance_type("cosine")
@@ -264,7 +265,7 @@ def main() -> None:
             )
         print(f"\nsize of our index: {index.size / 1e6:.0f} MB with its vectors")
         with collection.writing():  # what the end of an ingest does: indexes for filters, the copy of what hits show
-            collection.maintain()
+            maintenance.maintain(collection)
         whole(collection, asked, args.rounds, args.precision)
 
 

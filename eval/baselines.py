@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eval.tasks.base import Category, Sides, TaskInfo
+from eval.records import Category, Sides, TaskInfo
 from instructor_search.encoder.checkpoint import BASE_MODEL, DEFAULT_MODEL, resolve_folder
 from instructor_search.errors import MissingExtraError, ModelError
 from instructor_search.instructions import InstructedText

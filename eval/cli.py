@@ -331,9 +331,9 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
+    from eval.records import EvalDataError
     from eval.report import write_reports
     from eval.runs import find_run, read_runs
-    from eval.tasks.base import EvalDataError
 
     runs = [find_run(name, args.output) for name in args.runs] if args.runs else read_runs(args.output)
     if not runs:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eval.records import Category, EvalDataError
 from eval.results import Result
 from eval.runs import Run
-from eval.tasks.base import Category, EvalDataError
 from eval.units import MIN_UNITS, interval
 
 LEVEL = 0.05

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from eval.tasks.base import Category, EvalDataError, Sides
+from eval.records import Category, EvalDataError, Sides
 from instructor_search.instructions import Instruction
 
 PARAPHRASES = tuple(f"paraphrase-{n}" for n in range(1, 6))

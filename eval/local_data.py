@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from eval.tasks.base import EvalDataError
+from eval.records import EvalDataError
 
 Row = dict[str, Any]
 TEXT, NUMBER, TEXTS, NUMBERS, LABEL = "a string", "a number", "a list of strings", "a list of numbers", "a label"

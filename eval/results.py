@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eval.tasks.base import Category, EvalDataError, Outcome, Sides, TaskInfo
+from eval.records import Category, EvalDataError, Outcome, Sides, TaskInfo
 from eval.units import MIN_UNITS, Units, interval
-from instructor_search.files import write_at_once
+from instructor_search.files import atomic_file, write_at_once
 
 FACTS = "instructor_search"  # our key in mteb's result file
 DETAILS = "details"  # below the files that mteb reads
@@ -124,11 +124,9 @@ def _write_units(folder: Path, name: str, units: Units | None) -> str | None:
         path.unlink(missing_ok=True)
         return None
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{name}.{os.getpid()}.part")
-    units.save(part)
-    digest = _hash(part.read_bytes())
-    part.replace(path)
-    return digest
+    with atomic_file(path) as part:
+        units.save(part)
+        return _hash(part.read_bytes())
 
 
 def _spread(units: Units | None, num_resamples: int, seed: int) -> dict[str, Any]:

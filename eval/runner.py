@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eval.config import DEFAULT_DEMONSTRATIONS, DEFAULT_SELECTOR, EvalConfig
+from eval.records import Category, Context, EvalDataError
 from eval.results import (
     Failure,
     Result,
@@ -31,9 +32,9 @@ from eval.results import (
 from eval.runs import Run, result_folder, write_run
 from eval.specifications import SystemOptions, check_specification, make_system
 from eval.systems import System
-from eval.tasks.base import Category, Context, EvalDataError, EvalTask
+from eval.tasks.base import EvalTask
 from instructor_search.errors import InstructorSearchError
-from instructor_search.store.lock import is_alive
+from instructor_search.files import is_alive
 
 if TYPE_CHECKING:
     from instructor_search.in_context.llm import LanguageModel

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from eval.records import Category, EvalDataError
 from eval.results import DETAILS, Failure, Result, read_result
-from eval.tasks.base import Category, EvalDataError
 from instructor_search.files import write_at_once
 
 RUN_FILE = f"{DETAILS}/run.json"  # which system and data this is

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from eval.instructions import SPECIALISED_DOMAINS, derived_variants, from_meta
 from eval.local_data import num_bytes, read_meta, revision_of
-from eval.tasks.base import Category, Context, EvalDataError, EvalTask, Outcome, Sides, TaskInfo
+from eval.records import Category, Context, EvalDataError, Outcome, Sides, TaskInfo
+from eval.tasks.base import EvalTask
 
 if TYPE_CHECKING:
     from eval.systems import System

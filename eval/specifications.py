@@ -19,8 +19,8 @@ from typing import Any
 from eval.baselines import Bm25, RandomEncoder, SentenceTransformersEncoder, model_path
 from eval.instructions import VARIANTS, read_instruction_file
 from eval.local_data import revision_of
+from eval.records import Category, Sides
 from eval.systems import ALL, SEARCH_CATEGORIES, System
-from eval.tasks.base import Category, Sides
 from instructor_search.encoder import load_encoder
 from instructor_search.encoder.cache import CachedEncoder
 from instructor_search.integrations.mteb import CollectionSearch, model_meta

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from eval.tasks.base import MTEB_CATEGORIES, Category, EvalDataError, EvalTask
+from eval.records import MTEB_CATEGORIES, Category, EvalDataError
+from eval.tasks.base import EvalTask
 
 STUDIES = ("instructions", "robustness", "complexity", "domain-shift", "projection", "annotation")
 SUITES = ("all", "mteb", *map(str, Category), "quick", *STUDIES)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from eval.instructions import derived_variants
-from eval.tasks.base import Category, Context, EvalDataError, Sides, TaskInfo
+from eval.records import Category, Context, EvalDataError, Sides, TaskInfo
 from instructor_search.encoder.protocol import Encoder, check_vectors
 from instructor_search.instructions import InstructedText
 from instructor_search.integrations.mteb import MtebEncoder

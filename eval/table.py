@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from eval.records import Category
 from eval.results import Result
 from eval.runs import Run, distinct_labels
-from eval.tasks.base import Category
 
 _Z = 1.959964  # of a 95 % interval
 PUBLISHED_FILE = Path(__file__).parent / "published_scores.csv"

@@ -15,6 +15,7 @@ from ingest.readers import is_table
 from ingest.report import IngestReport
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import MissingExtraError, ReaderError
+from instructor_search.store import maintenance
 from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View
 from instructor_search.store.schema import SourceRecord
@@ -107,7 +108,7 @@ class _Run:
             self._prune()
             self._fill_views()
             with self.seconds.timed("writing"):
-                report.made = self.collection.maintain()
+                report.made = maintenance.maintain(self.collection)
         except KeyboardInterrupt:
             report.interrupted = True
         except ReaderError:  # strict

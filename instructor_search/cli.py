@@ -332,6 +332,7 @@ def _delete(args: argparse.Namespace) -> int:
             raise
         return _delete_damaged(args, error)
     from instructor_search.search.filters import compile_filter
+    from instructor_search.store import maintenance
 
     where = compile_filter(args.where, collection.manifest.fields) if args.where is not None else None
     if args.view is not None:
@@ -346,7 +347,7 @@ def _delete(args: argparse.Namespace) -> int:
     else:
         with collection.writing():
             if args.view is not None:
-                collection.drop_view(args.view)
+                maintenance.drop_view(collection, args.view)
             elif where is not None:
                 collection.delete_where(where)
     print(f"deleted {what}")

@@ -107,7 +107,7 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _index(args: argparse.Namespace) -> int:
-    from instructor_search.store.vector_index import Wish
+    from instructor_search.store.indexes.policy import Wish
 
     wish = Wish(args.kind, args.target_recall)
     collection = open_collection(args)
@@ -144,9 +144,11 @@ def _query_vectors(args: argparse.Namespace, view: View) -> Any:
 
 
 def _maintain(args: argparse.Namespace) -> int:
+    from instructor_search.store import maintenance
+
     collection = open_collection(args)
     with collection.writing():
-        made = collection.maintain()
+        made = maintenance.maintain(collection)
     if args.json:
         print(json.dumps({"collection": collection.name, "made": made}))
     else:

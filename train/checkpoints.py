@@ -7,7 +7,6 @@ the run, and ``complete.json``, which is written last and holds the hash of ever
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instructor_search.errors import InstructorSearchError
-from instructor_search.files import file_hash
+from instructor_search.files import atomic_folder, file_hash
 
 if TYPE_CHECKING:
     from instructor_search.encoder.inference import InstructorEncoder
@@ -44,37 +43,24 @@ def save(
     from train.lora import ADAPTER, adapter_state, has_adapters, plain_state
 
     target = folder / f"checkpoint-{step}"
-    part = folder / f".checkpoint-{step}.{os.getpid()}.part"
     for left in folder.glob(".checkpoint-*.part"):  # of runs that were killed
         shutil.rmtree(left, ignore_errors=True)
+    backbone = encoder.model.backbone
     try:
-        backbone = encoder.model.backbone
-        save_checkpoint(encoder, part, backbone_state=plain_state(backbone))
-        if has_adapters(backbone):
-            save_file(adapter_state(backbone), part / ADAPTER)
-        torch.save(optimizer, part / OPTIMIZER)
-        (part / STATE).write_text(json.dumps({"step": step, **state}, indent=1), encoding="utf-8")
-        hashes = {str(p.relative_to(part)): file_hash(p) for p in sorted(part.rglob("*")) if p.is_file()}
-        (part / COMPLETE).write_text(json.dumps({"step": step, "sha256": hashes}, indent=1), encoding="utf-8")
-        _sync(part)
-        shutil.rmtree(target, ignore_errors=True)
-        part.rename(target)
+        with atomic_folder(target, overwrite=True) as part:
+            save_checkpoint(encoder, part, backbone_state=plain_state(backbone))
+            if has_adapters(backbone):
+                save_file(adapter_state(backbone), part / ADAPTER)
+            torch.save(optimizer, part / OPTIMIZER)
+            (part / STATE).write_text(json.dumps({"step": step, **state}, indent=1), encoding="utf-8")
+            hashes = {str(p.relative_to(part)): file_hash(p) for p in sorted(part.rglob("*")) if p.is_file()}
+            (part / COMPLETE).write_text(json.dumps({"step": step, "sha256": hashes}, indent=1), encoding="utf-8")
     except (OSError, RuntimeError, SafetensorError) as error:  # a full disk is any of the three
-        shutil.rmtree(part, ignore_errors=True)
         raise CheckpointError(
             f"cannot write {target} ({str(error).strip().splitlines()[0][:160]}); the checkpoints before it are whole: "
             "make room and run again"
         ) from error
     return target
-
-
-def _sync(folder: Path) -> None:
-    for path in [*folder.rglob("*"), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def is_complete(folder: Path) -> bool:

@@ -8,7 +8,6 @@ NV-Retriever, arXiv 2407.15831), that hold its text, that are another positive o
 from __future__ import annotations
 
 import math
-import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -20,7 +19,9 @@ import numpy as np
 
 from instructor_search.command_line import Parser, failing_with_one_line
 from instructor_search.encoder.protocol import to_unit_length
-from instructor_search.store.faiss_index import FaissIndex, Kind, tune
+from instructor_search.files import atomic_folder, remove_parts
+from instructor_search.store.indexes.faiss import FaissIndex, Kind
+from instructor_search.store.indexes.tuning import tune
 from train.examples import (
     MixtureError,
     TrainingExample,
@@ -121,11 +122,9 @@ def _write(source: Path, output: Path, model: str | None, ranks: Sequence[int], 
     from instructor_search.encoder import load_encoder
 
     mixture, encoder = read_mixture(source), load_encoder(model)
-    part = output.with_name(f".{output.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     facts, mined, names = [], 0, _file_names(mixture.tasks)
-    try:
+    remove_parts(output)
+    with atomic_folder(output) as part:
         for name, rows in tqdm(mixture.tasks.items(), desc="mine", unit=" tasks", file=sys.stderr):
             new = rows if are_of_one_text(rows) else mine(
                 rows, encoder, first=ranks[0], last=ranks[1], margin=margin, num_negatives=count
@@ -138,9 +137,6 @@ def _write(source: Path, output: Path, model: str | None, ranks: Sequence[int], 
             facts.append(write_task(part, new, name=names[name], **known))
         settings = {"ranks": list(ranks), "margin": margin, "num_negatives": count, "encoder": encoder.fingerprint}
         write_manifest(part, facts, hard_negatives=settings)
-        part.rename(output)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     print(f"{output}: {mined:,} of {mixture.num_examples:,} examples have new negatives")  # noqa: T201
 
 

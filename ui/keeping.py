@@ -57,12 +57,13 @@ class ViewCost:
 
 def facts(session: Session, name: str) -> CollectionFacts:
     """Return what there is to say of a collection."""
+    from instructor_search.store.indexes import policy
     from instructor_search.store.judgments import read_judgments
 
     collection = session.library.collection(name)
     views = tuple(
-        ViewFacts(v.name, v.document_instruction, v.model, v.dim, v.precision, collection.index_kind(v),
-                  collection.missing_vectors(v))
+        ViewFacts(v.name, v.document_instruction, v.model, v.dim, v.precision,
+                  policy.index_kind(collection, v), collection.missing_vectors(v))
         for v in session.views(name)
     )  # fmt: skip
     sources = tuple(sorted(collection.sources().values(), key=lambda record: record.source))

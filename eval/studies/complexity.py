@@ -9,10 +9,11 @@ import numpy as np
 from eval.config import EvalConfig
 from eval.instructions import LADDER
 from eval.plots import ladder_plot
+from eval.records import Category
 from eval.runner import Progress
 from eval.runs import Run
 from eval.studies.study import Grid, Study, percent, run_variants, shared_tasks
-from eval.tasks.base import Category, EvalTask
+from eval.tasks.base import EvalTask
 
 
 def run_complexity(

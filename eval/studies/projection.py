@@ -17,12 +17,13 @@ from sklearn.metrics import average_precision_score
 
 from eval.config import EvalConfig
 from eval.plots import pairs_plot
+from eval.records import Category, Context, EvalDataError
 from eval.runner import Progress
 from eval.sources import whole
 from eval.specifications import SystemOptions, make_system
 from eval.studies.study import Grid, Study, bases
 from eval.systems import System
-from eval.tasks.base import Category, Context, EvalDataError, EvalTask
+from eval.tasks.base import EvalTask
 from eval.tasks.mteb_tasks import MtebTask
 from instructor_search.errors import InstructorSearchError
 

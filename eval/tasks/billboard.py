@@ -16,7 +16,8 @@ import numpy as np
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
 from eval.local_data import LABEL, NUMBER, TEXT, TEXTS, Row, find, read_rows
-from eval.tasks.base import Context, EvalDataError, EvalTask, Outcome, Sides, TaskInfo
+from eval.records import Context, EvalDataError, Outcome, Sides, TaskInfo
+from eval.tasks.base import EvalTask
 from eval.units import Group, Units, means
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy as np
 from mteb._evaluators import ClusteringEvaluator
 from sklearn.cluster import MiniBatchKMeans
 
-from eval.tasks.base import Outcome
+from eval.records import Outcome
 from eval.units import Group, Units
 
 

@@ -29,7 +29,7 @@ from eval.local_data import (
     read_retrieval,
     read_rows,
 )
-from eval.tasks.base import Category, EvalDataError, TaskInfo
+from eval.records import Category, EvalDataError, TaskInfo
 
 TEXTS_PER_CLUSTER_SET = 1000  # a set is cut into so many sets of about this size, at most ten; their mean is the score
 _TYPES = {

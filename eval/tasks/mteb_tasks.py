@@ -26,7 +26,8 @@ from mteb.abstasks.text.summarization import AbsTaskSummarization
 from mteb.types import PromptType
 from scipy.stats import spearmanr
 
-from eval.tasks.base import Context, EvalDataError, EvalTask, Outcome, Sides, TaskInfo
+from eval.records import Context, EvalDataError, Outcome, Sides, TaskInfo
+from eval.tasks.base import EvalTask
 from eval.tasks.clusterings import mean_over_seeds, repeat_clusterings
 from eval.units import Group, Units, means
 

@@ -12,7 +12,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from eval.tasks.base import EvalDataError
+from eval.records import EvalDataError
+from instructor_search.files import atomic_file
 
 COMMIT = "9a9742c130cef6e028af9f3bd582204c5bcfe96e"
 REPOSITORY = "xlang-ai/instructor-embedding"
@@ -75,9 +76,8 @@ def _fetch(path: str) -> Path:
     if git_object(content) != GIT_OBJECTS[path]:
         raise EvalDataError(f"{address} is not the file of commit {COMMIT[:7]} ({len(content)} bytes); not used")
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(target)
+    with atomic_file(target) as part:
+        part.write_bytes(content)
     return target
 
 

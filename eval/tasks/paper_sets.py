@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eval.local_data import Row
-from eval.tasks.base import EvalDataError
+from eval.records import EvalDataError
 from eval.tasks.billboard import read_thumb
 from eval.tasks.official_files import COMMIT, prompt_file, text_file
 from eval.tasks.prompt_retrieval import Examples, Output

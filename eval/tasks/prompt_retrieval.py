@@ -20,7 +20,8 @@ import numpy as np
 
 from eval.example_selection import select_examples
 from eval.local_data import TEXT, find, read_rows
-from eval.tasks.base import Context, EvalDataError, EvalTask, Outcome, Sides, TaskInfo
+from eval.records import Context, EvalDataError, Outcome, Sides, TaskInfo
+from eval.tasks.base import EvalTask
 from eval.units import Units, means
 from instructor_search.in_context.answers import answer, normal
 from instructor_search.in_context.prompt import PromptTemplate, build_prompt

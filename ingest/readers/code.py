@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ingest.readers import ReadOptions, mime_type
+from ingest.readers.formats import ReadOptions, mime_type
 from ingest.readers.text import paragraphs
 from instructor_search.records import Block, Document
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 from zipfile import ZipFile
 
-from ingest.readers import ReadOptions, mime_type
+from ingest.readers.formats import ReadOptions, mime_type
 from ingest.readers.html import html_blocks
 from ingest.readers.office import check_archive
 from instructor_search.errors import MissingExtraError, ReaderError

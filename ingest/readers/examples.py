@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ingest.readers import ExampleFields, mime_type
+from ingest.readers.formats import ExampleFields, mime_type
 from ingest.readers.rows import flatten
 from instructor_search.errors import ReaderError
 from instructor_search.records import Block, Document

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
-from ingest.readers import ReadOptions, mime_type
 from ingest.readers.decoding import read_all
+from ingest.readers.formats import ReadOptions, mime_type
 from instructor_search.records import Block, Document
 
 _SKIPPED = {"script", "style", "noscript", "template", "svg", "nav", "iframe", "object", "canvas"}

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from ingest.readers import ReadOptions, mime_type
+from ingest.readers.formats import ReadOptions, mime_type
 from ingest.readers.html import html_blocks
 from ingest.readers.text import group_lines
 from instructor_search.errors import ReaderError

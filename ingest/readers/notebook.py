@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ingest.readers import ReadOptions, mime_type
 from ingest.readers.decoding import read_all
+from ingest.readers.formats import ReadOptions, mime_type
 from ingest.readers.text import group_lines, markdown_blocks
 from instructor_search.errors import ReaderError
 from instructor_search.records import Block, Document

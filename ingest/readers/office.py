@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
-from ingest.readers import ReadOptions, mime_type
+from ingest.readers.formats import ReadOptions, mime_type
 from ingest.readers.tables import distinct, row_documents
 from instructor_search.errors import MissingExtraError, ReaderError
 from instructor_search.records import Block, Document

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ingest.readers import ReadOptions, mime_type
+from ingest.readers.formats import ReadOptions, mime_type
 from instructor_search.errors import MissingExtraError, ReaderError
 from instructor_search.records import Block, Document
 

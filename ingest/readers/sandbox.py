@@ -18,7 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ingest.readers import ReadOptions, read_here
+from ingest.readers.formats import ReadOptions
+from ingest.readers.parsing import read_here
 from instructor_search.errors import InstructorSearchError, ReaderError
 from instructor_search.records import Block, Document
 

@@ -10,9 +10,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ingest.readers import ReadOptions, mime_type
 from ingest.readers.decoding import open_text, read_all
 from ingest.readers.examples import example_documents
+from ingest.readers.formats import ReadOptions, mime_type
 from ingest.readers.rows import flatten
 from instructor_search.errors import ReaderError
 from instructor_search.records import Block, Document

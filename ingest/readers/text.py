@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from ingest.readers import ReadOptions, mime_type
 from ingest.readers.decoding import detect_encoding, open_text
+from ingest.readers.formats import ReadOptions, mime_type
 from instructor_search.errors import ReaderError
 from instructor_search.records import Block, Document
 

@@ -13,6 +13,7 @@ from instructor_search.encoder.protocol import Encoder
 from instructor_search.in_context.pool import OUTPUT, TASK, ExamplePool
 from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.records import Block, Chunk, Demonstration, Document
+from instructor_search.store import maintenance
 from instructor_search.store.collection import Collection
 from instructor_search.store.schema import SourceRecord
 from instructor_search.store.view_encoder import load_view_encoder
@@ -76,7 +77,7 @@ def add_examples(pool: ExamplePool, examples: Iterable[Demonstration]) -> int:
             writer.flush()
         finally:
             writer.stop()
-        collection.maintain()
+        maintenance.maintain(collection)
     return len(items)
 
 

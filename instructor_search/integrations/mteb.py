@@ -29,8 +29,8 @@ from instructor_search.integrations.mteb_instructions import MTEB_INSTRUCTIONS, 
 from instructor_search.records import Block, Chunk, Document, Hit
 from instructor_search.search.reranking import Reranker
 from instructor_search.search.searcher import Mode, Searcher
-from instructor_search.store import vector_index, word_index
 from instructor_search.store.collection import Collection
+from instructor_search.store.indexes import fulltext, lance, policy
 from instructor_search.store.schema import SourceRecord
 from instructor_search.store.writer import CollectionWriter
 
@@ -157,9 +157,9 @@ class CollectionSearch:
             writer.finish(len(corpus))
             writer.flush()
             writer.stop()
-            word_index.ensure_words(collection)
+            fulltext.ensure_words(collection)
             if self.quantised:
-                vector_index.ensure_lance_index(collection.chunks, view, vector_index.LANCE_HNSW)
+                lance.ensure_lance_index(collection.chunks, view, policy.LANCE_HNSW)
         self._searcher = Searcher(collection, self.encoder)
 
     def search(

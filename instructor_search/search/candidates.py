@@ -13,17 +13,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from instructor_search.errors import MissingExtraError, StoreError
-from instructor_search.store import vector_index
 from instructor_search.store.collection import Collection
-from instructor_search.store.entries import NO_ROW, rows_of, rows_where
-from instructor_search.store.exact import exact_search
 from instructor_search.store.failures import clear_errors
-from instructor_search.store.faiss_gpu import Spread
-from instructor_search.store.linked_folder import NoScratchError
+from instructor_search.store.indexes import lance
+from instructor_search.store.indexes.entries import NO_ROW, rows_of, rows_where
+from instructor_search.store.indexes.exact import exact_search
+from instructor_search.store.indexes.faiss_gpu import Spread
+from instructor_search.store.indexes.fulltext import open_words, saved_words
+from instructor_search.store.indexes.hit_cache import RowCopy, open_copy
+from instructor_search.store.indexes.linked_folder import NoScratchError
+from instructor_search.store.indexes.saved_index import saved_indexes
+from instructor_search.store.indexes.view_index import ViewIndex, open_index
+from instructor_search.store.indexes.word_index import WordIndex
 from instructor_search.store.manifest import View, read_manifest
-from instructor_search.store.row_copy import RowCopy, open_copy
-from instructor_search.store.view_index import ViewIndex, open_index, saved_indexes
-from instructor_search.store.word_index import WordIndex, open_words, saved_words
 
 REFINE_FACTORS = {"IvfHnswSq": 5, "IvfRq": 20}  # candidates of LanceDB's indexes compared exactly, for each hit
 LOOK_SECONDS = 2.0  # between looks for an index that was saved meanwhile
@@ -96,7 +98,7 @@ class CandidateFinder:
         elif newest != self._version:
             self.table = self.table or self.collection.open_chunks()
             self.table.checkout(newest)
-        own = vector_index.index_of(self.table, self.view.column)
+        own = lance.index_of(self.table, self.view.column)
         self._refine = REFINE_FACTORS.get(str(own.index_type), 5) if own is not None else 0
         self._copy = open_copy(self.collection, self._copy)
         self._version, self._changed = newest, changed

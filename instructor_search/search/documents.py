@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from instructor_search.errors import StoreError
 from instructor_search.store.collection import Collection
+from instructor_search.store.schema import quoted
 
 GAP = "\n\n"  # between chunks that do not touch: white space was left out there
 
@@ -48,12 +49,18 @@ def read_document(collection: Collection, chunk_id: str) -> StoredDocument:
     if not found:
         raise StoreError(f"{collection.name!r} has no chunk {chunk_id!r}; an ingest may have changed it")
     columns = ["id", "source", "title", "text", "start", "end", "page", "mime", "metadata"]
-    rows = collection.rows_of_document(found[0]["document_id"], columns)
+    rows = _rows_of(collection, found[0]["document_id"], columns)
     text, passages = _joined(rows)
     first = rows[0]
     metadata = json.loads(first["metadata"]) if first["metadata"] else {}
     return StoredDocument(found[0]["document_id"], first["source"], first["title"], text, passages,
                           {"mime": first["mime"], **metadata})  # fmt: skip
+
+
+def _rows_of(collection: Collection, document_id: str, columns: list[str]) -> list[dict[str, Any]]:
+    """Return the chunks of a document by their place in it."""
+    query = collection.chunks.search().where(f"document_id = {quoted(document_id)}").select(columns)
+    return sorted(collection.fetch(query.limit(collection.num_chunks() or 1)), key=lambda row: row["start"])
 
 
 def _joined(rows: list[dict[str, Any]]) -> tuple[str, tuple[Passage, ...]]:

@@ -18,7 +18,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from instructor_search.errors import FilterError
-from instructor_search.store.field_columns import (
+from instructor_search.store.indexes.metadata import (
     FALSE,
     UNKNOWN,
     Condition,

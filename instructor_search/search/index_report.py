@@ -9,13 +9,14 @@ import numpy as np
 
 from instructor_search.errors import StoreError
 from instructor_search.search.candidates import CandidateFinder
-from instructor_search.store import vector_index
 from instructor_search.store.collection import Collection
-from instructor_search.store.entries import NO_ROW, vector_batches
-from instructor_search.store.exact import exact_search
+from instructor_search.store.indexes import lance, policy
+from instructor_search.store.indexes.entries import NO_ROW, vector_batches
+from instructor_search.store.indexes.exact import exact_search
+from instructor_search.store.indexes.faiss_views import ensure_faiss_index
+from instructor_search.store.indexes.policy import EXACT, Wish
+from instructor_search.store.indexes.view_index import open_index
 from instructor_search.store.manifest import View
-from instructor_search.store.vector_index import EXACT, Wish
-from instructor_search.store.view_index import open_index
 
 K = 10
 _SAMPLE = 100
@@ -57,8 +58,8 @@ def make_index(
             raise StoreError(f"view {view.name!r} of {collection.name!r} has no vectors; nothing to index")
         kind = wish.resolve(rows, view.dim)
         started = time.perf_counter()
-        vector_index.ensure_lance_index(collection.chunks, view, kind)
-        vector_index.ensure_faiss_index(collection, view, wish, kind, queries=queries, anew=True)
+        lance.ensure_lance_index(collection.chunks, view, kind)
+        ensure_faiss_index(collection, view, wish, kind, queries=queries, anew=True)
         seconds = time.perf_counter() - started if kind != EXACT else 0.0
         collection.update_manifest(indexes={**collection.manifest.indexes, view.name: asdict(wish)})  # it worked
     return measure(collection, view, queries=queries, build_seconds=seconds, gpus=gpus)
@@ -89,9 +90,10 @@ def measure(
     for number, (mine, best) in enumerate(zip(found, expected, strict=True)):
         skip = {own[number]} if own else set()
         shares.append(len((set(mine) & set(best)) - skip) / max(1, len(set(best) - skip)))
-    wish, kind, index = collection.index_wish(view), collection.index_kind(view), open_index(collection, view)
-    lance = vector_index.index_of(collection.chunks, view.column)
-    size = index.size if index is not None else getattr(lance, "size_bytes", 0) or 0
+    wish, kind = policy.index_wish(collection, view), policy.index_kind(collection, view)
+    index = open_index(collection, view)
+    of_lance = lance.index_of(collection.chunks, view.column)
+    size = index.size if index is not None else getattr(of_lance, "size_bytes", 0) or 0
     return IndexReport(
         view=view.name, kind=kind, asked=wish.kind, vectors=count, recall=float(np.mean(shares)) if shares else 1.0,
         target_recall=wish.target_recall, build_seconds=build_seconds, size=int(size),

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,10 +21,11 @@ import numpy as np
 
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.errors import MissingExtraError, StoreError
+from instructor_search.files import atomic_file
 from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.instructions import InstructedText
 from instructor_search.store.collection import Collection
-from instructor_search.store.entries import vector_batches
+from instructor_search.store.indexes.entries import vector_batches
 from instructor_search.store.manifest import View
 from instructor_search.store.view_encoder import load_view_encoder
 
@@ -242,13 +243,11 @@ def _read(path: Path, sides: Sequence[_Side], method: str) -> Projection | None:
 
 def _write(path: Path, ids: Sequence[str], layouts: Sequence[np.ndarray]) -> None:
     """Keep layouts; the oldest go. A folder that cannot be written to costs the cache only."""
-    part = path.with_name(f".{path.stem}-{os.getpid()}.npz")
-    try:
+    arrays = {f"layout_{at}": layout for at, layout in enumerate(layouts)}
+    with suppress(OSError):
         path.parent.mkdir(exist_ok=True)
-        np.savez_compressed(part, ids=np.array(ids), **{f"layout_{at}": p for at, p in enumerate(layouts)})  # type: ignore[arg-type]
-        part.replace(path)
+        with atomic_file(path) as part, part.open("wb") as stream:
+            np.savez_compressed(stream, ids=np.array(ids), **arrays)  # type: ignore[arg-type]
         old = sorted(path.parent.glob("[!.]*.npz"), key=lambda p: p.stat().st_mtime)
         for one in old[:-_KEPT]:
             one.unlink(missing_ok=True)
-    except OSError:
-        part.unlink(missing_ok=True)

@@ -31,7 +31,7 @@ from instructor_search.search.snippets import (
 from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View
 from instructor_search.store.schema import HEADING_SEPARATOR, SHOWN_COLUMNS
-from instructor_search.store.view_encoder import load_view_encoder
+from instructor_search.store.view_encoder import check_encoder, load_view_encoder
 
 MAX_EMBEDDED_HITS = 20  # hits whose best sentence is found by meaning; that of later ones by words
 SNIPPET_SECONDS = 0.25  # what embedding sentences may take of a search with snippets="auto"
@@ -70,7 +70,7 @@ class Searcher:
         self.seconds: dict[str, float] = {}  # of the last search
         self.num_query_tokens_cut = 0  # of the last query: it was longer than the window
         if encoder is not None:
-            collection.check_encoder(self.view, encoder)
+            check_encoder(collection, self.view, encoder)
 
     @property
     def encoder(self) -> Encoder:
@@ -82,7 +82,7 @@ class Searcher:
         if self._encoder is None:
             view = self.view
             encoder = load_view_encoder(view)
-            self.collection.check_encoder(view, encoder)
+            check_encoder(self.collection, view, encoder)
             self._encoder = encoder
         return self._encoder
 

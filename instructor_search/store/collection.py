@@ -1,12 +1,12 @@
 """A collection: one LanceDB table of chunks, its sources and its manifest, in a folder of its own.
 
-Reading needs no lock. All writing goes through the methods here, under ``writing()``.
+Reading needs no lock. All writing goes through the methods here and the functions of ``maintenance``, under
+``writing()``.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,13 +20,13 @@ import numpy as np
 import pyarrow as pa
 
 from instructor_search.encoder.protocol import Encoder
-from instructor_search.errors import MissingExtraError, StoreError, ViewMismatchError
+from instructor_search.errors import StoreError
+from instructor_search.files import atomic_folder, remove_parts
 from instructor_search.instruction_rule import GivenInstruction, resolve
-from instructor_search.store import row_copy, vector_index, view_index, word_index
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE, find_collection, store_folder
 from instructor_search.store.lancedb_lightly import lancedb
-from instructor_search.store.lock import is_alive, writer_lock
+from instructor_search.store.lock import writer_lock
 from instructor_search.store.manifest import Manifest, View, read_manifest, write_manifest
 from instructor_search.store.schema import (
     CHUNK_FIELDS,
@@ -34,13 +34,13 @@ from instructor_search.store.schema import (
     SOURCE_SCHEMA,
     SOURCES,
     SourceRecord,
-    chunk_schema,
+    any_of,
+    create_tables,
+    orphan_columns,
     quoted,
     view_fields,
 )
 from instructor_search.store.vectors import vector_arrays
-
-RETENTION = timedelta(hours=1)  # versions younger than this stay: open readers may still use them
 
 
 class Collection:
@@ -83,23 +83,15 @@ class Collection:
         folder = store_folder(store) / name
         if folder.exists():
             raise StoreError(f"collection {name!r} exists in {store_folder(store)}")
-        for left in folder.parent.glob(f".new-{name}-*"):  # by a run that was killed
-            pid = left.name.rsplit("-", 1)[-1]
-            if pid == str(os.getpid()) or not is_alive(pid):
-                shutil.rmtree(left, ignore_errors=True)
-        part = folder.with_name(f".new-{name}-{os.getpid()}")
-        part.mkdir(parents=True)
-        db = lancedb.connect(str(part))
-        chunks: Any = db.create_table(CHUNKS, schema=chunk_schema([]), mode="overwrite")
-        chunks.set_unenforced_primary_key("id")
-        sources: Any = db.create_table(SOURCES, schema=SOURCE_SCHEMA, mode="overwrite")
-        sources.set_unenforced_primary_key("source")
+        remove_parts(folder)
         manifest = Manifest(name, _now(), chunk_tokens, chunk_overlap)
-        write_manifest(part, manifest)
         try:
-            part.rename(folder)  # all of it or nothing
+            with atomic_folder(folder) as part:
+                create_tables(lancedb.connect(str(part)))
+                write_manifest(part, manifest)
         except OSError:
-            shutil.rmtree(part, ignore_errors=True)
+            if not folder.exists():
+                raise
             raise StoreError(f"collection {name!r} was made by another process just now; run again") from None
         return cls(folder, manifest)
 
@@ -164,7 +156,7 @@ class Collection:
         encoder.tokenizer.text_budget(sentence)  # refuses an instruction that leaves no room
         view = View(
             name=name,
-            column=self._free_column(name),
+            column=self.manifest.free_column(name),
             model=model or encoder.name,
             fingerprint=encoder.fingerprint,
             dialect=str(encoder.tokenizer.dialect),
@@ -183,48 +175,8 @@ class Collection:
 
     def _drop_orphans(self) -> None:
         """Drop vector columns that no view names: a run was killed while it made or dropped a view."""
-        owned = {name for v in self.manifest.views.values() for name in (v.column, v.checksum_column)}
-        columns = (n for n in self.chunks.schema.names if n.startswith(("vector_", "checksum_")))
-        orphans = [name for name in columns if name not in owned]
-        if orphans:
+        if orphans := orphan_columns(self.chunks.schema.names, self.manifest.views.values()):
             self.chunks.drop_columns(orphans)
-
-    def _free_column(self, name: str) -> str:
-        """Return a column name that no other view has ("a b" and "a-b" would read the same)."""
-        taken = {view.column for view in self.manifest.views.values()}
-        base = column = f"vector_{_slug(name)}"
-        number = 2
-        while column in taken:
-            column, number = f"{base}_{number}", number + 1
-        return column
-
-    @clear_errors
-    def drop_view(self, name: str) -> None:
-        """Remove a view and its vectors.
-
-        Raises:
-            StoreError: unknown, or the only one.
-        """
-        view = self.view(name)
-        if len(self.manifest.views) == 1:
-            raise StoreError(f"{name!r} is the only view of {self.name!r}; delete the collection instead")
-        self.save_manifest(self.manifest.without_view(name))
-        vector_index.drop(self.chunks, view.column)
-        view_index.drop_index(self, view)
-        self.chunks.drop_columns([view.column, view.checksum_column])
-
-    def check_encoder(self, view: View, encoder: Encoder) -> None:
-        """Refuse an encoder that did not make ``view``.
-
-        Raises:
-            ViewMismatchError: the fingerprints differ; both are in the message.
-        """
-        if encoder.fingerprint != view.fingerprint:
-            raise ViewMismatchError(
-                f"view {view.name!r} of collection {self.name!r} was made by {view.model} (fingerprint "
-                f"{view.fingerprint}), the encoder given is {encoder.name} (fingerprint {encoder.fingerprint}); search "
-                f"with the view's model, or make a view of yours: python -m ingest ... --model ... --view NAME"
-            )
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
@@ -248,14 +200,7 @@ class Collection:
     @clear_errors
     def rows_by_id(self, ids: list[str], columns: list[str]) -> pa.Table:
         """Return the rows of ``ids`` that exist."""
-        return self.chunks.search().where(f"id IN ({_literals(ids)})").select(columns).limit(len(ids)).to_arrow()
-
-    @clear_errors
-    def rows_of_document(self, document_id: str, columns: list[str]) -> list[dict[str, Any]]:
-        """Return the chunks of a document by their place in it."""
-        where = f"document_id = {quoted(document_id)}"
-        rows = self.chunks.search().where(where).select(list({*columns, "start"})).limit(self.chunks.count_rows() or 1)
-        return sorted(rows.to_list(), key=lambda row: row["start"])
+        return self.chunks.search().where(f"id IN ({any_of(ids)})").select(columns).limit(len(ids)).to_arrow()
 
     @clear_errors
     def vectors_of(self, view: View, ids: list[str]) -> dict[str, np.ndarray]:
@@ -277,6 +222,10 @@ class Collection:
         """Fill a view's column for existing rows. ``vectors``: float32 (n, dim)."""
         schema = pa.schema([CHUNK_FIELDS[0], *view_fields(view)])
         rows = pa.Table.from_arrays([pa.array(ids, pa.string()), *vector_arrays(view, vectors)], schema=schema)
+        self._update(rows)
+
+    def _update(self, rows: pa.Table) -> None:
+        """Replace columns of existing rows by those of ``rows``, which has their ids."""
         self.chunks.merge_insert("id").when_matched_update_all().execute(rows)
 
     @clear_errors
@@ -285,12 +234,11 @@ class Collection:
         for start in range(0, len(records), 500):
             part = records[start : start + 500]
             times = {r.source: r.mtime_ns / 1e9 for r in part}
-            query = self.chunks.search().where(f"source IN ({_literals(times)})").select(["id", "source"])
+            query = self.chunks.search().where(f"source IN ({any_of(times)})").select(["id", "source"])
             rows = query.limit(sum(r.num_chunks for r in part) or 1).to_arrow()
             schema = pa.schema([CHUNK_FIELDS[0], pa.field("mtime", pa.float64())])
             new = [rows["id"].combine_chunks(), pa.array([times[s] for s in rows["source"].to_pylist()], pa.float64())]
-            merge = self.chunks.merge_insert("id").when_matched_update_all()
-            merge.execute(pa.Table.from_arrays(new, schema=schema))
+            self._update(pa.Table.from_arrays(new, schema=schema))
             self.put_sources(part)
 
     @clear_errors
@@ -306,12 +254,12 @@ class Collection:
         """Take back the acknowledgement of sources; their chunks stay."""
         names = sorted(sources)
         if names:
-            self.sources_table.delete(f"source IN ({_literals(names)})")
+            self.sources_table.delete(f"source IN ({any_of(names)})")
 
     @clear_errors
     def delete_stale(self, record: SourceRecord) -> int:
         """Delete the rows of a source that are not of its current revision; return how many."""
-        where = f"source = {quoted(record.source)} AND source_hash != {quoted(revision(record))}"
+        where = f"source = {quoted(record.source)} AND source_hash != {quoted(record.revision)}"
         count = self.chunks.count_rows(where)
         if count:
             self.chunks.delete(where)
@@ -323,7 +271,7 @@ class Collection:
         names = sorted(sources)
         count = 0
         for start in range(0, len(names), 500):
-            where = f"source IN ({_literals(names[start : start + 500])})"
+            where = f"source IN ({any_of(names[start : start + 500])})"
             count += self.chunks.count_rows(where)
             self.sources_table.delete(where)  # first: a kill in between leaves chunks that the next prune still sees
             self.chunks.delete(where)
@@ -348,37 +296,6 @@ class Collection:
         """Return up to ``limit`` (id, text) rows that ``view`` has no vector for."""
         return self.chunks.search().where(f"{view.column} IS NULL").select(["id", "text"]).limit(limit).to_arrow()
 
-    # -- upkeep ----------------------------------------------------------------------------------------------------
-
-    @clear_errors
-    def maintain(self) -> list[str]:
-        """Compact, bring the indexes up to date and make those that are due; return what was made, in words."""
-        for field in word_index.FIELD_WEIGHTS:
-            vector_index.drop(self.chunks, field)  # LanceDB's own full-text index, which collections had before
-        made = vector_index.ensure_filter_indexes(self.chunks)
-        kinds = {view.name: self.index_kind(view) for view in self.manifest.views.values()}
-        for view in self.manifest.views.values():
-            made += vector_index.ensure_lance_index(self.chunks, view, kinds[view.name])
-        self.chunks.optimize(cleanup_older_than=RETENTION)
-        self.sources_table.optimize(cleanup_older_than=RETENTION)
-        made += word_index.ensure_words(self)
-        for view in self.manifest.views.values():  # last: they are of a version, and rows move when files are compacted
-            try:
-                made += vector_index.ensure_faiss_index(self, view, self.index_wish(view), kinds[view.name])
-            except MissingExtraError as error:
-                made.append(f"the index of view {view.name} was not brought up to date: {error}")
-        row_copy.ensure_copy(self, vector_index.INDEX_THRESHOLD)
-        return made
-
-    def index_wish(self, view: View) -> vector_index.Wish:
-        """Return the index that was asked for ``view``."""
-        return vector_index.Wish(**self.manifest.indexes.get(view.name, {}))
-
-    def index_kind(self, view: View) -> str:
-        """Return the index that ``view`` is to have, by its size and what was asked for."""
-        rows = self.chunks.count_rows(f"{view.checksum_column} IS NOT NULL")
-        return self.index_wish(view).resolve(rows, view.dim)
-
     def drop(self) -> None:
         """Delete the collection and everything in it."""
         with writer_lock(self.folder):
@@ -394,19 +311,6 @@ class Collection:
         """Replace fields of the manifest; threads may do so at once."""
         with self._manifest_lock:
             self.save_manifest(replace(self.manifest, **changes))
-
-
-def revision(record: SourceRecord) -> str:
-    """Return what the rows of a source carry in ``source_hash``: its bytes and the way it was read."""
-    return f"{record.hash}-{record.options}"
-
-
-def _literals(values: Iterable[str]) -> str:
-    return ", ".join(map(quoted, values))
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "view"
 
 
 def _now() -> str:

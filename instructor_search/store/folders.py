@@ -1,4 +1,4 @@
-"""Where collections lie, and how files are kept. Nothing here opens a collection: it costs no import of the store."""
+"""Where collections lie. Nothing here opens a collection: it costs no import of the store."""
 
 from __future__ import annotations
 
@@ -42,13 +42,3 @@ def find_collection(name: str | None, store: str | Path | None = None) -> Path:
     if not names:
         raise CollectionNotFoundError(f"no collections in {folder}; make one: python -m ingest FOLDER --instruction")
     raise CollectionNotFoundError(f"which collection? --collection NAME; there is: {', '.join(names)}")
-
-
-def flush_folder(folder: Path, *, files: bool = True) -> None:
-    """Have a folder, and its files, written to the disk."""
-    for path in [*(folder.iterdir() if files else ()), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

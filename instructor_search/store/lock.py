@@ -48,14 +48,3 @@ def _describe(holder: Path) -> str:
         return f"process {facts['pid']} on {facts['host']} since {facts['since']} ({facts['command']})"
     except (OSError, ValueError, KeyError):
         return "another process"
-
-
-def is_alive(pid: str) -> bool:
-    """Whether a process of this number runs on this machine."""
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -6,12 +6,13 @@ Kept as ``manifest.json`` beside the table, written last and by rename, so that 
 from __future__ import annotations
 
 import json
-import os
+import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from instructor_search.errors import StoreError
+from instructor_search.files import write_at_once
 
 FORMAT_VERSION = 1
 DEFAULT_VIEW = "default"
@@ -69,6 +70,16 @@ class Manifest:
             raise StoreError(f"collection {self.name!r} has no view {chosen!r}; there is: {known}")
         return self.views[chosen]
 
+    def free_column(self, name: str) -> str:
+        """Return a column for a view called ``name`` that no other view has ("a b" and "a-b" would read the same)."""
+        taken = {view.column for view in self.views.values()}
+        slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "view"
+        base = column = f"vector_{slug}"
+        number = 2
+        while column in taken:
+            column, number = f"{base}_{number}", number + 1
+        return column
+
     def with_view(self, view: View) -> Manifest:
         """Return this manifest with ``view`` added or replaced."""
         return replace(self, views={**self.views, view.name: view})
@@ -81,12 +92,7 @@ class Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write ``manifest.json`` of a collection's folder at once or not at all."""
-    path, part = folder / "manifest.json", folder / f".manifest.{os.getpid()}.part"
-    with part.open("w", encoding="utf-8") as stream:
-        json.dump(asdict(manifest), stream, indent=2, ensure_ascii=False)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
+    write_at_once(folder / "manifest.json", json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
 
 
 def read_manifest(folder: Path) -> Manifest:

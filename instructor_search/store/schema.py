@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -74,6 +76,17 @@ class SourceRecord:
     num_documents: int = 0
     num_chunks: int = 0
 
+    @property
+    def revision(self) -> str:
+        """What the rows of the source carry in ``source_hash``: its bytes and the way it was read."""
+        return f"{self.hash}-{self.options}"
+
+
+def create_tables(db: Any) -> None:
+    """Make the two empty tables of a collection in a LanceDB connection."""
+    for name, schema, key in ((CHUNKS, chunk_schema([]), "id"), (SOURCES, SOURCE_SCHEMA, "source")):
+        db.create_table(name, schema=schema, mode="overwrite").set_unenforced_primary_key(key)
+
 
 def chunk_schema(views: list[View]) -> pa.Schema:
     """Return the schema of the chunk table with the columns of ``views``."""
@@ -86,6 +99,12 @@ def chunk_schema(views: list[View]) -> pa.Schema:
 def view_fields(view: View) -> list[pa.Field]:
     """Return the two columns of a view: the vector and its checksum."""
     return [pa.field(view.column, pa.list_(pa.float32(), view.dim)), pa.field(view.checksum_column, pa.int64())]
+
+
+def orphan_columns(names: list[str], views: Iterable[View]) -> list[str]:
+    """Return those of the table's columns that were made for a view, and are of none of ``views``."""
+    owned = {name for view in views for name in (view.column, view.checksum_column)}
+    return [name for name in names if name.startswith(("vector_", "checksum_")) and name not in owned]
 
 
 def content_hash(text: str) -> str:
@@ -101,3 +120,8 @@ def chunk_id(source: str, text_hash: str, occurrence: int) -> str:
 def quoted(text: str) -> str:
     """Return ``text`` as a literal of the store's SQL."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def any_of(texts: Iterable[str]) -> str:
+    """Return what stands within the parentheses of the SQL operator IN for ``texts``."""
+    return ", ".join(map(quoted, texts))

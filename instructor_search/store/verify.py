@@ -6,15 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from instructor_search.errors import MissingExtraError, StoreError
+from instructor_search.errors import StoreError
 from instructor_search.store.collection import Collection
-from instructor_search.store.entries import batches, rows_of
+from instructor_search.store.indexes.registry import indexes_beside, indexes_in_table
 from instructor_search.store.manifest import View
-from instructor_search.store.row_copy import open_copy
-from instructor_search.store.schema import SHOWN_COLUMNS, content_hash
+from instructor_search.store.schema import content_hash
 from instructor_search.store.vectors import checksum, present_vectors
-from instructor_search.store.view_index import damaged_vectors, has_damaged_files, open_index, saved_indexes
-from instructor_search.store.word_index import damaged_files, open_words, saved_words
 
 
 @dataclass
@@ -71,10 +68,10 @@ def _check_rows(collection: Collection, report: VerifyReport) -> None:
     report.problems += [f"{count} {what}" for what, count in bad.items() if count and not what.startswith("note:")]
     report.notes += [f"{count} {what[5:]}" for what, count in bad.items() if count and what.startswith("note:")]
     _check_sources(collection, per_source, report)
-    _check_copy(collection, report)
-    _check_words(collection, report)
-    for view in views:
-        _check_index(collection, view, report)
+    for index in [*indexes_in_table(collection, views), *indexes_beside(collection, views)]:
+        found = index.verify()
+        report.problems += found.problems
+        report.notes += found.notes
 
 
 def _check_vectors(batch: Any, view: View, bad: Counter[str]) -> None:
@@ -84,58 +81,6 @@ def _check_vectors(batch: Any, view: View, bad: Counter[str]) -> None:
             bad[f"note:chunks without a vector in view {view.name}; the next ingest makes them"] += 1
         else:
             bad[f"vectors of view {view.name} that differ from their checksum"] += checksum(vector) != expected
-
-
-def _check_copy(collection: Collection, report: VerifyReport) -> None:
-    """Compare the copy of what hits show with the table, row by row."""
-    copy, table = open_copy(collection), collection.open_chunks()
-    if copy is None:
-        return
-    wrong = 0
-    for batch in batches(table, ["_rowid"], "true"):
-        rows = batch["_rowid"].to_pylist()
-        shown, stored = copy.rows_of(table, rows, SHOWN_COLUMNS), rows_of(table, rows, SHOWN_COLUMNS)
-        wrong += sum(shown[row] != stored[row] for row in rows)
-    if wrong:
-        report.problems.append(
-            f"{wrong} rows of the copy that hits are shown from are not the table's; delete {copy.path}"
-        )
-
-
-def _check_words(collection: Collection, report: VerifyReport) -> None:
-    """Compare the files of the full-text index with their checksums."""
-    what = None
-    try:
-        index = open_words(collection)
-        what = damaged_files(index) if index is not None else [folder.name for folder, _ in saved_words(collection)]
-    except FileNotFoundError:  # a writer has saved another just now
-        report.notes.append("the full-text index was not looked at: it was written meanwhile")
-    if what:
-        report.problems.append(
-            f"the full-text index is not what was written ({what[0]}): python -m instructor_search maintain"
-        )
-    if report.chunks and what is not None and not any(saved_words(collection)):
-        report.notes.append("there is no full-text index yet; the next ingest makes it")
-
-
-def _check_index(collection: Collection, view: View, report: VerifyReport) -> None:
-    try:
-        index = open_index(collection, view)
-    except MissingExtraError as error:
-        report.notes.append(f"the index of view {view.name} was not looked at: {error}")
-        return
-    again = "make it again: python -m instructor_search index"
-    if index is None:
-        if any(True for _ in saved_indexes(collection, view)):
-            report.problems.append(f"the index of view {view.name} cannot be opened; {again}")
-        return
-    if has_damaged_files(index):
-        report.problems.append(f"the index of view {view.name} is not what was written; {again}")
-    damaged = damaged_vectors(index)
-    if damaged:
-        report.problems.append(
-            f"{len(damaged)} vectors of the index of view {view.name} that differ from their checksum; {again}"
-        )
 
 
 def _check_sources(collection: Collection, per_source: Counter[str], report: VerifyReport) -> None:

@@ -1,11 +1,14 @@
-"""Opens the encoder that made a view."""
+"""Opens the encoder that made a view, and refuses another one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from instructor_search.encoder import load_encoder
+from instructor_search.encoder.protocol import Encoder
 from instructor_search.encoder.runtimes import Precision, has_precision
+from instructor_search.errors import ViewMismatchError
+from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View
 
 if TYPE_CHECKING:
@@ -35,3 +38,17 @@ def load_view_encoder(
         max_seq_length=None if model else view.max_tokens,
         allow_pickle=allow_pickle or view.allow_pickle,
     )
+
+
+def check_encoder(collection: Collection, view: View, encoder: Encoder) -> None:
+    """Refuse an encoder that did not make ``view``.
+
+    Raises:
+        ViewMismatchError: the fingerprints differ; both are in the message.
+    """
+    if encoder.fingerprint != view.fingerprint:
+        raise ViewMismatchError(
+            f"view {view.name!r} of collection {collection.name!r} was made by {view.model} (fingerprint "
+            f"{view.fingerprint}), the encoder given is {encoder.name} (fingerprint {encoder.fingerprint}); search "
+            f"with the view's model, or make a view of yours: python -m ingest ... --model ... --view NAME"
+        )

@@ -22,7 +22,7 @@ from instructor_search.encoder.protocol import Encoder, check_vectors
 from instructor_search.errors import StoreError
 from instructor_search.instructions import InstructedText
 from instructor_search.records import Chunk, Document
-from instructor_search.store.collection import Collection, revision
+from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View, infer_field_types
 from instructor_search.store.schema import (
     HEADING_SEPARATOR,
@@ -134,7 +134,7 @@ class CollectionWriter:
                 "ordinal": source.num_chunks,
                 "num_tokens": chunk.num_tokens,
                 "content_hash": text_hash,
-                "source_hash": revision(source.record),
+                "source_hash": source.record.revision,
             }
         )
         source.num_chunks += 1

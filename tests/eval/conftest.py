@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from eval.records import Context
 from eval.sources import BUNDLED
 from eval.specifications import SystemOptions, make_system
-from eval.tasks.base import Context
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
+from eval.records import Outcome
 from eval.results import facts_of, known_result, write_result
 from eval.runs import read_runs
 from eval.sources import BUNDLED, choose_source
 from eval.specifications import SystemOptions, make_system
-from eval.tasks.base import Outcome
 from instructor_search.errors import ModelError
 from instructor_search.instructions import InstructedText
 from instructor_search.integrations.mteb import CollectionSearch

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from eval.compare import Difference, _holm, compare
+from eval.records import Category, EvalDataError
 from eval.runs import find_run
-from eval.tasks.base import Category, EvalDataError
 from tests.eval.conftest import copy_sets, rows_of, write_rows
 
 

@@ -8,9 +8,9 @@ import sys
 import mteb
 import pytest
 
+from eval.records import EvalDataError
 from eval.sources import BUNDLED, choose_source
 from eval.tasks import official_files
-from eval.tasks.base import EvalDataError
 from eval.tasks.paper_sets import PROMPT_SETS, amazon, civil, geoquery, multiwoz, natural_instructions, read_billboard
 from tests.conftest import ROOT
 from tests.eval.conftest import rows_of, write_rows

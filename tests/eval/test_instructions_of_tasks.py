@@ -5,8 +5,8 @@ import json
 import pytest
 
 from eval.instructions import LADDER, PARAPHRASES, VARIANTS, derived_variants, read_instruction_file
+from eval.records import Category, EvalDataError, Sides
 from eval.sources import choose_source
-from eval.tasks.base import Category, EvalDataError, Sides
 from instructor_search.instructions import Instruction
 from instructor_search.integrations.mteb_instructions import MTEB_INSTRUCTIONS, sides
 from tests.conftest import ROOT

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from eval.records import Context
 from eval.runs import read_runs
 from eval.sources import choose_source
-from eval.tasks.base import Context
 from instructor_search.in_context.llm import LocalModel
 from tests.eval.conftest import rows_of, write_rows
 

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from eval.local_data import read_labelled, read_meta, read_reranking, read_retrieval, read_rows, revision_of
+from eval.records import EvalDataError
 from eval.sources import BrokenTask, choose_source
-from eval.tasks.base import EvalDataError
 from eval.tasks.billboard import read_folder as read_billboard_folder
 from tests.eval.conftest import write_rows
 

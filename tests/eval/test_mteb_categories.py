@@ -8,8 +8,8 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, average_precision_score, v_measure_score
 
+from eval.records import Category, EvalDataError
 from eval.sources import BUNDLED, choose_source
-from eval.tasks.base import Category, EvalDataError
 from tests.eval.conftest import rows_of, write_rows
 
 TASKS = {task.info.name: task for task in choose_source("bundled").tasks}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, pearsonr
 
+from eval.records import EvalDataError
 from eval.sources import BUNDLED, choose_source
-from eval.tasks.base import EvalDataError
 from eval.tasks.billboard import max_cosine, read_folder, read_thumb
 from eval.tasks.prompt_retrieval import _normal_program, program_similarity, rouge_l
 from instructor_search.in_context.answers import read_label

@@ -5,11 +5,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from eval.records import Category
 from eval.report import write_reports
 from eval.results import Failure
 from eval.runs import read_runs
 from eval.table import PUBLISHED_MODELS, as_markdown, make_table, published
-from eval.tasks.base import Category
 from tests.eval.conftest import copy_sets
 
 

@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from eval.records import Category, EvalDataError
 from eval.sources import DATA_VARIABLE, choose_source, hub_problem
 from eval.suites import STUDIES, SUITES, select
-from eval.tasks.base import Category, EvalDataError
 from tests.conftest import ROOT
 
 

@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from eval.baselines import Bm25, RandomEncoder, SentenceTransformersEncoder
+from eval.records import EvalDataError, Sides
 from eval.sources import BUNDLED, choose_source
 from eval.specifications import SystemOptions, make_system
-from eval.tasks.base import EvalDataError, Sides
 from instructor_search.errors import ModelError
 from instructor_search.instructions import InstructedText
 from instructor_search.integrations.mteb import INSTRUCTOR_METAS, MtebEncoder, default_instruction, register_models

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from instructor_search.errors import FilterError
 from instructor_search.search.filters import compile_filter
-from instructor_search.store.field_columns import FieldColumns
+from instructor_search.store.indexes.metadata import FieldColumns
 
 FIELDS = {"year": "number", "kind": "string", "ok": "bool", "odd name": "string", "mix": "mixed", "source": "string"}
 ROWS = [

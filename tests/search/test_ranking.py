@@ -13,7 +13,7 @@ from instructor_search.errors import StoreError
 from instructor_search.search.diversity import maximal_marginal_relevance, without_near_copies
 from instructor_search.search.fusion import weighted_fusion
 from instructor_search.search.searcher import Ranking
-from instructor_search.store.vector_index import Wish
+from instructor_search.store.indexes.policy import Wish
 from tests.toy import HashEncoder
 
 Q = "q: "

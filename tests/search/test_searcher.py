@@ -9,8 +9,9 @@ from instructor_search.errors import ViewMismatchError
 from instructor_search.search import candidates
 from instructor_search.search.fusion import reciprocal_rank_fusion
 from instructor_search.search.snippets import snippet_around, split_sentences
-from instructor_search.store import vector_index
-from instructor_search.store.view_index import open_index
+from instructor_search.store import maintenance
+from instructor_search.store.indexes import lance, policy
+from instructor_search.store.indexes.view_index import open_index
 from tests.toy import HashEncoder
 
 
@@ -164,7 +165,7 @@ def test_above_the_threshold_an_index_is_made_and_new_rows_are_found(with_faiss,
     if with_faiss:
         pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
     else:
-        monkeypatch.setattr(vector_index, "find_spec", lambda name: None)
+        monkeypatch.setattr(policy, "find_spec", lambda name: None)
     folder = tmp_path / "docs"
     folder.mkdir()
     (folder / "a.csv").write_text("text,n\n" + "".join(f"value {i},{i}\n" for i in range(20_600)))
@@ -173,7 +174,7 @@ def test_above_the_threshold_an_index_is_made_and_new_rows_are_found(with_faiss,
     report = ingest(config, encoder=encoder)
     assert any("vector index of view default" in line for line in report.made)
     collection = Collection.open("docs")
-    assert vector_index.has_index(collection.chunks, "vector_default") != with_faiss
+    assert lance.has_index(collection.chunks, "vector_default") != with_faiss
     assert (open_index(collection, collection.view()) is not None) == with_faiss
     rows = collection.chunks.search().select(["id", "vector_default"]).to_arrow()
     matrix = np.stack(rows["vector_default"].to_numpy())
@@ -188,7 +189,7 @@ def test_above_the_threshold_an_index_is_made_and_new_rows_are_found(with_faiss,
         np.testing.assert_allclose(hits[0].score, scores.max(), atol=1e-4)
     assert found / 500 >= 0.92  # 0.95 was reached on 200 other vectors; of 50 queries the mean is known to 0.015
     (folder / "new.txt").write_text("brand new row")
-    monkeypatch.setattr(Collection, "maintain", lambda self: [])  # before any upkeep of the index
+    monkeypatch.setattr(maintenance, "maintain", lambda collection: [])  # before any upkeep of the index
     ingest(config, encoder=encoder)
     hit = Searcher(Collection.open("docs"), encoder).search("brand new row", instruction="doc: ", top_k=1)[0]
     assert hit.source == "docs/new.txt" and hit.score == pytest.approx(1.0, abs=1e-5)

@@ -8,7 +8,7 @@ import pytest
 from ingest import IngestConfig, ingest
 from instructor_search import Collection, Searcher
 from instructor_search.search.snippets import Snippets, lexical_scores
-from instructor_search.store.word_analysis import analyzer, document, words_query
+from instructor_search.store.indexes.word_analysis import analyzer, document, words_query
 from tests.toy import HashEncoder
 
 FILES = {

@@ -2,6 +2,7 @@
 
 from instructor_search import Collection
 from instructor_search.search.candidates import CandidateFinder
+from instructor_search.store import maintenance
 from tests.toy import HashEncoder
 
 DIM = 8
@@ -18,4 +19,4 @@ def collection_with_reader(rows):
 
 def maintain(collection):
     with collection.writing():
-        return collection.maintain()
+        return maintenance.maintain(collection)

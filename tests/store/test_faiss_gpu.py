@@ -12,10 +12,10 @@ from instructor_search import Collection, Searcher  # noqa: E402
 from instructor_search.command_line import GPU_SPREADS  # noqa: E402
 from instructor_search.errors import StoreError  # noqa: E402
 from instructor_search.search.index_report import make_index  # noqa: E402
-from instructor_search.store import faiss_gpu  # noqa: E402
-from instructor_search.store.faiss_gpu import GpuVectors, Spread  # noqa: E402
-from instructor_search.store.faiss_index import FaissIndex, Kind, Mask  # noqa: E402
-from instructor_search.store.vector_index import Wish  # noqa: E402
+from instructor_search.store.indexes import faiss_gpu  # noqa: E402
+from instructor_search.store.indexes.faiss import FaissIndex, Kind, Mask  # noqa: E402
+from instructor_search.store.indexes.faiss_gpu import GpuVectors, Spread  # noqa: E402
+from instructor_search.store.indexes.policy import Wish  # noqa: E402
 from tests.toy import HashEncoder  # noqa: E402
 
 COUNT, DIM = 3001, 32

@@ -6,17 +6,17 @@ import pytest
 faiss = pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
 
 from instructor_search.errors import StoreError  # noqa: E402
-from instructor_search.store import faiss_index  # noqa: E402
-from instructor_search.store.faiss_index import (  # noqa: E402
+from instructor_search.store.indexes import faiss as faiss_index  # noqa: E402
+from instructor_search.store.indexes import faiss_build  # noqa: E402
+from instructor_search.store.indexes.faiss import (  # noqa: E402
     FaissIndex,
     Kind,
     Mask,
     factory,
     ladder,
     num_clusters,
-    recall,
-    tune,
 )
+from instructor_search.store.indexes.tuning import recall, tune  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +135,9 @@ def test_a_damaged_file_is_one_error(vectors, tmp_path):
 
 
 def test_two_builds_of_faiss_are_refused(monkeypatch):
-    monkeypatch.setattr(faiss_index, "_builds", lambda: ("faiss-cpu", "faiss-gpu-cu12"))
+    monkeypatch.setattr(faiss_build, "_builds", lambda: ("faiss-cpu", "faiss-gpu-cu12"))
     with pytest.raises(StoreError, match=r"faiss-cpu and faiss-gpu-cu12 are both installed"):
-        faiss_index.faiss.__wrapped__()
+        faiss_build.faiss.__wrapped__()
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -13,8 +13,10 @@ pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
 
 from instructor_search import Collection  # noqa: E402
 from instructor_search.search.candidates import CandidateFinder  # noqa: E402
-from instructor_search.store.view_index import has_damaged_files, open_index  # noqa: E402
-from instructor_search.store.word_index import saved_words  # noqa: E402
+from instructor_search.store import maintenance  # noqa: E402
+from instructor_search.store.indexes.faiss_views import has_damaged_files  # noqa: E402
+from instructor_search.store.indexes.fulltext import saved_words  # noqa: E402
+from instructor_search.store.indexes.view_index import open_index  # noqa: E402
 from tests.conftest import ROOT  # noqa: E402
 from tests.store.test_view_index import DIM, name_of, table_of  # noqa: E402
 
@@ -23,7 +25,8 @@ import itertools, os, sys
 import numpy as np
 from instructor_search import Collection
 from instructor_search.search.index_report import make_index
-from instructor_search.store.vector_index import Wish
+from instructor_search.store import maintenance
+from instructor_search.store.indexes.policy import Wish
 from tests.store.test_view_index import rows
 
 collection = Collection.open("c", sys.argv[1])
@@ -35,9 +38,9 @@ for turn in itertools.takewhile(lambda _: os.getppid() == parent, itertools.coun
     with collection.writing():
         collection.upsert(rows(view, list(numbers), rng), may_exist=False)
         print("rows", start, flush=True)
-        collection.maintain()
+        maintenance.maintain(collection)
         collection.delete_where(f"ordinal < {start - 2000}")
-        collection.maintain()
+        maintenance.maintain(collection)
     start += 150
     make_index(collection, view, Wish(["ivf-pq", "hnsw-sq8", "flat", "ivf-rabitq"][turn % 4]))
     print("built", flush=True)
@@ -100,7 +103,7 @@ def test_kills(tmp_path, store, num_kills):
         assert {name_of(n) for first in acknowledged for n in range(first, first + 150)} <= names
         with_index += check(opened, rng)
         with opened.writing():  # the next run completes
-            opened.maintain()
+            maintenance.maintain(opened)
         with_index += check(opened, rng)
         index = open_index(opened, opened.view())
         assert index is None or (not has_damaged_files(index) and index.version == index.facts.version)

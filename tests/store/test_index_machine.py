@@ -15,12 +15,13 @@ from instructor_search import Collection  # noqa: E402
 from instructor_search.search import candidates  # noqa: E402
 from instructor_search.search.candidates import CandidateFinder  # noqa: E402
 from instructor_search.search.index_report import make_index  # noqa: E402
-from instructor_search.store import vector_index  # noqa: E402
-from instructor_search.store.entries import rows_of  # noqa: E402
+from instructor_search.store import maintenance  # noqa: E402
+from instructor_search.store.indexes import policy  # noqa: E402
+from instructor_search.store.indexes.entries import rows_of  # noqa: E402
+from instructor_search.store.indexes.fulltext import saved_words  # noqa: E402
+from instructor_search.store.indexes.policy import Wish  # noqa: E402
 from instructor_search.store.schema import SHOWN_COLUMNS  # noqa: E402
-from instructor_search.store.vector_index import Wish  # noqa: E402
 from instructor_search.store.verify import verify  # noqa: E402
-from instructor_search.store.word_index import saved_words  # noqa: E402
 from tests.store.test_view_index import DIM, name_of, rows  # noqa: E402
 from tests.toy import HashEncoder  # noqa: E402
 
@@ -76,7 +77,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def maintain(self):
         with self.collection.writing():
-            self.collection.maintain()
+            maintenance.maintain(self.collection)
 
     @rule()
     def reopen(self):
@@ -132,7 +133,7 @@ FEW = settings(
 def at_once(monkeypatch):
     """A new index is taken up with the next search, not within two seconds; filters get their indexes."""
     monkeypatch.setattr(candidates, "LOOK_SECONDS", -1)
-    monkeypatch.setattr(vector_index, "INDEX_THRESHOLD", 100)
+    monkeypatch.setattr(policy, "INDEX_THRESHOLD", 100)
 
 
 def test_random_changes():

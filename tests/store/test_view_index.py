@@ -12,13 +12,15 @@ pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
 
 from instructor_search import Collection  # noqa: E402
 from instructor_search.errors import StoreError  # noqa: E402
-from instructor_search.store import field_columns, view_index  # noqa: E402
-from instructor_search.store.entries import rows_of  # noqa: E402
-from instructor_search.store.faiss_index import Kind, Setting  # noqa: E402
+from instructor_search.store.indexes import metadata, view_index  # noqa: E402
+from instructor_search.store.indexes.entries import rows_of  # noqa: E402
+from instructor_search.store.indexes.faiss import Kind, Setting  # noqa: E402
+from instructor_search.store.indexes.faiss_views import build_index, has_damaged_files  # noqa: E402
+from instructor_search.store.indexes.saved_index import drop_index  # noqa: E402
+from instructor_search.store.indexes.view_index import damaged_vectors, open_index  # noqa: E402
 from instructor_search.store.schema import chunk_schema  # noqa: E402
 from instructor_search.store.vectors import vector_arrays  # noqa: E402
 from instructor_search.store.verify import verify  # noqa: E402
-from instructor_search.store.view_index import build_index, damaged_vectors, drop_index, has_damaged_files, open_index  # noqa: E402
 from tests.toy import HashEncoder
 
 DIM = 16
@@ -166,7 +168,7 @@ def test_a_reader_goes_on_while_it_is_saved_again_and_dropped(made):
     before = reader.index.vectors.copy()
     collection.upsert(rows(view, range(300, 400), rng), may_exist=False)
     writer = open_index(collection, view).save()
-    drop_index(collection, view, keep=writer)
+    drop_index(collection, view, keep=writer.folder)
     np.testing.assert_array_equal(reader.index.vectors, before)
     drop_index(collection, view)
     reader.collection.chunks.checkout_latest()
@@ -251,8 +253,8 @@ def test_files_that_are_not_what_was_written(made):
 def test_a_filter_is_looked_up_once_a_version(made, monkeypatch):
     collection, view, rng = filled(made, 400, 9)
     index, asked = build_index(collection, view, Kind.FLAT), []
-    whole = field_columns.rows_where
-    monkeypatch.setattr(field_columns, "rows_where", lambda table, where: asked.append(where) or whole(table, where))
+    whole = metadata.rows_where
+    monkeypatch.setattr(metadata, "rows_where", lambda table, where: asked.append(where) or whole(table, where))
     for _ in range(3):
         check(index, collection, view, rng, where="source = 's1'")
     assert asked == ["source = 's1'"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from instructor_search.encoder.protocol import to_unit_length
+from instructor_search.files import atomic_folder, remove_parts
 from instructor_search.instructions import InstructedText
 from train.examples import (
     MixtureError,
@@ -70,10 +69,9 @@ def build(
         raise MixtureError(
             f"{folder} exists; choose another folder" + (" (it is no mixture)" if overwrite else ", or --overwrite")
         )
-    part, old = _beside(folder)
-    part.mkdir(parents=True)
     report = BuildReport(str(folder))
-    try:
+    remove_parts(folder)
+    with atomic_folder(folder, overwrite=overwrite) as part:
         names: dict[str, str] = {}  # of the files, and what the tasks were called
         for task in tasks:
             if task.name in names.values():
@@ -91,28 +89,7 @@ def build(
         facts = {"encoder": encoder.fingerprint, "precision": encoder.precision, "seed": seed, "max_rows": max_rows}
         facts |= settings or {}
         write_manifest(part, report.tasks, settings=facts, skipped=report.skipped)
-        if folder.exists():
-            folder.rename(old)
-        part.rename(folder)
-    finally:
-        take_away(folder)
     return report
-
-
-def take_away(folder: Path) -> None:
-    """Remove what this process's build of ``folder`` left beside it; a mixture that was to be replaced comes back."""
-    folder = folder.resolve()
-    part, old = _beside(folder)
-    shutil.rmtree(part, ignore_errors=True)
-    if old.exists() and not folder.exists():
-        old.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _beside(folder: Path) -> tuple[Path, Path]:
-    """Return where a build writes, and where it puts what it replaces."""
-    mine = f".{folder.name}.{os.getpid()}"
-    return folder.with_name(f"{mine}.part"), folder.with_name(f"{mine}.old")
 
 
 def _one_task(

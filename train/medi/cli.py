@@ -138,9 +138,9 @@ def _build(args: argparse.Namespace) -> None:
 
 def _end(output: Path) -> None:
     """Take an unfinished build away and end by SIGTERM. (Compiled code could lose an exception.)"""
-    from train.medi.build import take_away
+    from instructor_search.files import abandon_folder
 
-    take_away(output)
+    abandon_folder(output.resolve())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)
 

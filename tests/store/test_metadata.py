@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instructor_search.search.filters import compile_filter
-from instructor_search.store import field_columns
-from instructor_search.store.field_columns import FieldColumns, total_order
+from instructor_search.store.indexes import metadata
+from instructor_search.store.indexes.metadata import FieldColumns, total_order
 
 KINDS = {"year": "number", "kind": "string", "mix": "mixed", "ok": "bool", "odd 'name'": "string"}
 VALUES = [
@@ -88,14 +88,14 @@ def test_filters_find_what_sql_finds_while_the_table_changes(tmp_path):
 def test_only_new_rows_are_read(tmp_path, monkeypatch):
     table = lancedb.connect(str(tmp_path)).create_table("t", rows(0, some(0, 300)))
     columns, read = FieldColumns(), []
-    whole = field_columns.batches
+    whole = metadata.batches
 
     def counted(*args):
         for batch in whole(*args):
             read.append(batch.num_rows)
             yield batch
 
-    monkeypatch.setattr(field_columns, "batches", counted)
+    monkeypatch.setattr(metadata, "batches", counted)
     for where in ("year > 3", "year < 3 and kind exists", "kind = abc"):
         compiled = compile_filter(where, KINDS)
         assert by_columns(columns, table, compiled) == by_sql(table, compiled), where
@@ -103,7 +103,7 @@ def test_only_new_rows_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(table, "search", None)  # the same version is not asked again
     assert len(columns.rows_where(table, table.version, compile_filter("year > 1 or kind = abc", KINDS)))
     monkeypatch.undo()
-    monkeypatch.setattr(field_columns, "batches", counted)
+    monkeypatch.setattr(metadata, "batches", counted)
     table.add(rows(1000, some(1, 20)))
     where = compile_filter("year > 3", KINDS)
     assert by_columns(columns, table, where) == by_sql(table, where), where
@@ -111,7 +111,7 @@ def test_only_new_rows_are_read(tmp_path, monkeypatch):
 
 
 def test_few_columns_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(field_columns, "MAX_COLUMNS", 2)
+    monkeypatch.setattr(metadata, "MAX_COLUMNS", 2)
     table = lancedb.connect(str(tmp_path)).create_table("t", rows(0, some(0, 50)))
     columns = FieldColumns()
     where = compile_filter("year > 3 and kind exists and mix exists", KINDS)

@@ -13,11 +13,13 @@ from instructor_search.cli import main
 from instructor_search.errors import StoreError
 from instructor_search.search import candidates
 from instructor_search.search.index_report import make_index, measure
-from instructor_search.store import vector_index
-from instructor_search.store.faiss_index import Kind, faiss
-from instructor_search.store.vector_index import AUTO, EXACT, LANCE_HNSW, LANCE_RABITQ, Wish
+from instructor_search.store import maintenance
+from instructor_search.store.indexes import policy
+from instructor_search.store.indexes.faiss import Kind
+from instructor_search.store.indexes.faiss_build import faiss
+from instructor_search.store.indexes.policy import AUTO, EXACT, LANCE_HNSW, LANCE_RABITQ, Wish
+from instructor_search.store.indexes.view_index import open_index
 from instructor_search.store.verify import verify
-from instructor_search.store.view_index import open_index
 from tests.toy import HashEncoder
 
 COUNT = 1500
@@ -48,11 +50,11 @@ def best(collection, encoder, text, where="TRUE", k=10):
 def test_auto_goes_by_size_and_by_what_is_installed(monkeypatch):
     pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
     assert Wish().resolve(20_000, 384) == EXACT and Wish().resolve(20_001, 384) == Kind.IVF_PQ
-    monkeypatch.setattr(vector_index, "_memory", lambda: 2**30)
+    monkeypatch.setattr(policy, "_memory", lambda: 2**30)
     assert Wish().resolve(2_000_000, 384) == Kind.IVF_RABITQ  # 192 MB of codes on a machine of 1 GB
     assert Wish("flat").resolve(5, 384) == Kind.FLAT and Wish("ivf-pq").resolve(255, 384) == Kind.FLAT
     assert Wish("ivf-pq").resolve(256, 384) == Kind.IVF_PQ and Wish("ivf-pq").resolve(0, 384) == EXACT
-    monkeypatch.setattr(vector_index, "find_spec", lambda name: None)
+    monkeypatch.setattr(policy, "find_spec", lambda name: None)
     assert Wish().resolve(20_001, 384) == LANCE_HNSW
     for wrong in ({"kind": "hnsw"}, {"target_recall": 0.0}, {"target_recall": 1.1}):
         with pytest.raises(ValueError, match="expected"):
@@ -92,7 +94,7 @@ def test_new_and_deleted_rows_before_any_upkeep_and_after_it(collection, encoder
     searcher.search("warm", instruction="q: ")
     (tmp_path / "docs/new.txt").write_text("brand new row")
     with monkeypatch.context() as patch:
-        patch.setattr(Collection, "maintain", lambda self: [])
+        patch.setattr(maintenance, "maintain", lambda collection: [])
         ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=encoder)
     fresh = Searcher(Collection.open("docs"), encoder)
     (hit,) = fresh.search("brand new row", instruction="doc: ", top_k=1)
@@ -113,9 +115,9 @@ def test_a_wish_is_kept_until_another_is_made(collection, encoder, tmp_path):
     pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
     make_index(collection, collection.view(), Wish("hnsw-sq8", 0.9))
     with collection.writing():
-        assert collection.maintain() == []  # it is there already
+        assert maintenance.maintain(collection) == []  # it is there already
     opened = Collection.open("docs")
-    assert opened.index_wish(opened.view()) == Wish("hnsw-sq8", 0.9)
+    assert policy.index_wish(opened, opened.view()) == Wish("hnsw-sq8", 0.9)
     assert measure(opened, opened.view()).kind == "hnsw-sq8"
     make_index(opened, opened.view(), Wish(AUTO))
     assert not any((opened.folder / "indexes").rglob("*.f32"))  # 1,500 are searched exactly
@@ -135,9 +137,9 @@ def test_without_faiss_the_search_goes_on_and_says_so(collection, encoder, monke
     assert main(["index", "--kind", "ivf-rabitq"]) == 1
     assert "pip install '.[faiss-cpu]'" in capsys.readouterr().err
     opened = Collection.open("docs")
-    assert opened.index_wish(opened.view()).kind == "ivf-pq"  # what failed is not remembered
+    assert policy.index_wish(opened, opened.view()).kind == "ivf-pq"  # what failed is not remembered
     with opened.writing():
-        (line,) = opened.maintain()
+        (line,) = maintenance.maintain(opened)
     assert "the index of view default was not brought up to date" in line
 
 
@@ -224,7 +226,7 @@ def test_a_view_that_is_made_anew_under_a_reader(collection, encoder):
     reader = Searcher(Collection.open("docs"), encoder, "default")
     reader.search("x", instruction="q: ")
     with collection.writing():
-        collection.drop_view("default")
+        maintenance.drop_view(collection, "default")
     reader.collection.chunks.checkout_latest()
     with pytest.raises(StoreError, match="view 'default' of 'docs' was dropped meanwhile; open the collection again"):
         reader.search("x", instruction="q: ")
@@ -238,7 +240,7 @@ def test_a_view_that_is_made_anew_under_a_reader(collection, encoder):
 
 def test_filter_indexes_change_no_answer(collection, encoder, tmp_path, monkeypatch):
     """Above the threshold source, mime and mtime get an index; what is new, changed or deleted afterwards counts."""
-    monkeypatch.setattr(vector_index, "INDEX_THRESHOLD", COUNT - 1)
+    monkeypatch.setattr(policy, "INDEX_THRESHOLD", COUNT - 1)
     filters = [
         'source = "docs/a.csv"',
         'source in ("docs/a.csv", "docs/new.txt")',
@@ -250,11 +252,11 @@ def test_filter_indexes_change_no_answer(collection, encoder, tmp_path, monkeypa
     ]
     before = asked()
     assert len(before[0]) == COUNT
-    made = collection.maintain()
-    assert "filter indexes of source, mime, mtime" in made and collection.maintain() == []
+    made = maintenance.maintain(collection)
+    assert "filter indexes of source, mime, mtime" in made and maintenance.maintain(collection) == []
     assert asked() == before
     (tmp_path / "docs/new.txt").write_text("brand new value")
-    monkeypatch.setattr(Collection, "maintain", lambda self: [])
+    monkeypatch.setattr(maintenance, "maintain", lambda collection: [])
     ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=encoder)
     collection.delete_where("text = 'value 77'")
     after = asked()

@@ -1,4 +1,4 @@
-"""FAISS over unit vectors in a mapped file: the kinds of index, building them, tuning them to a recall, searching.
+"""FAISS over unit vectors in a mapped file: the kinds of index, building them, searching.
 
 An approximate index proposes candidates; their cosines are computed from the vectors themselves. So a found one has its
 exact score, and only whether all are found depends on the index (its recall).
@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import StrEnum
-from functools import cache, cached_property
-from importlib.metadata import PackageNotFoundError, version
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from instructor_search.encoder.runtimes import num_cores
-from instructor_search.errors import MissingExtraError, StoreError
-from instructor_search.store.exact import exact
-from instructor_search.store.faiss_gpu import MAX_DEPTH, GpuVectors, Spread
+from instructor_search.errors import StoreError
+from instructor_search.store.indexes.exact import exact
+from instructor_search.store.indexes.faiss_build import faiss
+from instructor_search.store.indexes.faiss_gpu import MAX_DEPTH, GpuVectors, Spread
 
 _TRAINING_ROWS = 2**18  # that clusters and codes are learned from, at most
 _BLOCK = 50_000  # rows that are added or compared at a time
@@ -43,40 +43,6 @@ class Setting(NamedTuple):
 
     effort: int  # clusters that are looked at, or nodes of the graph
     factor: int  # candidates that are compared exactly, for each hit
-
-
-@cache
-def faiss() -> Any:
-    """Return the module.
-
-    Raises:
-        MissingExtraError: it is not installed.
-        StoreError: its builds for CPUs and for GPUs are both installed, and overwrite each other's files.
-    """
-    builds = _builds()
-    if len(builds) > 1:
-        raise StoreError(
-            f"{' and '.join(builds)} are both installed and overwrite each other; uninstall them (pip uninstall "
-            f"{' '.join(builds)}), then install one: pip install '.[faiss-cpu]' or '.[faiss-gpu]'"
-        )
-    try:
-        import faiss as module
-    except ImportError as error:
-        raise MissingExtraError(
-            "faiss-cpu", "faiss-cpu", "a FAISS index (faiss-gpu on machines with NVIDIA GPUs)"
-        ) from error
-    return module
-
-
-@cache
-def _builds() -> tuple[str, ...]:
-    """Return which distributions of FAISS are installed."""
-    found = []
-    for name in ("faiss-cpu", "faiss-gpu-cu12", "faiss-gpu"):
-        with suppress(PackageNotFoundError):
-            version(name)
-            found.append(name)
-    return tuple(found)
 
 
 def factory(kind: Kind, count: int, dim: int) -> str:
@@ -339,31 +305,3 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         module.omp_set_num_threads(before)
-
-
-def recall(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the mean share of the expected positions, (q, k) each, that were found; -1 counts on neither side."""
-    shares = [len(np.intersect1d(f, e[e >= 0])) / max(1, (e >= 0).sum()) for f, e in zip(found, expected, strict=True)]
-    return float(np.mean(shares)) if shares else 1.0
-
-
-def tune(
-    index: FaissIndex, queries: np.ndarray, target: float, k: int = 10, own: np.ndarray | None = None
-) -> tuple[Setting, float]:
-    """Return the least effort whose recall@k on ``queries`` reaches ``target``, else the greatest; and its recall.
-
-    ``own``: positions of the queries among the vectors, where they are from there: finding oneself does not count.
-    """
-    depth = k if own is None else k + 1
-    expected = _without(exact(queries, index.vectors, depth, None)[1], own)
-    found = (Setting(0, 1), 1.0)
-    for setting in ladder(index.kind, len(index.vectors)):
-        positions = _without(index.search(queries, depth, setting=setting)[1], own)
-        found = setting, recall(positions, expected)
-        if found[1] >= target:
-            break
-    return found
-
-
-def _without(positions: np.ndarray, own: np.ndarray | None) -> np.ndarray:
-    return positions if own is None else np.where(positions == own[:, None], -1, positions)

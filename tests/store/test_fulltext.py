@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from instructor_search import Collection
+from instructor_search import Collection, files
 from instructor_search.errors import StoreError
 from instructor_search.search.candidates import CandidateFinder
-from instructor_search.store import word_index
+from instructor_search.store.indexes import word_index
+from instructor_search.store.indexes.fulltext import build_words, ensure_words, open_words, saved_words
 from instructor_search.store.schema import chunk_schema, content_hash
 from instructor_search.store.vectors import vector_arrays
 from instructor_search.store.verify import verify
-from instructor_search.store.word_index import build_words, ensure_words, open_words, saved_words
 from tests.store.reading import DIM, collection_with_reader, maintain
 from tests.toy import HashEncoder
 
@@ -260,7 +260,7 @@ def test_what_cannot_be_written_leaves_the_one_that_was(made, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(word_index, "flush_folder", full)
+    monkeypatch.setattr(files, "flush_folder", full)
     with pytest.raises(StoreError, match="full-text index cannot be written to .*No space left"), collection.writing():
         ensure_words(collection)
     assert [path for path in before.parent.iterdir()] == [before]

@@ -8,9 +8,9 @@ import pytest
 
 from instructor_search import Collection
 from instructor_search.search.candidates import CandidateFinder
-from instructor_search.store import row_copy, vector_index
-from instructor_search.store.entries import batches, rows_of
-from instructor_search.store.row_copy import open_copy
+from instructor_search.store.indexes import hit_cache, policy
+from instructor_search.store.indexes.entries import batches, rows_of
+from instructor_search.store.indexes.hit_cache import open_copy
 from instructor_search.store.schema import SHOWN_COLUMNS, SourceRecord, chunk_schema
 from instructor_search.store.vectors import vector_arrays
 from instructor_search.store.verify import verify
@@ -38,7 +38,7 @@ def rows(view, numbers, word="text"):
 @pytest.fixture
 def made(store, monkeypatch):
     """A collection of 300 rows with its copy, and a reader that stays open."""
-    monkeypatch.setattr(vector_index, "INDEX_THRESHOLD", 100)
+    monkeypatch.setattr(policy, "INDEX_THRESHOLD", 100)
     return collection_with_reader(rows)
 
 
@@ -57,7 +57,7 @@ def test_it_is_read_instead_of_the_table(made, monkeypatch):
     _, _, finder = made
     assert {row["text"] for row in shown(finder).values()} == {f"text {n} é" for n in range(300)}
     asked = []
-    monkeypatch.setattr(row_copy, "rows_of", lambda table, rows, columns: asked.extend(rows) or {})
+    monkeypatch.setattr(hit_cache, "rows_of", lambda table, rows, columns: asked.extend(rows) or {})
     with finder.reading():
         ids = sorted(open_copy(finder.collection)._ids.tolist())
         assert len(finder.rows(ids[5:20], SHOWN_COLUMNS)) == 15

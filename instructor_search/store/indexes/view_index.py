@@ -1,10 +1,5 @@
 """A view's FAISS index: kept beside the table, and brought up to date with it before it is searched.
 
-    COLLECTION/indexes/COLUMN/GENERATION/vectors.f32              unit vectors; later ones are appended
-    COLLECTION/indexes/COLUMN/GENERATION/VERSION/index.faiss      what FAISS keeps of them
-                                                 rows.npy         chunk id, checksums, row of each vector
-                                                 facts.json       written last: kind, settings, recall, table version
-
 An index answers for one version of the table, through a handle that stays at it. When the table has a newer one, what
 is new or changed is held beside the index and searched exactly, what is gone is masked; all rows and checksums are
 compared to find that. So what is found never lags behind the table, whoever wrote to it.
@@ -13,65 +8,33 @@ compared to find that. So what is found never lags behind the table, whoever wro
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
-import time
 import zlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.errors import StoreError
-from instructor_search.store.entries import (
+from instructor_search.store.collection import Collection
+from instructor_search.store.indexes.entries import (
     ENTRY,
     NO_ROW,
     find,
     read_entries,
     read_vectors,
     scan,
-    write_vectors,
 )
-from instructor_search.store.exact import exact
-from instructor_search.store.faiss_index import FaissIndex, Kind, Mask, Setting, tune
-from instructor_search.store.field_columns import FieldColumns
-from instructor_search.store.folders import flush_folder
+from instructor_search.store.indexes.exact import exact
+from instructor_search.store.indexes.faiss import FaissIndex, Kind, Mask, Setting
+from instructor_search.store.indexes.metadata import FieldColumns
+from instructor_search.store.indexes.saved_index import IndexFacts, mapped_vectors, saved_indexes, write_index
 from instructor_search.store.manifest import View
 
-if TYPE_CHECKING:
-    from instructor_search.store.collection import Collection
-
-FORMAT = 1
-REBUILD_SHARE = 0.2  # of changed rows, from which an index is made anew
-_SAMPLE = 200  # vectors that stand for queries when a recall is measured
 _KEPT_FILTERS = 32  # whose positions and rows are remembered: 16 bytes for each that is allowed
 _GONE = np.uint64(NO_ROW)
-
-
-@dataclass(frozen=True)
-class IndexFacts:
-    """What is known of a saved index. ``recall`` is of recall@10 against exact search, ``seconds`` of its making."""
-
-    kind: str
-    setting: tuple[int, int]
-    count: int
-    built: int  # of these, that it was trained and tuned with
-    dim: int
-    version: int  # of the table
-    fingerprint: str
-    view_created: str
-    recall: float
-    target_recall: float
-    queries: str  # what the recall was measured with
-    seconds: float
-    created: str
-    checksums: tuple[int, int] = (0, 0)  # CRC-32 of index.faiss and rows.npy
-    format: int = FORMAT
 
 
 class _Allowed(NamedTuple):
@@ -93,7 +56,7 @@ class ViewIndex:
         """
         self.collection, self.view, self.folder, self.facts = collection, view, folder, facts
         try:
-            vectors = _mapped(folder.parent / "vectors.f32", facts.count, facts.dim)
+            vectors = mapped_vectors(folder.parent / "vectors.f32", facts.count, facts.dim)
             self.rows = np.load(folder / "rows.npy")
         except (OSError, ValueError, EOFError) as error:
             raise StoreError(f"{folder} is damaged ({str(error)[:120]})") from error
@@ -255,7 +218,7 @@ class ViewIndex:
             stream.flush()
             os.fsync(stream.fileno())
         count = self.facts.count + len(fresh)
-        vectors = _mapped(generation / "vectors.f32", count, self.facts.dim)
+        vectors = mapped_vectors(generation / "vectors.f32", count, self.facts.dim)
         index = FaissIndex.load(
             self.index.kind, vectors[: self.facts.count], self.folder / "index.faiss", self.index.setting, mapped=False
         )
@@ -263,7 +226,7 @@ class ViewIndex:
         index.add(self.facts.count)
         rows = np.concatenate([self.rows, fresh])
         facts = replace(self.facts, count=count, version=self.version)
-        folder, facts = _write(generation, index, rows, facts)
+        folder, facts = write_index(generation, index, rows, facts)
         return ViewIndex(self.collection, self.view, folder, facts)
 
 
@@ -275,78 +238,6 @@ def open_index(collection: Collection, view: View) -> ViewIndex | None:
     return None
 
 
-def build_index(
-    collection: Collection,
-    view: View,
-    kind: Kind,
-    *,
-    target_recall: float = 0.95,
-    queries: np.ndarray | None = None,
-) -> ViewIndex:
-    """Make the index of ``view`` anew, tune it to a recall@10 and save it; under the writer's lock.
-
-    ``queries``: vectors to measure the recall with, (q, dim); None: vectors of the view itself. Memory: FAISS's part,
-    and a sample of the vectors.
-
-    Raises:
-        StoreError: the view has no vectors.
-        MissingExtraError: FAISS is not installed.
-    """
-    started = time.perf_counter()
-    table = collection.open_chunks()
-    version = collection.chunks.version
-    table.checkout(version)
-    generation = _column_folder(collection, view) / f"{int(time.time() * 1e6):x}"
-    generation.mkdir(parents=True)
-    try:
-        rows = write_vectors(table, view, generation / "vectors.f32")
-        if not len(rows):
-            raise StoreError(f"view {view.name!r} of {collection.name!r} has no vectors; nothing to index")
-        vectors = _mapped(generation / "vectors.f32", len(rows), view.dim)
-        index = FaissIndex.build(kind, vectors)
-        own = None
-        if queries is None:
-            own = np.random.default_rng(0).choice(len(rows), min(_SAMPLE, len(rows)), replace=False)
-        asked = vectors[own] if own is not None else to_unit_length(queries)  # type: ignore[arg-type]
-        index.setting, reached = tune(index, asked, target_recall, own=own)
-        facts = IndexFacts(
-            kind=kind, setting=(index.setting.effort, index.setting.factor), count=len(rows),
-            built=len(rows), dim=view.dim,
-            version=version, fingerprint=view.fingerprint, view_created=view.created, recall=reached,
-            target_recall=target_recall, queries="given" if own is None else "vectors of the view",
-            seconds=time.perf_counter() - started, created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )  # fmt: skip
-        folder, facts = _write(generation, index, rows, facts)
-    except BaseException:
-        shutil.rmtree(generation, ignore_errors=True)
-        raise
-    return ViewIndex(collection, view, folder, facts)
-
-
-def drop_index(collection: Collection, view: View, *, keep: ViewIndex | None = None) -> None:
-    """Delete the saved indexes of ``view``, but ``keep``. Readers that have one open go on: their files stay mapped."""
-    folder = _column_folder(collection, view)
-    for generation in folder.iterdir() if folder.is_dir() else ():
-        if keep is None or generation != keep.folder.parent:
-            shutil.rmtree(generation, ignore_errors=True)
-            continue
-        for version in generation.iterdir():
-            if version.is_dir() and version != keep.folder:
-                shutil.rmtree(version, ignore_errors=True)
-
-
-def _checksums(folder: Path) -> tuple[int, int]:
-    first, second = (
-        zlib.crc32(path.read_bytes()) if path.is_file() else 0 for path in (folder / "index.faiss", folder / "rows.npy")
-    )
-    return first, second
-
-
-def has_damaged_files(index: ViewIndex) -> bool:
-    """Whether the saved files of an index are not what was written."""
-    return _checksums(index.folder) != index.facts.checksums
-
-
 def damaged_vectors(index: ViewIndex) -> list[str]:
     """Return the ids of chunks whose vector in the index's own file is not what was written there."""
     alive = np.flatnonzero(index.rows["row"] != _GONE)
@@ -354,47 +245,3 @@ def damaged_vectors(index: ViewIndex) -> list[str]:
     return [
         index.rows["id"][i].decode() for i in alive.tolist() if zlib.crc32(index.index.vectors[i].tobytes()) != sums[i]
     ]
-
-
-def _column_folder(collection: Collection, view: View) -> Path:
-    return collection.folder / "indexes" / view.column
-
-
-def saved_indexes(collection: Collection, view: View) -> Iterator[tuple[Path, IndexFacts]]:
-    """Yield the saved indexes that are of this view, the newest first."""
-    found = []
-    for path in _column_folder(collection, view).glob("[!.]*/[!.]*/facts.json"):  # others are not finished
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            values = json.loads(path.read_text(encoding="utf-8"))
-            facts = IndexFacts(**{**values, **{name: tuple(values[name]) for name in ("setting", "checksums")}})
-            if (facts.fingerprint, facts.view_created, facts.dim) == (view.fingerprint, view.created, view.dim):
-                found.append((path.parent.parent.name, facts.version, path.parent, facts))
-    for _, _, folder, facts in sorted(found, key=lambda item: item[:2], reverse=True):
-        if facts.format == FORMAT:
-            yield folder, facts
-
-
-def _write(generation: Path, index: FaissIndex, rows: np.ndarray, facts: IndexFacts) -> tuple[Path, IndexFacts]:
-    """Write a version of an index, and return its folder and facts; the folder has its name only when all is there."""
-    folder = generation / str(facts.version)
-    part = generation / f".{facts.version}.{os.getpid()}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
-        index.save(part / "index.faiss")
-        np.save(part / "rows.npy", rows)
-        facts = replace(facts, checksums=_checksums(part))
-        (part / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
-        flush_folder(part)
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
-        flush_folder(generation, files=False)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return folder, facts
-
-
-def _mapped(path: Path, count: int, dim: int) -> np.ndarray:
-    if not count:
-        return np.zeros((0, dim), dtype=np.float32)
-    return np.memmap(path, dtype=np.float32, mode="r", shape=(count, dim))

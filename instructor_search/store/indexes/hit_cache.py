@@ -6,19 +6,19 @@ are read from the table.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from instructor_search.store.entries import batches, rows_of, rows_where
+from instructor_search.files import atomic_file
+from instructor_search.store.collection import Collection
+from instructor_search.store.indexes import policy
+from instructor_search.store.indexes.entries import batches, rows_of, rows_where
+from instructor_search.store.indexes.protocol import Findings
 from instructor_search.store.schema import SHOWN_COLUMNS
-
-if TYPE_CHECKING:
-    from instructor_search.store.collection import Collection
 
 REWRITE_SHARE = 0.2  # of the table's rows that the copy lacks, or of its own that are gone
 _ROWS = "_rowid"
@@ -71,6 +71,40 @@ class RowCopy:
         return {name: values[name][place].as_py() for name in columns}
 
 
+class HitCache:
+    """The copy, as an ``Index``."""
+
+    def __init__(self, collection: Collection) -> None:
+        """Nothing is read yet."""
+        self._collection = collection
+
+    def open(self) -> RowCopy | None:
+        """Return the newest one that can be read."""
+        return open_copy(self._collection)
+
+    def sync(self) -> list[str]:
+        """Make it, or make it anew when a fifth of the rows has changed; small collections have none."""
+        ensure_copy(self._collection, policy.INDEX_THRESHOLD)
+        return []
+
+    def drop(self) -> None:
+        """Delete all copies."""
+        drop_copy(self._collection)
+
+    def verify(self) -> Findings:
+        """Compare it with the table, row by row."""
+        copy, table = self.open(), self._collection.open_chunks()
+        if copy is None:
+            return Findings()
+        wrong = 0
+        for batch in batches(table, ["_rowid"], "true"):
+            rows = batch["_rowid"].to_pylist()
+            shown, stored = copy.rows_of(table, rows, SHOWN_COLUMNS), rows_of(table, rows, SHOWN_COLUMNS)
+            wrong += sum(shown[row] != stored[row] for row in rows)
+        what = f"{wrong} rows of the copy that hits are shown from are not the table's; delete {copy.path}"
+        return Findings((what,) if wrong else ())
+
+
 def open_copy(collection: Collection, known: RowCopy | None = None) -> RowCopy | None:
     """Return the newest copy, ``known`` if it is that; None where there is none that can be read."""
     for path in _paths(collection):
@@ -100,15 +134,10 @@ def ensure_copy(collection: Collection, threshold: int) -> None:
         shared = copy.num_known(rows)
         if max(len(rows) - shared, len(copy) - shared) <= REWRITE_SHARE * len(rows):
             return
-    folder = _folder(collection)
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{os.getpid()}.part"
-    try:
+    path = _folder(collection) / f"{version:020}.arrow"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as part:
         _write(part, batches(table, [*SHOWN_COLUMNS, _ROWS]))
-        path = folder / f"{version:020}.arrow"
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     drop_copy(collection, keep=path)
 
 
@@ -129,8 +158,6 @@ def _write(path: Path, parts: Iterator[pa.RecordBatch]) -> None:
             writer.write_batch(plain)
         if writer is not None:
             writer.close()
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def _folder(collection: Collection) -> Path:

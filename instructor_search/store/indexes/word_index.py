@@ -1,4 +1,4 @@
-"""The full-text index (tantivy), kept beside the chunk table and brought up to date with it before it is searched.
+"""A saved full-text index (tantivy), opened to be searched, with what has changed in the table since.
 
     COLLECTION/words/VERSION-TIME/*            tantivy's files
                                   rows.npy     chunk id, checksum, row of each place
@@ -13,43 +13,37 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import tantivy
 
 from instructor_search.errors import StoreError
-from instructor_search.store.entries import NO_ROW, batches, find, rows_where, taken
-from instructor_search.store.folders import flush_folder
-from instructor_search.store.linked_folder import NoScratchError, is_final, link, linked_folder
-from instructor_search.store.word_analysis import (
+from instructor_search.files import atomic_folder
+from instructor_search.store.collection import Collection
+from instructor_search.store.indexes.entries import NO_ROW, find, rows_where, taken
+from instructor_search.store.indexes.linked_folder import is_final, link, linked_folder
+from instructor_search.store.indexes.word_analysis import (
     ANALYZER,
     FIELD_WEIGHTS,
     PLACE,
     analyzer,
     document,
-    schema,
     within,
     words_query,
 )
 
-if TYPE_CHECKING:
-    from instructor_search.store.collection import Collection
-
 FORMAT = 1  # another way of making words of a text is another format
-REBUILD_SHARE = 0.2  # of places whose chunk is gone, from which an index is made anew
 _ENTRY = np.dtype([("id", "S32"), ("checksum", "<i8"), ("row", "<u8")])  # ``checksum``: of the fields' texts
-_COLUMNS = ["id", "content_hash", *FIELD_WEIGHTS]
+COLUMNS = ["id", "content_hash", *FIELD_WEIGHTS]
 _GONE = np.uint64(NO_ROW)
-_ROWS = "rows.npy"
-_HEAP = 128 * 2**20  # bytes of words that are collected before they are written
-_SMALL_HEAP = 16 * 2**20
+ROWS = "rows.npy"
+_HEAP = 16 * 2**20  # bytes of words that are collected before they are written
 _FEW = 1000  # places that a filter allows, up to which they are part of the query
 
 
@@ -75,8 +69,8 @@ class WordIndex:
         """
         self.folder, self.facts, self.version = folder, facts, facts.version
         with _clear_errors(f"{folder} cannot be opened"):
-            own = linked_folder(folder, (name for name in facts.checksums if name != _ROWS), scratch)
-            self.entries = np.load(folder / _ROWS)
+            own = linked_folder(folder, (name for name in facts.checksums if name != ROWS), scratch)
+            self.entries = np.load(folder / ROWS)
             self._index = tantivy.Index.open(own.name)
             self._index.config_reader("Manual")  # else a thread looks for changes
             self._index.register_tokenizer(ANALYZER, analyzer())
@@ -128,15 +122,15 @@ class WordIndex:
         lost = np.concatenate([np.flatnonzero((current == _GONE) & ~gone), np.flatnonzero(gone)])  # just now first
         if not len(unknown) or not len(lost):
             return unknown
-        found = np.concatenate([_entries(b) for b in taken(table, unknown, [c for c in _COLUMNS if c != "text"])])
+        found = np.concatenate([_entries(b) for b in taken(table, unknown, [c for c in COLUMNS if c != "text"])])
         place = find(self.entries["id"][lost], found["id"], self.entries["checksum"][lost], found["checksum"])
         current[lost[place[place >= 0]]] = found["row"][place >= 0]
         return found["row"][place < 0]
 
     def _add(self, table: Any, rows: np.ndarray) -> None:
         with _clear_errors(f"{self.folder} cannot be added to"):
-            writer = self._index.writer(_SMALL_HEAP, 1)
-            fresh = _write_words(writer, taken(table, rows, _COLUMNS), len(self.entries))
+            writer = self._index.writer(_HEAP, 1)
+            fresh = add_words(writer, taken(table, rows, COLUMNS), len(self.entries))
             self._index.reload()
             self._searcher = self._index.searcher()
         self.entries = np.concatenate([self.entries, fresh])
@@ -200,89 +194,9 @@ class WordIndex:
             for path in Path(self._own.name).iterdir():
                 if path.suffix != ".lock":
                     link(path.resolve(), part / path.name)
-            np.save(part / _ROWS, self.entries)
+            np.save(part / ROWS, self.entries)
 
-        return _write(collection, self.version, len(self.entries), fill, self.facts.checksums)
-
-
-def open_words(collection: Collection, scratch: Path | None = None) -> WordIndex | None:
-    """Return the newest whole index, as it was saved; None where there is none that can be used.
-
-    ``scratch``: where it keeps what it adds; None: where the system has its temporary files.
-
-    Raises:
-        NoScratchError: there is no temporary folder.
-    """
-    for _ in range(2):  # a writer may delete one while it is opened: then there is a newer one
-        for folder, facts in saved_words(collection):
-            try:
-                return WordIndex(folder, facts, scratch)
-            except NoScratchError:
-                raise
-            except StoreError:
-                continue
-    return None
-
-
-def ensure_words(collection: Collection) -> list[str]:
-    """Make the index or bring its files up to date, under the writer's lock; return what was made, in words.
-
-    A damaged one is made anew, as is one of whose places a fifth is gone.
-    """
-    table = collection.open_chunks()
-    version = collection.chunks.version
-    table.checkout(version)
-    if not table.count_rows():
-        drop_words(collection)
-        return []
-    index, made = _synced(collection, table, version), []
-    if index is None or index.num_gone > REBUILD_SHARE * len(index.entries):
-        folder, made = build_words(collection, table, version), ["full-text index"]
-    else:
-        folder = index.save(collection) if index.version != index.facts.version else index.folder
-    drop_words(collection, keep=folder)
-    return made
-
-
-def _synced(collection: Collection, table: Any, version: int) -> WordIndex | None:
-    """Return the saved index, up to date; None where there is none that is as it was written."""
-    with contextlib.suppress(StoreError, OSError):
-        index = open_words(collection, scratch=_folder(collection)) if any(saved_words(collection)) else None
-        if index is not None and not damaged_files(index):  # merged into others they would pass for sound
-            index.sync(table, version)
-            return index
-    return None
-
-
-def build_words(collection: Collection, table: Any, version: int) -> Path:
-    """Make the index anew of all rows of ``table``, which is held at ``version``, and return its folder."""
-
-    def fill(part: Path) -> None:
-        index = tantivy.Index(schema(), path=str(part))
-        index.register_tokenizer(ANALYZER, analyzer())
-        np.save(part / _ROWS, _write_words(index.writer(_HEAP, 1), batches(table, _COLUMNS), 0))
-
-    return _write(collection, version, table.count_rows(), fill, {})
-
-
-def drop_words(collection: Collection, *, keep: Path | None = None) -> None:
-    """Delete the saved indexes, but ``keep``. Readers that have one open go on: their files stay mapped."""
-    folder = _folder(collection)
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path != keep:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def saved_words(collection: Collection) -> Iterator[tuple[Path, WordFacts]]:
-    """Yield the saved indexes, the newest first."""
-    found = []
-    for path in _folder(collection).glob("[!.]*/facts.json"):  # others are not finished
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            facts = WordFacts(**json.loads(path.read_text(encoding="utf-8")))
-            if facts.format == FORMAT:
-                found.append((facts.version, path.parent, facts))
-    for _, folder, facts in sorted(found, key=lambda item: item[:2], reverse=True):
-        yield folder, facts
+        return write_index(collection, self.version, len(self.entries), fill, self.facts.checksums)
 
 
 def damaged_files(index: WordIndex) -> list[str]:
@@ -294,11 +208,12 @@ def damaged_files(index: WordIndex) -> list[str]:
     return [name for name, known in index.facts.checksums.items() if _checksum(index.folder / name) != known]
 
 
-def _folder(collection: Collection) -> Path:
+def words_folder(collection: Collection) -> Path:
+    """Return the folder of all that is saved."""
     return collection.folder / "words"
 
 
-def _write_words(writer: Any, parts: Iterator[Any], first: int) -> np.ndarray:
+def add_words(writer: Any, parts: Iterator[Any], first: int) -> np.ndarray:
     """Add the chunks of record batches to an index from place ``first`` on; return their entries."""
     made = [np.zeros(0, _ENTRY)]
     for batch in parts:
@@ -321,7 +236,7 @@ def _entries(batch: Any) -> np.ndarray:
     return found
 
 
-def _write(collection: Collection, version: int, count: int, fill: Any, known: dict[str, int]) -> Path:
+def write_index(collection: Collection, version: int, count: int, fill: Any, known: dict[str, int]) -> Path:
     """Have ``fill`` write an index's files, and return their folder, which has its name only when all is there.
 
     ``known``: checksums of files that are links to those of an earlier one.
@@ -329,23 +244,16 @@ def _write(collection: Collection, version: int, count: int, fill: Any, known: d
     Raises:
         StoreError: it cannot be written, as on a full disk.
     """
-    folder = _folder(collection) / f"{version}-{time.time_ns():x}"
-    part = folder.with_name(f".{folder.name}.part")
-    part.mkdir(parents=True)
-    try:
-        with _clear_errors(f"the full-text index cannot be written to {folder.parent}"):
-            fill(part)
-            for lock in part.glob("*.lock"):
-                lock.unlink()
-            names = sorted(path.name for path in part.iterdir())
-            sums = {n: known[n] if n in known and is_final(n) else _checksum(part / n) for n in names}
-            facts = WordFacts(version, count, sums)
-            (part / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
-            flush_folder(part)
-            part.rename(folder)
-            flush_folder(folder.parent, files=False)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    folder = words_folder(collection) / f"{version}-{time.time_ns():x}"
+    what = f"the full-text index cannot be written to {folder.parent}"
+    with _clear_errors(what), atomic_folder(folder) as part:
+        fill(part)
+        for lock in part.glob("*.lock"):
+            lock.unlink()
+        names = sorted(path.name for path in part.iterdir())
+        sums = {n: known[n] if n in known and is_final(n) else _checksum(part / n) for n in names}
+        facts = WordFacts(version, count, sums)
+        (part / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
     return folder
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from instructor_search.errors import StoreError
-from instructor_search.store.lock import is_alive
+from instructor_search.files import is_alive
 
 _PREFIX = ".words-"
 
