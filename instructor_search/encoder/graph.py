@@ -8,10 +8,11 @@ layers are int8.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from instructor_search.encoder.layers import InputCodes, LinearLayer, Quantization
 from instructor_search.encoder.openvino_quietly import op, ov
 from instructor_search.encoder.runtimes import can_build_graph
 from instructor_search.encoder.weights import backbone_tensors, read_tensors
@@ -19,7 +20,6 @@ from instructor_search.errors import ModelError
 
 if TYPE_CHECKING:
     from instructor_search.encoder.checkpoint import Checkpoint
-    from instructor_search.encoder.quantization import InputCodes, Quantization
 
 _MASKED = -10_000.0  # added to the scores of padding: its weight is exactly 0 in float32
 _NARROW = 1e-3  # see ``GraphBuilder._codes``
@@ -31,15 +31,6 @@ _HIDDEN = "last_hidden_state"
 def add_tokens(graph: ov.Model) -> None:
     """Let a graph, built here or read from a file, also return the last hidden states, (batch, length, hidden)."""
     graph.add_outputs(next(node for node in graph.get_ops() if node.get_friendly_name() == _HIDDEN).output(0))
-
-
-class LinearLayer(NamedTuple):
-    """A linear layer as it stands in the graph: weight (out, in), bias (out,); and its name in the checkpoint."""
-
-    group: str
-    weight: np.ndarray
-    bias: np.ndarray
-    tensor: str = ""
 
 
 class GraphBuilder:
