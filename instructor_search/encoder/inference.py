@@ -17,13 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from instructor_search.encoder.batching import batches
-from instructor_search.encoder.checkpoint import (
-    Checkpoint,
-    fingerprint,
-    max_positions,
-    read_checkpoint,
-    resolve_folder,
-)
+from instructor_search.encoder.checkpoint import Checkpoint, max_positions, read_checkpoint, resolve_folder
+from instructor_search.encoder.fingerprint import fingerprint
 from instructor_search.encoder.graph_cache import ships_graph
 from instructor_search.encoder.inputs import to_instructed_texts
 from instructor_search.encoder.runtimes import Runtime, choose, has_int8_products
