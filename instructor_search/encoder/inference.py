@@ -19,16 +19,17 @@ import numpy as np
 from instructor_search.encoder.batching import batches
 from instructor_search.encoder.checkpoint import Checkpoint, max_positions, read_checkpoint, resolve_folder
 from instructor_search.encoder.fingerprint import fingerprint
-from instructor_search.encoder.graph_cache import ships_graph
 from instructor_search.encoder.inputs import to_instructed_texts
-from instructor_search.encoder.runtimes import Runtime, choose, has_int8_products
+from instructor_search.encoder.runtimes.choose import Runtime, choose
+from instructor_search.encoder.runtimes.cpu import has_int8_products
+from instructor_search.encoder.runtimes.openvino_runtime.cache import ships_graph
 from instructor_search.encoder.tokenization import InstructedTokenizer, TokenizedText
 from instructor_search.errors import MissingExtraError
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION, InstructedText
 
 if TYPE_CHECKING:
-    from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
-    from instructor_search.encoder.torch_runtime import TorchRuntime
+    from instructor_search.encoder.runtimes.openvino_runtime.runtime import OpenVinoRuntime
+    from instructor_search.encoder.runtimes.torch_runtime import TorchRuntime
 
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 _WINDOW = 8192  # texts that are tokenised and sorted by length together
@@ -63,7 +64,7 @@ class InstructorEncoder:
             allow_pickle: Also load ``pytorch_model.bin`` (with ``weights_only``), where there is no safetensors file.
             instruction_overflow: "error", or "official": an instruction as long as the window eats the text.
             revision: Commit, branch or tag of a hub model.
-            runtime: "torch" or "openvino"; None chooses (see ``runtimes.choose``).
+            runtime: "torch" or "openvino"; None chooses (see ``runtimes.choose.choose``).
             precision: "fp32", "bf16", "int8" (openvino), "fp16" (torch); None chooses.
 
         Raises:
@@ -117,7 +118,7 @@ class InstructorEncoder:
             return self._torch
         with self._loading:  # two threads must not load the weights twice
             if self._loaded is None:
-                from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
+                from instructor_search.encoder.runtimes.openvino_runtime.runtime import OpenVinoRuntime
 
                 longest = max_positions(self.checkpoint)
                 graph = self._graph(quantised=self.precision == "int8" and has_int8_products())
@@ -126,10 +127,10 @@ class InstructorEncoder:
 
     def _graph(self, *, quantised: bool) -> Any:
         if quantised:
-            from instructor_search.encoder.graph_cache import int8_graph
+            from instructor_search.encoder.runtimes.openvino_runtime.cache import int8_graph
 
             return int8_graph(self)
-        from instructor_search.encoder.graph import GraphBuilder
+        from instructor_search.encoder.runtimes.openvino_runtime.graph import GraphBuilder
 
         return GraphBuilder(self.checkpoint, allow_pickle=self.allow_pickle).build()
 
@@ -139,7 +140,7 @@ class InstructorEncoder:
         with self._loading:
             if self._torch_loaded is None:
                 try:
-                    from instructor_search.encoder.torch_runtime import TorchRuntime
+                    from instructor_search.encoder.runtimes.torch_runtime import TorchRuntime
                 except ImportError as error:
                     raise MissingExtraError("torch and transformers", "torch", "the runtime torch") from error
                 is_main = self.runtime == Runtime.TORCH

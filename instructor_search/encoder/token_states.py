@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from instructor_search.encoder.runtimes import Runtime
+from instructor_search.encoder.runtimes.choose import Runtime
 from instructor_search.encoder.tokenization import pad
 from instructor_search.encoder.weights import read_tensors
 from instructor_search.errors import ModelError
@@ -92,9 +92,9 @@ class TokenStates:
 
 def _compile(encoder: InstructorEncoder) -> Any:
     """Return what computes in float32; an int8 graph that returns tokens as well rounds otherwise, and is no nearer."""
-    from instructor_search.encoder.graph import GraphBuilder, add_tokens
-    from instructor_search.encoder.openvino_quietly import ov
-    from instructor_search.encoder.runtimes import num_cores
+    from instructor_search.encoder.runtimes.cpu import num_cores
+    from instructor_search.encoder.runtimes.openvino_runtime._openvino import ov
+    from instructor_search.encoder.runtimes.openvino_runtime.graph import GraphBuilder, add_tokens
 
     graph = GraphBuilder(encoder.checkpoint, allow_pickle=encoder.allow_pickle).build()
     add_tokens(graph)

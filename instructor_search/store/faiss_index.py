@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from instructor_search.encoder.runtimes import num_cores
+from instructor_search.encoder.runtimes.cpu import num_cores
 from instructor_search.errors import MissingExtraError, StoreError
 from instructor_search.store.exact import exact
 from instructor_search.store.faiss_gpu import MAX_DEPTH, GpuVectors, Spread

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from instructor_search.encoder import load_encoder
-from instructor_search.encoder.runtimes import Precision, has_precision
+from instructor_search.encoder.runtimes.choose import Precision, has_precision
 from instructor_search.store.manifest import View
 
 if TYPE_CHECKING:

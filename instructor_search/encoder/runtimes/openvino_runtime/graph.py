@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from instructor_search.encoder.layers import InputCodes, LinearLayer, Quantization
-from instructor_search.encoder.openvino_quietly import op, ov
-from instructor_search.encoder.operations import (
+from instructor_search.encoder.runtimes.choose import can_build_graph
+from instructor_search.encoder.runtimes.openvino_runtime._openvino import op, ov
+from instructor_search.encoder.runtimes.openvino_runtime.layers import InputCodes, LinearLayer, Quantization
+from instructor_search.encoder.runtimes.openvino_runtime.operations import (
     activate,
     add_bias,
     affine,
@@ -27,7 +28,6 @@ from instructor_search.encoder.operations import (
     int64s,
     standardise,
 )
-from instructor_search.encoder.runtimes import can_build_graph
 from instructor_search.encoder.weights import backbone_tensors, read_tensors
 from instructor_search.errors import ModelError
 

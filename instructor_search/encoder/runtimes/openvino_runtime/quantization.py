@@ -18,7 +18,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from instructor_search.encoder.layers import InputCodes, LinearLayer, Quantization, QuantizedLinear, groups_of
+from instructor_search.encoder.runtimes.openvino_runtime.layers import (
+    InputCodes,
+    LinearLayer,
+    Quantization,
+    QuantizedLinear,
+    groups_of,
+)
 
 MAX_ROWS = 4096  # tokens of the calibration text that are kept for each group of layers
 _GRID_ROWS = 1000

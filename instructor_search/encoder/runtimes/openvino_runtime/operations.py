@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from instructor_search.encoder.openvino_quietly import op
+from instructor_search.encoder.runtimes.openvino_runtime._openvino import op
 from instructor_search.errors import ModelError
 
 _SHARED = 10_000  # numbers of a constant from which copying it is worth avoiding

@@ -81,7 +81,7 @@ def export(
     Raises:
         ModelError: the folder cannot be written, or holds something else; no graph can be built of the model.
     """
-    from instructor_search.encoder.calibration import calibration_texts
+    from instructor_search.encoder.runtimes.openvino_runtime.calibration import calibration_texts
 
     if folder.exists() and any(folder.iterdir()) and not _is_whole(folder):
         raise ModelError(f"{folder} exists and holds no graph; choose another folder")
@@ -110,11 +110,11 @@ def export(
 
 
 def _write(source: GraphSource, folder: Path, texts: Sequence[Any]) -> dict[str, Any]:
-    from instructor_search.encoder.calibration import calibrate
-    from instructor_search.encoder.graph import GraphBuilder
-    from instructor_search.encoder.openvino_quietly import ov
-    from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
-    from instructor_search.encoder.runtimes import has_int8_products
+    from instructor_search.encoder.runtimes.cpu import has_int8_products
+    from instructor_search.encoder.runtimes.openvino_runtime._openvino import ov
+    from instructor_search.encoder.runtimes.openvino_runtime.calibration import calibrate
+    from instructor_search.encoder.runtimes.openvino_runtime.graph import GraphBuilder
+    from instructor_search.encoder.runtimes.openvino_runtime.runtime import OpenVinoRuntime
 
     started = time.perf_counter()
     checkpoint, allow_pickle = source.checkpoint, source.allow_pickle
