@@ -68,8 +68,8 @@ class TokenStates:
     def _hidden(self, item: InstructedText) -> np.ndarray:
         """Return the last hidden states of all tokens, (length, hidden)."""
         if self.encoder.runtime == Runtime.TORCH:
-            states = self.encoder.encode([item], output_value="token_embeddings")[0]
-            return np.asarray(states.cpu().float() if hasattr(states, "cpu") else states, dtype=np.float32)
+            states = self.encoder.token_features([item])[0]["token_embeddings"]
+            return np.asarray(states.cpu().float(), dtype=np.float32)
         if self._request is None:
             self._request = _compile(self.encoder)
         ids, attention, pooling = pad(self.encoder.tokenizer.encode_batch([item]), self.encoder.pad_id)
