@@ -75,7 +75,7 @@ def plain_openvino() -> Any:
     from transformers import AutoModel
 
     from instructor_search import load_encoder
-    from instructor_search.encoder.openvino_quietly import ov
+    from instructor_search.encoder.runtimes.openvino_runtime._openvino import ov
     from instructor_search.encoder.tokenization import pad
 
     encoder = load_encoder(precision="fp32")

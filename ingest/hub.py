@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from instructor_search.encoder.graph_cache import cache_folder
+from instructor_search.encoder.runtimes.openvino_runtime.cache import cache_folder
 from instructor_search.errors import ReaderError
 
 PREFIX = "hub:"

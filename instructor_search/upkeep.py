@@ -83,7 +83,7 @@ def open_collection(args: argparse.Namespace) -> Collection:
 
 def _export(args: argparse.Namespace) -> int:
     from instructor_search.encoder import load_encoder
-    from instructor_search.encoder.graph_cache import export, kept_folder
+    from instructor_search.encoder.runtimes.openvino_runtime.cache import export, kept_folder
 
     encoder = load_encoder(args.model, runtime="openvino", precision="int8", allow_pickle=args.allow_pickle)
     passages = None

@@ -42,5 +42,6 @@ def test_wheel_contents(tmp_path):
     assert {"ui/assets/style.css", "ui/assets/map.js", "ui/tabs/search.py", "ui/render/cards.py"} <= set(names)
     model = "instructor_search/models/instructor-minilm"
     assert {f"{model}/model.safetensors", f"{model}/openvino-int8/graph.bin", f"{model}/README.md"} <= set(names)
+    assert "instructor_search/encoder/runtimes/openvino_runtime/calibration.txt" in names
     assert "eval/bundled/retrieval/GardenAnswers/qrels/test.tsv" in names
     assert any(n.endswith("licenses/LICENSE") for n in names)

@@ -292,7 +292,7 @@ def _in_bf16(config: TrainConfig) -> bool:
     """Return whether to compute in bfloat16: as asked, else where the device does and that is faster."""
     import torch
 
-    from instructor_search.encoder.runtimes import cpu_flags
+    from instructor_search.encoder.runtimes.cpu import cpu_flags
 
     if config.bf16 is not None:
         return config.bf16
@@ -305,7 +305,7 @@ def _use_all_cores() -> None:
     """Give this process its share of the cores; `accelerate launch` and torchrun leave it one thread."""
     import torch
 
-    from instructor_search.encoder.runtimes import num_cores
+    from instructor_search.encoder.runtimes.cpu import num_cores
 
     if os.environ.get("OMP_NUM_THREADS", "1") == "1":
         torch.set_num_threads(max(1, num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))

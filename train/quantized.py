@@ -18,7 +18,7 @@ from instructor_search.errors import ModelError
 
 if TYPE_CHECKING:
     from instructor_search.encoder.inference import InstructorEncoder
-    from instructor_search.encoder.quantization import InputCodes
+    from instructor_search.encoder.runtimes.openvino_runtime.layers import InputCodes
 
 _LEVELS, _LARGEST = 255, 127  # of inputs, and of weights
 
@@ -31,8 +31,8 @@ def make_quantization_aware(encoder: InstructorEncoder) -> int:
     Raises:
         ModelError: no graph is built of this model.
     """
-    from instructor_search.encoder.calibration import calibration_texts, input_codes
-    from instructor_search.encoder.runtimes import can_build_graph
+    from instructor_search.encoder.runtimes.choose import can_build_graph
+    from instructor_search.encoder.runtimes.openvino_runtime.calibration import calibration_texts, input_codes
 
     checkpoint = encoder.checkpoint
     if not can_build_graph(checkpoint.config):

@@ -6,7 +6,6 @@ first text that is embedded, so that counting tokens and comparing fingerprints 
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -17,25 +16,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from instructor_search.encoder.batching import batches
-from instructor_search.encoder.checkpoint import (
-    Checkpoint,
-    fingerprint,
-    max_positions,
-    read_checkpoint,
-    resolve_folder,
-)
-from instructor_search.encoder.graph_cache import ships_graph
-from instructor_search.encoder.inputs import to_instructed_texts
-from instructor_search.encoder.runtimes import Runtime, choose, has_int8_products
+from instructor_search.encoder.checkpoint import Checkpoint, max_positions, read_checkpoint, resolve_folder
+from instructor_search.encoder.fingerprint import fingerprint
+from instructor_search.encoder.inputs import Instructions, TextItem, Texts, to_instructed_texts
+from instructor_search.encoder.progress import progress
+from instructor_search.encoder.runtimes.choose import Runtime, choose
+from instructor_search.encoder.runtimes.load import load_openvino, load_torch
+from instructor_search.encoder.runtimes.openvino_runtime.cache import ships_graph
 from instructor_search.encoder.tokenization import InstructedTokenizer, TokenizedText
-from instructor_search.errors import MissingExtraError
-from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION, InstructedText
+from instructor_search.instructions import InstructedText, Instruction
 
 if TYPE_CHECKING:
-    from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
-    from instructor_search.encoder.torch_runtime import TorchRuntime
+    import torch
 
-_OUTPUTS = ("sentence_embedding", "token_embeddings", None)
+    from instructor_search.encoder.runtimes.openvino_runtime.runtime import OpenVinoRuntime
+    from instructor_search.encoder.runtimes.torch_runtime import TorchRuntime
+
 _WINDOW = 8192  # texts that are tokenised and sorted by length together
 _NUM_RECENT = 1024  # single texts whose vectors are remembered
 
@@ -68,7 +64,7 @@ class InstructorEncoder:
             allow_pickle: Also load ``pytorch_model.bin`` (with ``weights_only``), where there is no safetensors file.
             instruction_overflow: "error", or "official": an instruction as long as the window eats the text.
             revision: Commit, branch or tag of a hub model.
-            runtime: "torch" or "openvino"; None chooses (see ``runtimes.choose``).
+            runtime: "torch" or "openvino"; None chooses (see ``runtimes.choose.choose``).
             precision: "fp32", "bf16", "int8" (openvino), "fp16" (torch); None chooses.
 
         Raises:
@@ -122,38 +118,21 @@ class InstructorEncoder:
             return self._torch
         with self._loading:  # two threads must not load the weights twice
             if self._loaded is None:
-                from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
-
-                longest = max_positions(self.checkpoint)
-                graph = self._graph(quantised=self.precision == "int8" and has_int8_products())
-                self._loaded = OpenVinoRuntime(graph, self.precision, self.pad_id, longest)
+                self._loaded = load_openvino(self, self.precision)
         return self._loaded
-
-    def _graph(self, *, quantised: bool) -> Any:
-        if quantised:
-            from instructor_search.encoder.graph_cache import int8_graph
-
-            return int8_graph(self)
-        from instructor_search.encoder.graph import GraphBuilder
-
-        return GraphBuilder(self.checkpoint, allow_pickle=self.allow_pickle).build()
 
     @property
     def _torch(self) -> TorchRuntime:
         """The torch model: what runs on GPUs, gives token embeddings, is saved and trained."""
         with self._loading:
             if self._torch_loaded is None:
-                try:
-                    from instructor_search.encoder.torch_runtime import TorchRuntime
-                except ImportError as error:
-                    raise MissingExtraError("torch and transformers", "torch", "the runtime torch") from error
                 is_main = self.runtime == Runtime.TORCH
-                self._torch_loaded = TorchRuntime(
+                self._torch_loaded = load_torch(
                     self.checkpoint,
                     device=self._device if is_main else "cpu",
-                    allow_pickle=self.allow_pickle,
                     precision=self.precision if is_main else "fp32",
                     pad_id=self.pad_id,
+                    allow_pickle=self.allow_pickle,
                 )
         return self._torch_loaded
 
@@ -192,10 +171,6 @@ class InstructorEncoder:
         self._recent.clear()
         self.fingerprint = self._fingerprint()
 
-    def get_sentence_embedding_dimension(self) -> int:
-        """Return ``dim``, under the name that sentence-transformers uses."""
-        return self.dim
-
     def to(self, device: str) -> InstructorEncoder:
         """Move the model to another device of torch, which then computes."""
         if self.runtime != Runtime.TORCH:
@@ -209,70 +184,36 @@ class InstructorEncoder:
 
     def encode(
         self,
-        sentences: Any,
+        sentences: Texts,
         batch_size: int | None = None,
-        show_progress_bar: bool | None = None,
-        output_value: str | None = "sentence_embedding",
-        convert_to_numpy: bool = True,
-        convert_to_tensor: bool = False,
-        device: str | None = None,
-        normalize_embeddings: bool = False,
         *,
-        instruction: Any = None,
-        prompt: str | None = None,
-        prompt_name: str | None = None,
+        instruction: Instructions = None,
+        normalize_embeddings: bool = False,
+        show_progress_bar: bool | None = None,
         on_batch: Callable[[int], None] | None = None,
-    ) -> Any:
+    ) -> np.ndarray:
         """Return embeddings, float32 (n, dim), in input order; (dim,) for a single text.
 
         Args:
             sentences: Strings, (instruction, text) pairs or mappings with "text" and "instruction"; or a single one.
             batch_size: Texts of a forward pass at most; None: as many as fit a number of tokens. Texts of similar
                 length go together.
-            show_progress_bar: A bar on stderr; None shows none.
-            output_value: "sentence_embedding"; "token_embeddings" (a list of (length, hidden), the instruction's tokens
-                included); None (a list of mappings with all of it).
-            convert_to_numpy: False gives a list of tensors.
-            convert_to_tensor: One tensor (n, dim).
-            device: Move the model there first.
-            normalize_embeddings: Unit length also for a model that does not end in Normalize.
             instruction: One for all texts, or one a text.
-            prompt: The same, under the name that sentence-transformers uses.
-            prompt_name: A prompt of the checkpoint, or "NAME/query" or "NAME/document" of the instruction library.
+            normalize_embeddings: Unit length also for a model that does not end in Normalize.
+            show_progress_bar: A bar on stderr; None shows none.
             on_batch: Called with the number of texts done after each forward pass.
 
         Raises:
-            ValueError: the input is of another form; two of instruction, prompt, prompt_name were given.
+            ValueError: the input is of another form, or brings instructions beside ``instruction``.
             InstructionTooLongError: an instruction fills the window.
         """
-        texts, single = to_instructed_texts(sentences, self._choose_instruction(instruction, prompt, prompt_name))
-        if output_value not in _OUTPUTS:
-            raise ValueError(f"output_value is {output_value!r}; expected one of {_OUTPUTS}")
-        if device is not None:
-            self.to(device)
-        with _progress(len(texts), show_progress_bar) as bar:
-
-            def tell(count: int) -> None:
-                bar.update(count)
-                if on_batch:
-                    on_batch(count)
-
-            if output_value != "sentence_embedding":
-                results = self._features(texts, batch_size, normalize_embeddings, output_value, tell)
-                return results[0] if single else results
-            vectors = self._embed(texts, batch_size, normalize_embeddings, tell)
-        if convert_to_tensor or not convert_to_numpy:
-            import torch
-
-            tensor = torch.from_numpy(vectors) if isinstance(vectors, np.ndarray) else vectors
-            if not convert_to_tensor:
-                return tensor[0] if single else list(tensor)
-            return tensor[0] if single else tensor
-        array = vectors if isinstance(vectors, np.ndarray) else vectors.cpu().numpy()
-        return array[0] if single else array
+        texts, single = to_instructed_texts(sentences, instruction)
+        with progress(len(texts), show_progress_bar, on_batch) as tell:
+            vectors = _to_array(self.embed(texts, batch_size, normalize_embeddings=normalize_embeddings, on_batch=tell))
+        return vectors[0] if single else vectors
 
     def encode_stream(
-        self, sentences: Iterable[Any], *, instruction: str | None = None, window: int = _WINDOW
+        self, sentences: Iterable[TextItem], *, instruction: str | Instruction | None = None, window: int = _WINDOW
     ) -> Iterator[np.ndarray]:
         """Yield vectors, float32 (up to ``window``, dim), of texts without end, in input order and in bounded memory.
 
@@ -290,95 +231,70 @@ class InstructorEncoder:
             upcoming = reader.submit(take)
             while tokenized := upcoming.result():
                 upcoming = reader.submit(take)
-                vectors = self._runtime.embed(tokenized, batches(tokenized, None, self._runtime.batch_tokens))
-                yield vectors if isinstance(vectors, np.ndarray) else vectors.cpu().numpy()
+                plan = batches(tokenized, None, self._runtime.batch_tokens)
+                yield _to_array(self._runtime.embed(tokenized, plan))
 
     def _tokenize(self, texts: Sequence[InstructedText]) -> list[TokenizedText]:
         tokenized = self.tokenizer.encode_batch(texts)
         self.num_cut_texts += sum(t.num_cut > 0 for t in tokenized)
         return tokenized
 
-    def _embed(
-        self, texts: Sequence[InstructedText], batch_size: int | None, normalize: bool, tell: Callable[[int], None]
-    ) -> Any:
-        """Return vectors, (n, dim): an array, or torch's tensor; a recent single text is not run again."""
+    def embed(
+        self,
+        texts: Sequence[InstructedText],
+        batch_size: int | None = None,
+        *,
+        normalize_embeddings: bool = False,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> np.ndarray | torch.Tensor:
+        """Return embeddings, float32 (n, dim), as the runtime has them: an array, or a tensor on torch's device.
+
+        A recent single text is not run again.
+        """
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; expected at least 1")
-        if len(texts) == 1 and not normalize and self.runtime != Runtime.TORCH:
-            return self._embed_one(texts[0], tell)[None]
+        if len(texts) == 1 and not normalize_embeddings and self.runtime != Runtime.TORCH:
+            return self._embed_one(texts[0], on_batch)[None]
         runtime, parts = self._runtime, []
         for start in range(0, len(texts), _WINDOW):
             tokenized = self._tokenize(texts[start : start + _WINDOW])
             plan = batches(tokenized, batch_size, runtime.batch_tokens)
-            parts.append(runtime.embed(tokenized, plan, normalize=normalize, on_batch=tell))
-        if not parts:
-            return np.empty((0, self.dim), dtype=np.float32)
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else _concatenate(parts)
+            parts.append(runtime.embed(tokenized, plan, normalize=normalize_embeddings, on_batch=on_batch))
+        return _joined(parts) if parts else np.empty((0, self.dim), dtype=np.float32)
 
-    def _embed_one(self, text: InstructedText, tell: Callable[[int], None]) -> np.ndarray:
+    def _embed_one(self, text: InstructedText, on_batch: Callable[[int], None] | None) -> np.ndarray:
         known: np.ndarray | None = self._recent.get(text)
         if known is None:
             known = np.asarray(self._runtime.embed(self._tokenize([text]), [[0]])[0])
             self._recent[text] = known
             if len(self._recent) > _NUM_RECENT:
                 self._recent.popitem(last=False)
-        tell(1)
+        if on_batch:
+            on_batch(1)
         return known.copy()
 
-    def _features(
+    def token_features(
         self,
         texts: Sequence[InstructedText],
-        batch_size: int | None,
-        normalize: bool,
-        output_value: str | None,
-        tell: Callable[[int], None],
-    ) -> list[Any]:
-        """Return token embeddings, or all there is, a text; torch computes it."""
+        batch_size: int | None = None,
+        *,
+        normalize_embeddings: bool = False,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return for each text what the torch model makes of it, as tensors.
+
+        "input_ids" and "attention_mask" (length,), "context_masks" (how many leading tokens are not pooled),
+        "token_embeddings" (length, hidden), the instruction's tokens included, and "sentence_embedding" (dim,).
+        """
         tokenized, runtime = self._tokenize(texts), self._torch
-        results: list[Any] = [None] * len(texts)
+        results: list[dict[str, Any]] = [{} for _ in texts]
         for rows in batches(tokenized, batch_size, runtime.batch_tokens):
-            values = runtime.features([tokenized[row] for row in rows], normalize=normalize)
+            values = runtime.features([tokenized[row] for row in rows], normalize=normalize_embeddings)
             for row, value in zip(rows, values, strict=True):
-                results[row] = value if output_value is None else value[output_value]
-            tell(len(rows))
+                results[row] = value
+            if on_batch:
+                on_batch(len(rows))
         return results
-
-    def encode_query(self, sentences: Any, *, instruction: Any = None, **options: Any) -> Any:
-        """Return ``encode`` under a query instruction: the checkpoint's "query" prompt, or the default one."""
-        return self._encode_side(sentences, "query", DEFAULT_QUERY_INSTRUCTION, instruction, options)
-
-    def encode_document(self, sentences: Any, *, instruction: Any = None, **options: Any) -> Any:
-        """Return ``encode`` under a document instruction: the checkpoint's "document" prompt, or the default one."""
-        return self._encode_side(sentences, "document", DEFAULT_DOCUMENT_INSTRUCTION, instruction, options)
-
-    def _encode_side(self, sentences: Any, side: str, default: str, instruction: Any, options: dict[str, Any]) -> Any:
-        """Texts that bring an instruction of their own keep it; the others get the side's."""
-        named = options.get("prompt") is not None or options.get("prompt_name") is not None
-        if instruction is not None or named:
-            return self.encode(sentences, instruction=instruction, **options)
-        texts, single = to_instructed_texts(sentences)
-        fallback = self.checkpoint.prompts.get(side, default)
-        results = self.encode([(t.instruction or fallback, t.text) for t in texts], **options)
-        return results[0] if single else results
-
-    def _choose_instruction(self, instruction: Any, prompt: str | None, prompt_name: str | None) -> Any:
-        given = [v for v in (instruction, prompt, prompt_name) if v is not None]
-        if len(given) > 1:
-            raise ValueError("give one of instruction, prompt and prompt_name, not several")
-        if prompt_name is None:
-            return given[0] if given else None
-        if prompt_name in self.checkpoint.prompts:
-            return self.checkpoint.prompts[prompt_name]
-        from instructor_search.instruction_library import find_instruction
-
-        return find_instruction(prompt_name)
-
-    def similarity(self, first: Any, second: Any) -> Any:
-        """Return cosine similarities, (n, m), of two sets of embeddings."""
-        a, b = (np.atleast_2d(np.asarray(x, dtype=np.float32)) for x in (first, second))
-        return (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
 
     def save(self, path: str | Path) -> None:
         """Write a folder that this loader and sentence-transformers >= 5 load, with the same vectors."""
@@ -387,13 +303,15 @@ class InstructorEncoder:
         save_checkpoint(self, Path(path))
 
 
-def _concatenate(tensors: list[Any]) -> Any:
+def _joined(parts: list[Any]) -> np.ndarray | torch.Tensor:
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
     import torch
 
-    return torch.cat(tensors)
+    return torch.cat(parts)
 
 
-def _progress(total: int, show: bool | None) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(total=total, desc="encode", unit=" texts", disable=not show, file=sys.stderr)
+def _to_array(vectors: np.ndarray | torch.Tensor) -> np.ndarray:
+    return vectors if isinstance(vectors, np.ndarray) else vectors.cpu().numpy()

@@ -1,11 +1,16 @@
-"""What users of the old package and of sentence-transformers pass to ``encode``, turned into instructed texts."""
+"""What may be passed to ``encode``, turned into instructed texts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from instructor_search.instructions import InstructedText, Instruction
+
+# A text, an (instruction, text) pair, or a mapping with "text" (and "instruction").
+TextItem = str | tuple[str | Instruction, str] | Sequence[str] | Mapping[str, str | Instruction]
+Texts = TextItem | Iterable[TextItem]  # a single one, or many
+Instructions = str | Instruction | Sequence[str | Instruction | None] | None  # one for all texts, or one a text
 
 
 def to_instructed_texts(sentences: Any, instruction: Any = None) -> tuple[list[InstructedText], bool]:

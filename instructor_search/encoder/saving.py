@@ -7,22 +7,33 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from instructor_search.encoder.checkpoint import weight_file
+from instructor_search.encoder.checkpoint import Checkpoint, weight_file
 from instructor_search.errors import ModelError
 
-if TYPE_CHECKING:
-    from instructor_search.encoder.inference import InstructorEncoder
+
+class SavedParts(Protocol):
+    """What is saved: an encoder has these parts, and so has the copy that training over several processes keeps."""
+
+    @property
+    def model(self) -> Any:
+        """The torch module with ``backbone`` and ``dense``."""
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The folder that the model was read from."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of the window, special tokens included."""
 
 
-def save_checkpoint(
-    encoder: InstructorEncoder, folder: Path, *, backbone_state: Mapping[str, Any] | None = None
-) -> None:
-    """Write ``encoder`` to ``folder``: all files go to a temporary folder first, then to their places.
+def save_checkpoint(parts: SavedParts, folder: Path, *, backbone_state: Mapping[str, Any] | None = None) -> None:
+    """Write a model to ``folder``: all files go to a temporary folder first, then to their places.
 
     ``backbone_state``: weights to write instead of the backbone's own (tensors by name). Other files of a model folder
     that is there already (its README, say) stay.
@@ -37,7 +48,7 @@ def save_checkpoint(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        _write(encoder, part, encoder.model.backbone.state_dict() if backbone_state is None else backbone_state)
+        _write(parts, part, parts.model.backbone.state_dict() if backbone_state is None else backbone_state)
         if folder.exists():
             _replace_files(part, folder)
         else:
@@ -57,8 +68,8 @@ def _replace_files(part: Path, folder: Path) -> None:
         path.replace(target)
 
 
-def _write(encoder: InstructorEncoder, folder: Path, backbone_state: Mapping[str, Any]) -> None:
-    checkpoint, model = encoder.checkpoint, encoder.model
+def _write(parts: SavedParts, folder: Path, backbone_state: Mapping[str, Any]) -> None:
+    checkpoint, model = parts.checkpoint, parts.model
     state = {k: v.detach().cpu().contiguous().clone() for k, v in backbone_state.items()}
     if model.backbone.config.model_type == "t5":  # one matrix under two names; safetensors wants one
         state.pop("encoder.embed_tokens.weight", None)
@@ -67,10 +78,10 @@ def _write(encoder: InstructorEncoder, folder: Path, backbone_state: Mapping[str
     for name in ("tokenizer.json", "special_tokens_map.json", "spiece.model", "vocab.txt"):
         if (checkpoint.transformer_folder / name).is_file():
             shutil.copyfile(checkpoint.transformer_folder / name, folder / name)
-    _write_tokenizer_config(encoder, folder)
+    _write_tokenizer_config(parts, folder)
     _json(
         folder / "sentence_bert_config.json",
-        {"max_seq_length": encoder.max_tokens, "do_lower_case": checkpoint.lower_case},
+        {"max_seq_length": parts.max_tokens, "do_lower_case": checkpoint.lower_case},
     )
     chain = [("", "Transformer"), ("1_Pooling", "Pooling")]
     # include_prompt: sentence-transformers then leaves a prompt out of the pooling, as an instruction is here
@@ -111,11 +122,11 @@ def _as_stored(state: dict[str, Any], folder: Path) -> dict[str, Any]:
     return half if same else state
 
 
-def _write_tokenizer_config(encoder: InstructorEncoder, folder: Path) -> None:
+def _write_tokenizer_config(parts: SavedParts, folder: Path) -> None:
     """Keep the tokenizer's own class: transformers' T5 class trims a prompt's last space, as counting it needs."""
-    path = encoder.checkpoint.transformer_folder / "tokenizer_config.json"
+    path = parts.checkpoint.transformer_folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    _json(folder / "tokenizer_config.json", config | {"model_max_length": encoder.max_tokens})
+    _json(folder / "tokenizer_config.json", config | {"model_max_length": parts.max_tokens})
 
 
 def _json(path: Path, value: Any) -> None:

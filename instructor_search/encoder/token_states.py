@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from instructor_search.encoder.runtimes import Runtime
+from instructor_search.encoder.runtimes.choose import Runtime
 from instructor_search.encoder.tokenization import pad
 from instructor_search.encoder.weights import read_tensors
 from instructor_search.errors import ModelError
@@ -68,8 +68,8 @@ class TokenStates:
     def _hidden(self, item: InstructedText) -> np.ndarray:
         """Return the last hidden states of all tokens, (length, hidden)."""
         if self.encoder.runtime == Runtime.TORCH:
-            states = self.encoder.encode([item], output_value="token_embeddings")[0]
-            return np.asarray(states.cpu().float() if hasattr(states, "cpu") else states, dtype=np.float32)
+            states = self.encoder.token_features([item])[0]["token_embeddings"]
+            return np.asarray(states.cpu().float(), dtype=np.float32)
         if self._request is None:
             self._request = _compile(self.encoder)
         ids, attention, pooling = pad(self.encoder.tokenizer.encode_batch([item]), self.encoder.pad_id)
@@ -92,9 +92,9 @@ class TokenStates:
 
 def _compile(encoder: InstructorEncoder) -> Any:
     """Return what computes in float32; an int8 graph that returns tokens as well rounds otherwise, and is no nearer."""
-    from instructor_search.encoder.graph import GraphBuilder, add_tokens
-    from instructor_search.encoder.openvino_quietly import ov
-    from instructor_search.encoder.runtimes import num_cores
+    from instructor_search.encoder.runtimes.cpu import num_cores
+    from instructor_search.encoder.runtimes.openvino_runtime._openvino import ov
+    from instructor_search.encoder.runtimes.openvino_runtime.graph import GraphBuilder, add_tokens
 
     graph = GraphBuilder(encoder.checkpoint, allow_pickle=encoder.allow_pickle).build()
     add_tokens(graph)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from instructor_search.encoder import load_encoder
 from instructor_search.encoder.protocol import Encoder
-from instructor_search.encoder.runtimes import Precision, has_precision
+from instructor_search.encoder.runtimes.choose import Precision, has_precision
 from instructor_search.errors import ViewMismatchError
 from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View

@@ -1,15 +1,9 @@
-"""What encode() accepts: the forms of the old package and of sentence-transformers, and clear refusals."""
+"""What encode() accepts, in every form, and clear refusals. INSTRUCTOR's further arguments: tests/integrations."""
 
 import numpy as np
 import pytest
 
-from instructor_search.instruction_library import find_instruction
-from instructor_search.instructions import (
-    DEFAULT_DOCUMENT_INSTRUCTION,
-    DEFAULT_QUERY_INSTRUCTION,
-    InstructedText,
-    Instruction,
-)
+from instructor_search.instructions import InstructedText, Instruction
 
 I1, I2 = "Represent the Science title: ", "Represent the review: "
 T1, T2 = "Parton energy loss", "The value of the object"
@@ -36,12 +30,10 @@ def test_pairs_in_every_form(tiny, expected, sentences):
     np.testing.assert_allclose(tiny.encode(sentences), expected, atol=1e-6)
 
 
-def test_instruction_argument_and_its_other_names(tiny, expected):
+def test_instruction_argument(tiny, expected):
     np.testing.assert_allclose(tiny.encode([T1, T2], instruction=[I1, I2]), expected, atol=1e-6)
     np.testing.assert_allclose(tiny.encode(T1, instruction=I1), expected[0], atol=1e-6)
-    np.testing.assert_allclose(tiny.encode(T1, prompt=I1), expected[0], atol=1e-6)
-    named = tiny.encode(T1, prompt_name="legal/document")
-    np.testing.assert_allclose(named, tiny.encode([[find_instruction("legal/document"), T1]])[0], atol=1e-6)
+    np.testing.assert_allclose(tiny.encode(T1, instruction=Instruction.parse(I1)), expected[0], atol=1e-6)
 
 
 def test_none_among_instructions_is_no_instruction(tiny):
@@ -51,35 +43,6 @@ def test_none_among_instructions_is_no_instruction(tiny):
 def test_a_flat_list_of_strings_is_a_list_of_texts(tiny):
     assert tiny.encode([I1, T1]).shape == (2, 48)
     np.testing.assert_allclose(tiny.encode([I1, T1])[1], tiny.encode(T1), atol=1e-6)
-
-
-def test_query_and_document_sides(tiny):
-    np.testing.assert_allclose(
-        tiny.encode_query([T1]), tiny.encode([T1], instruction=DEFAULT_QUERY_INSTRUCTION), atol=1e-6
-    )
-    np.testing.assert_allclose(
-        tiny.encode_document(T1), tiny.encode(T1, prompt=DEFAULT_DOCUMENT_INSTRUCTION), atol=1e-6
-    )
-    np.testing.assert_allclose(tiny.encode_query([[I1, T1]]), tiny.encode([[I1, T1]]), atol=1e-6)
-    np.testing.assert_allclose(tiny.encode_document([T1], instruction=I2), tiny.encode([[I2, T1]]), atol=1e-6)
-
-
-def test_output_kinds(tiny, expected):
-    import torch
-
-    pairs = [[I1, T1], [I2, T2]]
-    tensor = tiny.encode(pairs, convert_to_tensor=True)
-    assert isinstance(tensor, torch.Tensor) and tensor.shape == (2, 48)
-    np.testing.assert_allclose(tensor.numpy(), expected, atol=1e-6)
-    rows = tiny.encode(pairs, convert_to_numpy=False)
-    assert isinstance(rows, list) and torch.equal(rows[1], tensor[1])
-    tokens = tiny.encode(pairs, output_value="token_embeddings")
-    lengths = [len(t.ids) for t in tiny.tokenizer.encode_batch([InstructedText(*p) for p in pairs])]
-    assert [tuple(t.shape) for t in tokens] == [(n, 64) for n in lengths]
-    features = tiny.encode(pairs, output_value=None)[0]
-    pooled = features["token_embeddings"][int(features["context_masks"]) :].mean(0)
-    by_hand = torch.nn.functional.normalize(tiny.model.dense[0](pooled), dim=-1)
-    np.testing.assert_allclose(by_hand.detach().numpy(), expected[0], atol=1e-5)  # the documented formula, by hand
 
 
 def test_empty_list_and_order_and_batches(tiny):
@@ -116,12 +79,17 @@ def test_normalize_embeddings_gives_unit_length(tiny_folder, tmp_path):
         ([{"instruction": I1}], {}, "item 0"),
         ([T1, T2], {"instruction": [I1]}, "1 instructions for 2 texts"),
         ([[I1, T1]], {"instruction": I2}, "brings its own instruction"),
-        ([T1], {"instruction": I1, "prompt": I2}, "one of instruction, prompt and prompt_name"),
-        ([T1], {"prompt_name": "legl/query"}, "did you mean legal"),
         ([T1], {"batch_size": 0}, "batch_size is 0"),
-        ([T1], {"output_value": "tokens"}, "output_value is 'tokens'"),
     ],
 )
 def test_wrong_inputs_say_what_was_expected(tiny, sentences, options, message):
     with pytest.raises(ValueError, match=message):
         tiny.encode(sentences, **options)
+
+
+def test_the_bar_and_the_count_of_texts_done(tiny, capsys):
+    done = []
+    tiny.encode([T1, T2], show_progress_bar=True, on_batch=done.append)
+    assert sum(done) == 2 and "2/2" in capsys.readouterr().err
+    tiny.encode([T1, T2])
+    assert capsys.readouterr().err == ""

@@ -277,7 +277,7 @@ def test_openvino_is_imported_from_one_place():
         for path in (ROOT / room).rglob("*.py")
         if re.search(r"^ *(import|from) openvino", path.read_text(encoding="utf-8"), re.MULTILINE)
     ]
-    assert importing == ["instructor_search/encoder/openvino_quietly.py"]
+    assert importing == ["instructor_search/encoder/runtimes/openvino_runtime/_openvino.py"]
 
 
 def test_the_first_inferences_of_a_process_may_be_in_many_threads():
@@ -285,7 +285,7 @@ def test_the_first_inferences_of_a_process_may_be_in_many_threads():
     code = """
 import sys, threading
 import numpy as np
-from instructor_search.encoder.openvino_quietly import op, ov
+from instructor_search.encoder.runtimes.openvino_runtime._openvino import op, ov
 sys.setswitchinterval(1e-7)
 given = op.parameter([-1, 3], np.float32)
 model = ov.Core().compile_model(ov.Model([op.relu(given)], [given], "relu"), "CPU")

@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 
 from instructor_search import load_encoder
-from instructor_search.encoder import calibration, inference, runtimes
-from instructor_search.encoder.graph import LinearLayer
-from instructor_search.encoder.graph_cache import export, int8_graph, kept_folder
-from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
-from instructor_search.encoder.quantization import (
+from instructor_search.encoder.runtimes import choose as choosing
+from instructor_search.encoder.runtimes import load
+from instructor_search.encoder.runtimes.choose import choose
+from instructor_search.encoder.runtimes.openvino_runtime import calibration
+from instructor_search.encoder.runtimes.openvino_runtime.cache import export, int8_graph, kept_folder
+from instructor_search.encoder.runtimes.openvino_runtime.layers import InputCodes, LinearLayer
+from instructor_search.encoder.runtimes.openvino_runtime.quantization import (
     GroupSample,
-    InputCodes,
     _gptq,
     _rounded,
     _values,
     _windows,
     quantize,
 )
-from instructor_search.encoder.runtimes import choose
+from instructor_search.encoder.runtimes.openvino_runtime.runtime import OpenVinoRuntime
 from instructor_search.errors import ModelError
 from tests.conftest import ROOT
 
@@ -103,7 +104,7 @@ def own_cache(tmp_path, monkeypatch):
 
 MAKE = (
     "import sys\nfrom instructor_search import load_encoder\n"
-    "from instructor_search.encoder.graph_cache import int8_graph\n"
+    "from instructor_search.encoder.runtimes.openvino_runtime.cache import int8_graph\n"
     "print(int8_graph(load_encoder(sys.argv[1], precision='int8')).read_bytes()[:99])"
 )
 
@@ -155,7 +156,7 @@ def test_a_graph_that_a_folder_ships_is_used(tiny_folder, own_cache, tmp_path):
 
 
 def test_a_cpu_without_int8_products_computes_in_float32(tiny_folder, own_cache, monkeypatch):
-    monkeypatch.setattr(inference, "has_int8_products", lambda: False)
+    monkeypatch.setattr(load, "has_int8_products", lambda: False)
     pairs = [("a: ", "text"), ("", "b")]
     quantised, exact = (load_encoder(str(tiny_folder), precision=p).encode(pairs) for p in ("int8", "fp32"))
     assert np.abs(quantised - exact).max() < 0.02  # bf16 where the CPU has it
@@ -185,8 +186,8 @@ def test_wrong_wishes_are_one_line(tiny_folder, tmp_path):
 
 @pytest.mark.parametrize(("products", "expected"), [(True, "int8"), (False, "bf16")])
 def test_a_shipped_graph_is_the_default_where_the_cpu_has_its_products(products, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(runtimes, "has_int8_products", lambda: products)
-    monkeypatch.setattr(inference, "has_int8_products", lambda: products)
+    monkeypatch.setattr(choosing, "has_int8_products", lambda: products)
+    monkeypatch.setattr(load, "has_int8_products", lambda: products)
     monkeypatch.setenv("INSTRUCTOR_SEARCH_CACHE", str(tmp_path))
     assert (load_encoder().runtime, load_encoder().precision) == ("openvino", expected)
     assert load_encoder(max_seq_length=64).precision == "bf16"  # no graph is shipped for that window

@@ -5,7 +5,7 @@ import pytest
 
 from instructor_search import load_encoder
 from instructor_search.encoder.checkpoint import BASE_MODEL, resolve_folder
-from instructor_search.encoder.runtimes import has_int8_products
+from instructor_search.encoder.runtimes.cpu import has_int8_products
 from instructor_search.errors import MissingExtraError
 
 FOLDER = resolve_folder(None)[0]

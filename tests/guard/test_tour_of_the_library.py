@@ -39,7 +39,7 @@ def test_native_code_is_watched_here(tmp_path):
 
 
 def test_the_guard_sees_a_package_that_does_not_ask(tmp_path):
-    """OpenVINO as it is tells its makers that it was imported; ``encoder.openvino_quietly`` keeps it from that."""
+    """OpenVINO as it is tells its makers that it was imported; ``openvino_runtime._openvino`` keeps it from that."""
     if find_spec("openvino_telemetry") is None:
         pytest.skip("this OpenVINO came without its telemetry")
     guard = Guard(tmp_path)

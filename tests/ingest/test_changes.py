@@ -294,7 +294,7 @@ def test_a_failed_move_leaves_the_encoder_as_it_was(tiny_folder):
     encoder = load_encoder(str(tiny_folder), device="cpu")
     before = encoder.encode("x")
     with pytest.raises(ModelError):
-        encoder.encode("x", device="cuda:77")
+        encoder.to("cuda:77")
     np.testing.assert_allclose(encoder.encode("x"), before)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from instructor_search import load_encoder
-from instructor_search.encoder.torch_runtime import TorchRuntime
+from instructor_search.encoder.runtimes.torch_runtime import TorchRuntime
 from train.backbone import Dropout, prepare_backbone
 from train.config import TrainConfig
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from instructor_search import load_encoder
-from instructor_search.encoder.quantization import InputCodes, _rounded
+from instructor_search.encoder.runtimes.openvino_runtime.layers import InputCodes
+from instructor_search.encoder.runtimes.openvino_runtime.quantization import _rounded
 from instructor_search.errors import ModelError
 from tests.conftest import ROOT
 from train.config import TrainConfig

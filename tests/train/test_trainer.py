@@ -76,7 +76,7 @@ def test_training_teaches_and_the_model_loads(tiny_folder, tmp_path):
     model = load_encoder(str(tmp_path / "run/model"), device="cpu")
     assert model.max_tokens == load_encoder(str(tiny_folder), device="cpu").max_tokens  # not training's shorter window
     assert accuracy(model, held_out) == report["scores"]["after"]
-    from instructor_search.encoder.runtimes import can_build_graph
+    from instructor_search.encoder.runtimes.choose import can_build_graph
 
     assert can_build_graph(model.checkpoint.config)
     on_openvino = load_encoder(str(tmp_path / "run/model"), runtime="openvino", precision="fp32")

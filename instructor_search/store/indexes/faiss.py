@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from instructor_search.encoder.runtimes import num_cores
+from instructor_search.encoder.runtimes.cpu import num_cores
 from instructor_search.errors import StoreError
 from instructor_search.store.indexes.exact import exact
 from instructor_search.store.indexes.faiss_build import faiss

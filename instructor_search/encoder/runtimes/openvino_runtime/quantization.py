@@ -15,49 +15,22 @@ A layer's input is cut into 256 levels a channel, its weights into 255 a row. Th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from instructor_search.encoder.graph import LinearLayer
+from instructor_search.encoder.runtimes.openvino_runtime.layers import (
+    InputCodes,
+    LinearLayer,
+    Quantization,
+    QuantizedLinear,
+    groups_of,
+)
 
 MAX_ROWS = 4096  # tokens of the calibration text that are kept for each group of layers
 _GRID_ROWS = 1000
 _SMOOTHING = (0.5, 0.7, 0.8, 0.9, 1.0)  # how much of a channel's range goes into its step
 _EXTRA_COPIES = 16  # of split channels, in a layer
 _DAMPING = 0.003
-
-
-class InputCodes(NamedTuple):
-    """How a group's input x becomes levels: (x[channel] - low) / channel_steps, cut to 0 ... range, in 255 steps."""
-
-    channel: np.ndarray  # (channels and copies,)
-    low: np.ndarray
-    channel_steps: np.ndarray
-    range: float
-
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        """Return the levels' values, (n, channels and copies), of inputs (n, channels)."""
-        step = self.range / 255
-        values = (x[:, self.channel] - self.low) / self.channel_steps
-        return np.round(np.clip(values, 0, self.range) / step) * np.float32(step)
-
-
-class QuantizedLinear(NamedTuple):
-    """A layer on levels: levels @ (codes * steps[:, None]).T + bias."""
-
-    codes: np.ndarray  # int8 (out, channels and copies)
-    steps: np.ndarray  # (out,)
-    bias: np.ndarray  # (out,)
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """All layers of a model; those of one group share their input's levels."""
-
-    inputs: dict[str, InputCodes]
-    layers: dict[str, QuantizedLinear]
 
 
 class GroupSample:
@@ -115,14 +88,6 @@ def quantize(
             bias = whole.bias[part] + layers[name].bias
             quantized[name] = QuantizedLinear(whole.codes[part], whole.steps[part], bias.astype(np.float32))
     return Quantization(inputs, quantized)
-
-
-def groups_of(layers: Mapping[str, LinearLayer]) -> dict[str, list[str]]:
-    """Return the names of the layers that share each input."""
-    groups: dict[str, list[str]] = {}
-    for name, layer in layers.items():
-        groups.setdefault(layer.group, []).append(name)
-    return groups
 
 
 def choose_codes(

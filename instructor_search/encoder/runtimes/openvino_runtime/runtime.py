@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from instructor_search.encoder.openvino_quietly import ov
-from instructor_search.encoder.runtimes import num_cores
+from instructor_search.encoder.runtimes.cpu import num_cores
+from instructor_search.encoder.runtimes.openvino_runtime._openvino import ov
 from instructor_search.encoder.tokenization import TokenizedText, pad
 
 BATCH_TOKENS = 1024  # padded tokens of a forward pass: the activations of MiniLM-size models stay in the cache

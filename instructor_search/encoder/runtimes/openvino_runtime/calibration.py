@@ -15,16 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from instructor_search.encoder.checkpoint import Checkpoint
-from instructor_search.encoder.graph import GraphBuilder
-from instructor_search.encoder.openvino_quietly import ov
-from instructor_search.encoder.quantization import (
-    GroupSample,
-    InputCodes,
-    Quantization,
-    choose_codes,
-    groups_of,
-    quantize,
-)
+from instructor_search.encoder.runtimes.openvino_runtime._openvino import ov
+from instructor_search.encoder.runtimes.openvino_runtime.graph import GraphBuilder
+from instructor_search.encoder.runtimes.openvino_runtime.layers import InputCodes, Quantization, groups_of
+from instructor_search.encoder.runtimes.openvino_runtime.quantization import GroupSample, choose_codes, quantize
 from instructor_search.encoder.tokenization import TokenizedText, pad
 from instructor_search.instruction_library import LIBRARY
 from instructor_search.instructions import InstructedText

@@ -5,14 +5,13 @@ torch runs on GPUs and is what trains; OpenVINO is the CPU's, needs no torch and
 
 from __future__ import annotations
 
-import os
 import sys
 from enum import StrEnum
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from instructor_search.encoder.runtimes.cpu import has_int8_products
 from instructor_search.errors import MissingExtraError, ModelError
 
 GRAPH_BACKBONES = ("t5", "bert", "roberta", "xlm-roberta", "distilbert", "electra", "mpnet")
@@ -90,29 +89,6 @@ def can_build_graph(config: dict[str, Any]) -> bool:
     return config["model_type"] in GRAPH_BACKBONES and not projected and absolute
 
 
-@cache
-def cpu_flags() -> frozenset[str]:
-    """Return what Linux says that the CPU has ("avx512_vnni", ...); nothing where there is no such list."""
-    try:
-        return frozenset(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
-    except OSError:
-        return frozenset()
-
-
-def has_int8_products() -> bool:
-    """Whether the CPU sums int8 products in 32 bits (VNNI, AMX, ARM's dot products); True where it does not say.
-
-    Without them sums are cut at 16 bits: slower than float32 and less exact (mean cosine 0.998 instead of 0.9994).
-    """
-    flags = cpu_flags()
-    return not flags or bool(flags & {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
-
-
-def num_cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _best(precision: str | None, device: str | None, config: dict[str, Any]) -> Runtime:
     if device is not None or precision == Precision.FP16:
         return Runtime.TORCH
@@ -127,7 +103,7 @@ def _has_gpu() -> bool:
     looks_so = any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists() or sys.platform == "darwin"
     if not looks_so or find_spec("torch") is None:
         return False
-    from instructor_search.encoder.torch_runtime import best_device
+    from instructor_search.encoder.runtimes.torch_runtime import best_device
 
     return best_device() != "cpu"
 

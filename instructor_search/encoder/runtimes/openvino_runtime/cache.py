@@ -13,20 +13,29 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from filelock import FileLock
 
-from instructor_search.encoder.checkpoint import max_positions
+from instructor_search.encoder.checkpoint import Checkpoint, max_positions
+from instructor_search.encoder.tokenization import InstructedTokenizer
 from instructor_search.errors import ModelError
-
-if TYPE_CHECKING:
-    from instructor_search.encoder.inference import InstructorEncoder
 
 GRAPH_VERSION = 3  # of how graphs are built and calibrated
 _SHIPPED = "openvino-int8"
 _NAME = "graph.xml"
+
+
+class GraphSource(Protocol):
+    """What a graph is made of and named by; an encoder has these parts."""
+
+    name: str
+    fingerprint: str
+    checkpoint: Checkpoint
+    tokenizer: InstructedTokenizer
+    pad_id: int
+    allow_pickle: bool
 
 
 def cache_folder() -> Path:
@@ -37,42 +46,42 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "instructor-search"
 
 
-def int8_graph(encoder: InstructorEncoder) -> Path:
+def int8_graph(source: GraphSource) -> Path:
     """Return the encoder's int8 graph: the one that its folder ships, the one kept, or one that is made now."""
-    if ships_graph(encoder):
-        return encoder.checkpoint.folder / _SHIPPED / _NAME
-    folder = kept_folder(encoder)
+    if ships_graph(source):
+        return source.checkpoint.folder / _SHIPPED / _NAME
+    folder = kept_folder(source)
     if not _is_whole(folder):
         sys.stderr.write(
-            f"making the int8 graph of {encoder.name}, once on this machine (about 15 s for 22 M weights)\n"
+            f"making the int8 graph of {source.name}, once on this machine (about 15 s for 22 M weights)\n"
         )
-        export(encoder, folder)
+        export(source, folder)
     return folder / _NAME
 
 
-def ships_graph(encoder: InstructorEncoder) -> bool:
+def ships_graph(source: GraphSource) -> bool:
     """Whether the encoder's folder has its int8 graph, for this window and dialect, as graphs are built now."""
-    shipped = encoder.checkpoint.folder / _SHIPPED
-    wanted = {"fingerprint": encoder.fingerprint, "graph_version": GRAPH_VERSION}
+    shipped = source.checkpoint.folder / _SHIPPED
+    wanted = {"fingerprint": source.fingerprint, "graph_version": GRAPH_VERSION}
     return _is_whole(shipped) and wanted.items() <= _facts(shipped).items()
 
 
-def kept_folder(encoder: InstructorEncoder) -> Path:
+def kept_folder(source: GraphSource) -> Path:
     """Return the folder in which this machine keeps the encoder's int8 graph."""
-    return cache_folder() / "graphs" / f"{encoder.fingerprint}-int8-{GRAPH_VERSION}"
+    return cache_folder() / "graphs" / f"{source.fingerprint}-int8-{GRAPH_VERSION}"
 
 
 def export(
-    encoder: InstructorEncoder, folder: Path, *, passages: Sequence[str] | None = None, overwrite: bool = False
+    source: GraphSource, folder: Path, *, passages: Sequence[str] | None = None, overwrite: bool = False
 ) -> dict[str, Any]:
-    """Calibrate the encoder, write its int8 graph to ``folder``, and return what is known of it.
+    """Calibrate a model, write its int8 graph to ``folder``, and return what is known of it.
 
     ``passages``: texts to calibrate with instead of ``calibration.txt`` and docstrings.
 
     Raises:
         ModelError: the folder cannot be written, or holds something else; no graph can be built of the model.
     """
-    from instructor_search.encoder.calibration import calibration_texts
+    from instructor_search.encoder.runtimes.openvino_runtime.calibration import calibration_texts
 
     if folder.exists() and any(folder.iterdir()) and not _is_whole(folder):
         raise ModelError(f"{folder} exists and holds no graph; choose another folder")
@@ -86,7 +95,7 @@ def export(
             part = folder.parent / f".{folder.name}.{os.getpid()}.part"
             part.mkdir()
             try:
-                facts = _write(encoder, part, calibration_texts(passages))
+                facts = _write(source, part, calibration_texts(passages))
                 if folder.exists():
                     shutil.rmtree(folder)
                 part.rename(folder)
@@ -100,32 +109,32 @@ def export(
     return facts
 
 
-def _write(encoder: InstructorEncoder, folder: Path, texts: Sequence[Any]) -> dict[str, Any]:
-    from instructor_search.encoder.calibration import calibrate
-    from instructor_search.encoder.graph import GraphBuilder
-    from instructor_search.encoder.openvino_quietly import ov
-    from instructor_search.encoder.openvino_runtime import OpenVinoRuntime
-    from instructor_search.encoder.runtimes import has_int8_products
+def _write(source: GraphSource, folder: Path, texts: Sequence[Any]) -> dict[str, Any]:
+    from instructor_search.encoder.runtimes.cpu import has_int8_products
+    from instructor_search.encoder.runtimes.openvino_runtime._openvino import ov
+    from instructor_search.encoder.runtimes.openvino_runtime.calibration import calibrate
+    from instructor_search.encoder.runtimes.openvino_runtime.graph import GraphBuilder
+    from instructor_search.encoder.runtimes.openvino_runtime.runtime import OpenVinoRuntime
 
     started = time.perf_counter()
-    checkpoint, allow_pickle = encoder.checkpoint, encoder.allow_pickle
-    tokenized = encoder.tokenizer.encode_batch(texts)
+    checkpoint, allow_pickle = source.checkpoint, source.allow_pickle
+    tokenized = source.tokenizer.encode_batch(texts)
     held_out = tokenized[::8]
     calibrated_on = [t for number, t in enumerate(tokenized) if number % 8]
-    found = calibrate(checkpoint, calibrated_on, encoder.pad_id, allow_pickle=allow_pickle)
+    found = calibrate(checkpoint, calibrated_on, source.pad_id, allow_pickle=allow_pickle)
     graph = GraphBuilder(checkpoint, quantization=found, allow_pickle=allow_pickle).build()
     ov.save_model(graph, folder / _NAME, compress_to_fp16=True)
     plain = GraphBuilder(checkpoint, allow_pickle=allow_pickle).build()
     longest = max_positions(checkpoint)
-    exact = OpenVinoRuntime(plain, "fp32", encoder.pad_id, longest)
-    ours = OpenVinoRuntime(folder / _NAME, "int8", encoder.pad_id, longest)
+    exact = OpenVinoRuntime(plain, "fp32", source.pad_id, longest)
+    ours = OpenVinoRuntime(folder / _NAME, "int8", source.pad_id, longest)
     pairs = [(runtime.embed([t], [[0]])[0]) for t in held_out for runtime in (exact, ours)]
     vectors = np.stack(pairs).reshape(len(held_out), 2, -1)
     vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
     cosines = (vectors[:, 0] * vectors[:, 1]).sum(-1)
     facts = {
-        "model": encoder.name,
-        "fingerprint": encoder.fingerprint,
+        "model": source.name,
+        "fingerprint": source.fingerprint,
         "precision": "int8",
         "graph_version": GRAPH_VERSION,
         "openvino": ov.__version__,
