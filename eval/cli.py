@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.config import DEFAULT_OUTPUT, EvalConfig
-from instructor_search.command_line import (
+from instructor_search.commands.parser import (
     PRECISIONS,
     RUNTIMES,
     Parser,

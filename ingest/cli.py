@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.readers import EMBED
-from instructor_search.command_line import PRECISIONS, RUNTIMES, Parser, failing_with_one_line, positive
+from instructor_search.commands.parser import PRECISIONS, RUNTIMES, Parser, failing_with_one_line, positive
 from instructor_search.instruction_library import resolve_instruction
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION
 

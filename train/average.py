@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from instructor_search.command_line import Parser, failing_with_one_line
+from instructor_search.commands.parser import Parser, failing_with_one_line
 from instructor_search.files import file_hash
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from instructor_search.command_line import Parser, failing_with_one_line
+from instructor_search.commands.parser import Parser, failing_with_one_line
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.store.faiss_index import FaissIndex, Kind, tune
 from train.examples import (

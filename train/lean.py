@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from instructor_search.command_line import Parser, failing_with_one_line
+from instructor_search.commands.parser import Parser, failing_with_one_line
 from instructor_search.instructions import InstructedText, Instruction
 from train.embedding import embed, pieces, plain_attention
 from train.examples import Mixture, are_of_one_text, read_mixture

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from instructor_search.command_line import GPU_SPREADS, Parser, failing_with_one_line, positive
+from instructor_search.commands.parser import GPU_SPREADS, Parser, failing_with_one_line, positive
 from ui.config import AppConfig
 
 _EXAMPLES = """examples:

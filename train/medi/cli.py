@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from instructor_search.command_line import Parser, failing_with_one_line, positive
+from instructor_search.commands.parser import Parser, failing_with_one_line, positive
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION
 from train.examples import MANIFEST, MixtureError, TaskFacts
 

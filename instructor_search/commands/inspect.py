@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.command_line import counted, positive
+from instructor_search.commands.maintain import common_flags, open_collection
+from instructor_search.commands.parser import counted, positive
 from instructor_search.instruction_library import query_instruction_for, resolve_instruction
-from instructor_search.upkeep import common_flags, open_collection
 
 if TYPE_CHECKING:
     from instructor_search.search.compare import Comparison

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.command_line import counted, positive
+from instructor_search.commands.parser import counted, positive
 from instructor_search.in_context.choices import Order, Selector
 from instructor_search.instruction_library import resolve_instruction
 

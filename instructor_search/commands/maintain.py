@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.command_line import GPU_SPREADS, counted
+from instructor_search.commands.parser import GPU_SPREADS, counted
 
 if TYPE_CHECKING:
     from instructor_search.store.collection import Collection

@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.command_line import RUNTIMES, Parser, counted, failing_with_one_line, positive
+from instructor_search.commands.inspect import add_inquiry
+from instructor_search.commands.maintain import add_upkeep, common_flags, open_collection
+from instructor_search.commands.parser import RUNTIMES, Parser, counted, failing_with_one_line, positive
+from instructor_search.commands.prompts import add_prompting
 from instructor_search.errors import CollectionNotFoundError, StoreError
-from instructor_search.inquiry import add_inquiry
 from instructor_search.instruction_library import LIBRARY, query_instruction_for, resolve_instruction
 from instructor_search.instructions import Instruction
-from instructor_search.prompting import add_prompting
-from instructor_search.upkeep import add_upkeep, common_flags, open_collection
 
 if TYPE_CHECKING:
     from instructor_search.encoder.inference import InstructorEncoder
