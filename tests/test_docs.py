@@ -60,7 +60,7 @@ def test_the_ingests_of_the_readme_print_what_it_shows(readme_store):
 
 @pytest.mark.parametrize(("command", "expected"), SEARCHES, ids=lambda v: v[29:90] if isinstance(v, str) else "")
 def test_searches_of_the_readme_print_what_it_shows(command, expected, readme_store, capsys):
-    from instructor_search.commands.search import main
+    from instructor_search.commands.main import main
 
     arguments = shlex.split(command)
     assert arguments[:3] == ["python", "-m", "instructor_search"]
@@ -85,7 +85,7 @@ def parsers():
     """Yield (program, command or "", parser) of all that have one."""
     from eval import cli as eval_cli
     from ingest.cli import build_parser as ingest_parser
-    from instructor_search.commands.search import build_parser
+    from instructor_search.commands.main import build_parser
     from train.cli import build_parser as train_parser
     from train.medi.cli import build_parser as medi_parser
     from ui.app import build_parser as app_parser

@@ -95,7 +95,7 @@ def test_library_lookups():
 
 
 def test_the_command_lists_and_parses(capsys):
-    from instructor_search.commands.search import main
+    from instructor_search.commands.main import main
 
     assert main(["instructions", "review"]) == 0
     out = capsys.readouterr().out

@@ -60,7 +60,7 @@ def test_the_library_imports_no_room_and_only_lower_layers():
     [
         "import instructor_search",
         "import ingest.cli",
-        "import instructor_search.commands.search",
+        "import instructor_search.commands.main",
         "import eval.cli",
         "import train.cli",
         "import ui.app",

@@ -91,7 +91,7 @@ def programs() -> set[str]:
 
 def subcommands() -> Iterator[tuple[str, str]]:
     """Yield (program, subcommand) of the parsers that have some."""
-    from instructor_search.commands.search import build_parser
+    from instructor_search.commands.main import build_parser
     from train.medi.cli import build_parser as medi_parser
 
     for program, parser in (("instructor_search", build_parser()), ("train.medi", medi_parser())):

@@ -1,0 +1,45 @@
+"""The whole command line: ``python -m instructor_search``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from instructor_search.commands import (
+    annotate,
+    collections,
+    inspect,
+    instructions,
+    maintain,
+    prompts,
+    search,
+    views,
+)
+from instructor_search.commands.parser import Parser, failing_with_one_line
+
+PROGRAM = "python -m instructor_search"
+_GROUPS = (search, collections, views, instructions, inspect, prompts, annotate, maintain)
+
+
+def build_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
+    """Return the parser of all commands; ``program`` is what its messages call it."""
+    parser = Parser(
+        prog=program,
+        description="Search collections of documents under an instruction. Collections are made by: python -m ingest",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for group in _GROUPS:
+        group.add_commands(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Run the command and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    with failing_with_one_line() as outcome:
+        args = build_parser(program).parse_args(words)
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    return outcome.code
