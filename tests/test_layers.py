@@ -89,7 +89,7 @@ def test_public_names_resolve():
     [["ingest"], ["instructor_search"], ["ui.app"], ["eval"], ["eval", "compare"], ["eval", "report"], ["eval", "runs"]]
     + [
         ["instructor_search", c]
-        for c in ("search", "collections", "views", "instructions", "delete", "verify", "prompt", "annotate")
+        for c in ("search", "collections", "views", "instructions", "delete", "verify", "prompt", "annotate", "ingest")
     ],
     ids=" ".join,
 )
