@@ -36,7 +36,7 @@ _SOURCES = {
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """Return the parser of each command: "ingest", "instructor_search search", ...; a description in each."""
-    found = {}
+    found: dict[str, argparse.ArgumentParser] = {}
     for program, sources in _SOURCES.items():
         for name, source in sources.items():
             module, function = source.split(":")
