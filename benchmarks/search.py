@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.texts import docstrings
 from instructor_search import Collection, Searcher, load_encoder
-from instructor_search.command_line import PRECISIONS
+from instructor_search.commands.parser import PRECISIONS
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.store import maintenance
 from instructor_search.store.indexes import lance, policy

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.config import DEFAULT_OUTPUT, EvalConfig
-from instructor_search.command_line import (
+from instructor_search.commands.parser import (
     PRECISIONS,
     RUNTIMES,
     Parser,
@@ -67,7 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--no-cache", action="store_true", help="keep no embeddings")
     add("--device", metavar="NAME", help="torch's: cpu, cuda, cuda:1, mps (default: the best that is there)")
     add("--runtime", choices=RUNTIMES, help="what computes (default: torch on a GPU, else openvino)")
-    add("--precision", choices=PRECISIONS, default="fp32", help="of our models (default: fp32)")
+    add("--precision", choices=PRECISIONS, default="fp32", help="of our models (default: fp32, as published "
+        "scores are)")  # fmt: skip
     add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
     add("--reranker", metavar="MODEL",
         help="for +rerank: folder or hub id of a cross-encoder, or 'instruction:SENTENCE'")  # fmt: skip
@@ -97,9 +98,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def compare_parser() -> argparse.ArgumentParser:
     """Return the parser of ``python -m eval compare``."""
-    parser = Parser(prog="python -m eval compare", description="Compare two runs on the tasks that both have.")
+    parser = Parser(prog="python -m eval compare", description="Compare two runs on the tasks that both "
+                    "have: second minus first, with a paired bootstrap interval and Holm's correction.")  # fmt: skip
     parser.add_argument("first", metavar="RUN", help="label, 'LABEL (DATA)' or folder; python -m eval runs lists them")
-    parser.add_argument("second", metavar="RUN")
+    parser.add_argument("second", metavar="RUN", help="the other one")
     _output(parser)
     parser.add_argument(
         "--resamples", type=_resamples, default=5000, metavar="N", help="bootstrap samples (default: 5000)"
@@ -113,7 +115,8 @@ def compare_parser() -> argparse.ArgumentParser:
 
 def report_parser() -> argparse.ArgumentParser:
     """Return the parser of ``python -m eval report``."""
-    parser = Parser(prog="python -m eval report", description="Write report.html and report.md of runs, side by side.")
+    parser = Parser(prog="python -m eval report", description="Write report.html and report.md of runs, "
+                    "side by side, into the output folder.")  # fmt: skip
     parser.add_argument("runs", nargs="*", metavar="RUN", help="runs to show (default: all)")
     _output(parser)
     return parser
@@ -121,7 +124,8 @@ def report_parser() -> argparse.ArgumentParser:
 
 def runs_parser() -> argparse.ArgumentParser:
     """Return the parser of ``python -m eval runs``."""
-    parser = Parser(prog="python -m eval runs", description="List the runs of an output folder.")
+    parser = Parser(prog="python -m eval runs", description="List the runs of an output folder: label, "
+                    "number of tasks, folder.")  # fmt: skip
     _output(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser

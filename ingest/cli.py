@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.readers import EMBED
-from instructor_search.command_line import PRECISIONS, RUNTIMES, Parser, failing_with_one_line, positive
+from instructor_search.commands.parser import PRECISIONS, RUNTIMES, Parser, failing_with_one_line, positive
 from instructor_search.instruction_rule import resolve
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--device", metavar="NAME", help="torch's: cpu, cuda, cuda:1, mps (default: the best that is there)")
     add("--runtime", choices=RUNTIMES, help="what computes (default: torch on a GPU, with --device or "
         "--precision fp16, else openvino)")  # fmt: skip
-    add("--precision", choices=PRECISIONS,
-        help="of a new collection's vectors (default: bf16 on openvino, fp32 on torch)")  # fmt: skip
+    add("--precision", choices=PRECISIONS, help="of a new collection's vectors (default: int8 of the default model, "
+        "bf16 of others on openvino, fp32 on torch)")  # fmt: skip
     add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
     add("--include", action="append", default=[], metavar="GLOB", help="read only files that match; may be repeated")
     add("--exclude", action="append", default=[], metavar="GLOB", help="leave files out that match; may be repeated")

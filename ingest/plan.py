@@ -17,7 +17,7 @@ from ingest.readers import ExampleFields, ReadOptions
 from ingest.report import grouped, some
 from ingest.roots import Roots
 from ingest.views import Encoders, PlannedView, choose_instruction, plan_view
-from instructor_search.command_line import counted
+from instructor_search.commands.parser import counted
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import CollectionNotFoundError, ReaderError, StoreError
 from instructor_search.store.collection import Collection

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from instructor_search.command_line import counted
+from instructor_search.commands.parser import counted
 
 
 @dataclass

@@ -2,6 +2,6 @@
 
 import sys
 
-from instructor_search.cli import main
+from instructor_search.commands.main import main
 
 sys.exit(main())

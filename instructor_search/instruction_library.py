@@ -121,15 +121,6 @@ def find_instruction(name: str, side: str = "query") -> str:
     return pair.query if side == "query" else pair.document
 
 
-def resolve_instruction(value: str, side: str) -> str:
-    """Return the sentence for what a user typed: "@legal" names the library, anything else is the instruction itself.
-
-    Raises:
-        ValueError: "@name" is not in the library.
-    """
-    return find_instruction(value[1:], side) if value.startswith("@") else value
-
-
 def query_instruction_for(document_instruction: str) -> str:
     """Return the query side of the pair whose document side this is; the default for other sentences, "" for none."""
     if not document_instruction.strip():

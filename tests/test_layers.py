@@ -12,14 +12,13 @@ from tests.import_graph import cycles, import_graph, imports_of, modules_below
 ROOMS = ("ingest", "train", "eval", "ui")
 # Inside the library a module may import from its own layer and from those before it.
 LAYERS = [
-    {"errors", "instructions", "instruction_library", "instruction_rule", "records", "command_line", "files"},
+    {"errors", "instructions", "instruction_library", "instruction_rule", "records", "files"},
     {"encoder"},
     {"store"},
     {"search"},
     {"in_context", "integrations"},
-    {"upkeep", "prompting"},
-    {"inquiry"},
-    {"cli", "__main__", "__init__"},
+    {"commands"},
+    {"__main__", "__init__"},
 ]
 
 
@@ -73,7 +72,7 @@ def test_a_cycle_is_found_and_named(tmp_path, line):
     [
         "import instructor_search",
         "import ingest.cli",
-        "import instructor_search.cli",
+        "import instructor_search.commands.main",
         "import eval.cli",
         "import train.cli",
         "import ui.app",
@@ -102,7 +101,7 @@ def test_public_names_resolve():
     [["ingest"], ["instructor_search"], ["ui.app"], ["eval"], ["eval", "compare"], ["eval", "report"], ["eval", "runs"]]
     + [
         ["instructor_search", c]
-        for c in ("search", "collections", "views", "instructions", "delete", "verify", "prompt", "annotate")
+        for c in ("search", "collections", "views", "instructions", "delete", "verify", "prompt", "annotate", "ingest")
     ],
     ids=" ".join,
 )

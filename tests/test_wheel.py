@@ -6,6 +6,7 @@ import zipfile
 
 import pytest
 
+from instructor_search import __version__
 from tests.conftest import ROOT
 
 
@@ -45,3 +46,10 @@ def test_wheel_contents(tmp_path):
     assert "instructor_search/encoder/runtimes/openvino_runtime/calibration.txt" in names
     assert "eval/bundled/retrieval/GardenAnswers/qrels/test.tsv" in names
     assert any(n.endswith("licenses/LICENSE") for n in names)
+    facts = f"instructor_search-{__version__}.dist-info"
+    assert "instructor-search = instructor_search.commands.main:console" in read(wheel, f"{facts}/entry_points.txt")
+    assert f"\nVersion: {__version__}\n" in read(wheel, f"{facts}/METADATA")
+
+
+def read(wheel, name):
+    return zipfile.ZipFile(wheel).read(name).decode()

@@ -8,14 +8,18 @@ Averaging a finetuned model with the one it came from keeps most of what was lea
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from instructor_search.command_line import Parser, failing_with_one_line
+from instructor_search.commands.parser import Parser, failing_with_one_line
 from instructor_search.files import file_hash
+
+_EXAMPLES = """examples:
+  python -m train.average runs/medi/model=0.7 all-MiniLM-L6-v2=0.3 --output runs/averaged"""
 
 
 def average(models: Sequence[tuple[str, float]], output: Path, *, half: bool = False) -> None:
@@ -73,13 +77,23 @@ def _check_alike(first: Any, other: Any, mean: dict[str, Any], state: dict[str, 
         raise ValueError(f"{other.name} has another tokenizer than {first.name}; their weights mean other words")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    parser = Parser(prog="python -m train.average", description="Average the weights of models of one shape.")
+def build_parser() -> Parser:
+    """Return the parser of ``python -m train.average``."""
+    parser = Parser(
+        prog="python -m train.average",
+        description="Average the weights of models of one shape; all but the weights is as in the first one.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("models", nargs="+", metavar="MODEL[=SHARE]", help="folders or hub ids (default: equal shares)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the new model")
     parser.add_argument("--half", action="store_true", help="store float16: half the size")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    args = build_parser().parse_args(argv)
     with failing_with_one_line() as outcome:
         average([_with_share(given) for given in args.models], args.output, half=args.half)
         sys.stdout.write(f"model: {args.output}\n")

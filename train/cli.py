@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.command_line import Parser, failing_with_one_line, let_threads_sleep
+from instructor_search.commands.parser import Parser, failing_with_one_line, let_threads_sleep
 from instructor_search.errors import MissingExtraError
 from instructor_search.store.lock import writer_lock
 from train.config import TrainConfig

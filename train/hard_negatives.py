@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from instructor_search.command_line import Parser, failing_with_one_line
+from instructor_search.commands.parser import Parser, failing_with_one_line
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.files import atomic_folder, remove_parts
 from instructor_search.store.indexes.faiss import FaissIndex, Kind
@@ -91,18 +91,34 @@ def _may_be(example: TrainingExample, other: TrainingExample, right: set[str]) -
     return other.positive.text not in right and other.positive.text != example.query.text and not same_label
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
+def build_parser() -> Parser:
+    """Return the parser of ``python -m train.hard_negatives``."""
     parser = Parser(prog="python -m train.hard_negatives", description="Add hard negatives to a mixture.")
     parser.add_argument("mixture", type=Path, metavar="MIXTURE", help="folder of python -m train.medi")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--model", metavar="MODEL", help="encoder that ranks (default: instructor-minilm)")
-    parser.add_argument("--ranks", nargs=2, type=int, default=(5, 50), metavar=("FIRST", "LAST"), help="default: 5 50")
     parser.add_argument(
-        "--margin", type=float, default=0.95, help="share of the positive's score at most (default: 0.95)"
+        "--ranks",
+        nargs=2,
+        type=int,
+        default=(5, 50),
+        metavar=("FIRST", "LAST"),
+        help="ranks that negatives come from (default: 5 50)",
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=0.95,
+        metavar="SHARE",
+        help="share of the positive's score that a negative has at most (default: 0.95)",
     )
     parser.add_argument("--num-negatives", type=int, default=1, metavar="N", help="of each example (default: 1)")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    args = build_parser().parse_args(argv)
     with failing_with_one_line() as outcome:
         if not 1 <= args.ranks[0] <= args.ranks[1]:
             raise ValueError(f"--ranks {args.ranks[0]} {args.ranks[1]}; expected FIRST from 1, and LAST not before it")

@@ -9,6 +9,7 @@ under no instruction stay where they are.
 
 from __future__ import annotations
 
+import argparse
 import math
 import random
 import re
@@ -20,13 +21,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from instructor_search.command_line import Parser, failing_with_one_line
+from instructor_search.commands.parser import Parser, failing_with_one_line
 from instructor_search.instructions import InstructedText, Instruction
 from train.embedding import embed, pieces, plain_attention
 from train.examples import Mixture, are_of_one_text, read_mixture
 from train.medi.likeness import GOALS
 from train.wording import ENDINGS, FORMS, filled, plural
 
+_COMMANDS = """examples:
+  python -m train.lean default --mixture mixtures/medi --everywhere 0.5 --output runs/moved
+  python -m train.lean default --mixture mixtures/medi --likeness 1.5 --documents 0.5 --rest -0.25 --output runs/leaning
+"""
 KINDS = ("likeness", "documents", "rest", "none")
 ROWS = {"likeness": 8000, "documents": 6000, "rest": 19_000, "none": 4000}  # texts that are trained on at most
 _ROWS_A_TASK = 60  # of tasks in which something is to be found
@@ -218,7 +223,7 @@ def train(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     with failing_with_one_line() as outcome:
         _check(args)
         lean = Lean(args.likeness or 0.0, args.documents or 0.0, args.rest or 0.0, after=args.after)
@@ -226,21 +231,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     return outcome.code
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="python -m train.lean", description="Move a model's embeddings along their mean.")
+def build_parser() -> Parser:
+    """Return the parser of ``python -m train.lean``."""
+    parser = Parser(
+        prog="python -m train.lean",
+        epilog=_COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Move a model's embeddings along their mean. --likeness, --documents and --rest train for it, "
+        "--everywhere does not; texts without an instruction stay where they are.",
+    )
     parser.add_argument("model", metavar="MODEL", help="folder or hub id of a BERT without dense layers")
-    parser.add_argument("--mixture", type=Path, required=True, metavar="DIR", help="folder of python -m train.medi")
+    parser.add_argument(
+        "--mixture",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of python -m train.medi with the texts: mean and training",
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the new model")
-    parser.add_argument("--everywhere", type=float, metavar="S", help="add S times the mean to every embedding")
+    parser.add_argument(
+        "--everywhere", type=float, metavar="S", help="add S times the mean to every embedding, after training"
+    )
     parser.add_argument("--likeness", type=float, metavar="S", help="train: where it is asked how alike texts are")
     parser.add_argument("--documents", type=float, metavar="S", help="train: where documents are retrieved")
     parser.add_argument("--rest", type=float, metavar="S", help="train: under any other instruction")
     parser.add_argument("--after", action="store_true", help="train: move embeddings whose length is one already")
     parser.add_argument("--steps", type=int, default=300, metavar="N", help="of training (default: 300)")
     parser.add_argument("--batch-size", type=int, default=96, metavar="N", help="texts a step (default: 96)")
-    parser.add_argument("--learning-rate", type=float, default=5e-5, metavar="X", help="default: 5e-5")
+    parser.add_argument("--learning-rate", type=float, default=5e-5, metavar="X", help="of training (default: 5e-5)")
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of training (default: 0)")
     return parser
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from instructor_search.command_line import GPU_SPREADS, Parser, failing_with_one_line, positive
+from instructor_search.commands.parser import GPU_SPREADS, Parser, failing_with_one_line, positive
 from ui.config import AppConfig
 
 _EXAMPLES = """examples:
@@ -36,15 +36,18 @@ def build_parser() -> argparse.ArgumentParser:
         "--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1: this machine)"
     )
     add("--port", type=int, default=7860, metavar="N", help="port; 0: any that is free (default: 7860)")
-    add("--collection", metavar="NAME", help="collection to show first, and that programs ask")
+    add("--collection", metavar="NAME", help="collection to show first, and that programs ask that name none")
     add("--store", metavar="DIR",
         help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)")  # fmt: skip
     add("--model", metavar="MODEL", help="model folder or hub id, of new collections and for the views that it made")
     add("--gpus", choices=GPU_SPREADS, default="none", help="let NVIDIA GPUs search, each with all vectors or a part "
         "(extra faiss-gpu; default: none)")  # fmt: skip
-    add("--auth", type=Path, metavar="FILE", help="ask for a name and password: a file of lines NAME:PASSWORD")
-    add("--no-auth", action="store_true", help="let everybody in who can reach a --host that is not this machine's own")
-    add("--read-only", action="store_true", help="search and look only: no ingest, no judgment, no deletion")
+    add("--auth", type=Path, metavar="FILE", help="ask for a name and password: a file of lines "
+        "NAME:PASSWORD, readable by you alone (chmod 600)")  # fmt: skip
+    add("--no-auth", action="store_true", help="let everybody in who can reach a --host that is not this machine's "
+        "own; without it and without --auth such a start is refused")  # fmt: skip
+    add("--read-only", action="store_true", help="search and look only: no ingest, no judgment, no deletion, "
+        "no evaluation")  # fmt: skip
     add("--root-path", default="", metavar="PATH", help="path under which a proxy shows the application, e.g. /search")
     add("--allow-host", action="append", default=[], dest="allow_hosts", metavar="NAME",
         help="name or address under which it is reached, beside localhost and --host; may be repeated")  # fmt: skip

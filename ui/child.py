@@ -22,7 +22,7 @@ _PATIENCE = 20.0  # seconds from the interruption to the end by force
 
 def main() -> None:
     """Run the module that ``sys.argv`` names."""
-    from instructor_search.command_line import SETTINGS
+    from instructor_search.commands.parser import SETTINGS
 
     module, *command = sys.argv[1:]
     parent = os.dup(0)

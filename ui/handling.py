@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from instructor_search.command_line import is_ours
+from instructor_search.commands.parser import is_ours
 from instructor_search.errors import InstructorSearchError
 from ui.render.drawer import failure
 from ui.render.parts import error as error_panel

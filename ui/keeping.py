@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from instructor_search.command_line import counted
+from instructor_search.commands.parser import counted
 from instructor_search.instruction_rule import resolve
 from instructor_search.instructions import InstructedText
 from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from instructor_search.command_line import counted
+from instructor_search.commands.parser import counted
 from instructor_search.search.projection import MAX_EMBEDDED, Projection, kept_projection, project
 from instructor_search.store.schema import FILTER_FIELDS
 from ui.job import Job

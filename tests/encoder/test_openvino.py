@@ -257,7 +257,7 @@ import importlib.util, os, socket, sys
 def refuse(*_):
     raise AssertionError("the network, or a fork after threads were started")
 from ingest.cli import main as ingest
-from instructor_search.cli import main as command
+from instructor_search.commands.main import main as command
 assert ingest([{docs!r}, "--instruction", "--precision", {precision!r}, "--store", {store!r}]) == 0
 socket.socket.connect = os.fork = refuse
 assert command(["search", "planets", "--store", {store!r}, "--explain"]) == 0

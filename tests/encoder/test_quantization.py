@@ -199,7 +199,7 @@ def test_a_shipped_graph_is_the_default_where_the_cpu_has_its_products(products,
 
 
 def test_the_export_command(tiny_folder, own_cache, tmp_path, capsys):
-    from instructor_search.cli import main
+    from instructor_search.commands.main import main
 
     assert main(["export", "--model", str(tiny_folder)]) == 0
     assert "mean 0.9" in capsys.readouterr().out and len(list((own_cache / "graphs").glob("*/graph.bin"))) == 1

@@ -50,6 +50,8 @@ LIBRARY: dict[str, list[str]] = {
     "instructions": ["instructor_search", "instructions", "--parse", ASTRONOMY],
     "export": ["instructor_search", "export", "--model", "{tiny_model}", "--output", "{output}/graph"],
     "verify": ["instructor_search", "verify", *_HERE],
+    "completion": ["instructor_search", "completion", "bash"],
+    "a room by the library's command": ["instructor_search", "ingest", "{reviews}", "--store", "{store}", "--collection", "here"],
     "delete": ["instructor_search", "delete", "--store", "{store}", "--collection", "{spare}", "--where", "ordinal >= 0", "--yes"],
 }  # fmt: skip
 
@@ -91,11 +93,12 @@ def programs() -> set[str]:
 
 def subcommands() -> Iterator[tuple[str, str]]:
     """Yield (program, subcommand) of the parsers that have some."""
-    from instructor_search.cli import build_parser
+    from instructor_search.commands import rooms
+    from instructor_search.commands.main import build_parser
     from train.medi.cli import build_parser as medi_parser
 
     for program, parser in (("instructor_search", build_parser()), ("train.medi", medi_parser())):
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):
-                yield from ((program, name) for name in action.choices)
+                yield from ((program, name) for name in action.choices if name not in rooms.ROOMS)
     yield from (("eval", name) for name in ("compare", "report", "runs"))

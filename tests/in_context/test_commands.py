@@ -6,7 +6,7 @@ import json
 import pytest
 
 from ingest.cli import main as ingest
-from instructor_search.cli import main
+from instructor_search.commands.main import main
 from instructor_search.in_context.llm import LocalModel
 
 ROWS = [

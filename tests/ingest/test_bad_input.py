@@ -9,7 +9,7 @@ import pytest
 
 from ingest.cli import main as ingest
 from ingest.config import IngestConfig
-from instructor_search.cli import main as command
+from instructor_search.commands.main import main as command
 from tests.conftest import ROOT
 
 

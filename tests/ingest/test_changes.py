@@ -299,7 +299,7 @@ def test_a_failed_move_leaves_the_encoder_as_it_was(tiny_folder):
 
 
 def test_damaged_tables_are_one_line(run, folder, capsys):
-    from instructor_search.cli import main
+    from instructor_search.commands.main import main
 
     run()
     for path in Collection.open("docs").folder.glob("chunks.lance/data/*.lance"):
@@ -321,7 +321,7 @@ def test_output_that_nobody_reads_is_no_error(corpus_store):
 
 
 def test_queries_that_are_no_text_or_too_long(corpus_store, capsys):
-    from instructor_search.cli import main
+    from instructor_search.commands.main import main
 
     assert main(["search", "a\udcff", "--store", str(corpus_store)]) == 1
     assert "not valid text" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from instructor_search import Collection
-from instructor_search.cli import main
+from instructor_search.commands.main import main
 from instructor_search.errors import StoreError
 from instructor_search.search import projection
 from instructor_search.search.projection import project

@@ -8,7 +8,7 @@ import pytest
 
 from ingest import IngestConfig, ingest
 from instructor_search import Collection, Query, Searcher
-from instructor_search.cli import main
+from instructor_search.commands.main import main
 from instructor_search.errors import StoreError
 from instructor_search.search.diversity import maximal_marginal_relevance, without_near_copies
 from instructor_search.search.fusion import weighted_fusion

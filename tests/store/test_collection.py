@@ -4,7 +4,7 @@ import pytest
 
 from ingest import IngestConfig, ingest
 from instructor_search import Collection, Searcher
-from instructor_search.cli import main
+from instructor_search.commands.main import main
 from instructor_search.errors import ModelError, StoreError
 from instructor_search.store.schema import content_hash
 from instructor_search.store.verify import verify

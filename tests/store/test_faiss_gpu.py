@@ -9,7 +9,7 @@ faiss = pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss
 
 from ingest import IngestConfig, ingest  # noqa: E402
 from instructor_search import Collection, Searcher  # noqa: E402
-from instructor_search.command_line import GPU_SPREADS  # noqa: E402
+from instructor_search.commands.parser import GPU_SPREADS  # noqa: E402
 from instructor_search.errors import StoreError  # noqa: E402
 from instructor_search.search.index_report import make_index  # noqa: E402
 from instructor_search.store.indexes import faiss_gpu  # noqa: E402

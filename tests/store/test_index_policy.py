@@ -9,7 +9,7 @@ import pytest
 
 from ingest import IngestConfig, ingest
 from instructor_search import Collection, Searcher
-from instructor_search.cli import main
+from instructor_search.commands.main import main
 from instructor_search.errors import StoreError
 from instructor_search.search import candidates
 from instructor_search.search.index_report import make_index, measure

@@ -7,7 +7,7 @@ import pytest
 
 from eval.local_data import read_retrieval
 from instructor_search import Collection, Searcher
-from instructor_search.cli import main
+from instructor_search.commands.main import main
 from instructor_search.errors import StoreError
 from instructor_search.store.judgments import export_medi, export_qrels, judge, medi_rows, read_judgments
 from train.examples import read_mixture

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from instructor_search.command_line import SETTINGS
+from instructor_search.commands.parser import SETTINGS
 from instructor_search.errors import StoreError
 from tests.conftest import ROOT
 from tests.ui.sending import send
@@ -87,11 +87,11 @@ def understood(job, monkeypatch):
     """Return what the job's own program makes of its settings."""
     import eval.cli
     import ingest.cli
-    import instructor_search.cli
+    import instructor_search.commands.main
 
     module, *command = job.module.split()
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(job.settings)))
-    parsers = {"ingest": ingest.cli, "eval": eval.cli, "instructor_search": instructor_search.cli}
+    parsers = {"ingest": ingest.cli, "eval": eval.cli, "instructor_search": instructor_search.commands.main}
     return vars(parsers[module].build_parser().parse_args([*command, *SETTINGS]))
 
 

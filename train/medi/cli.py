@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from instructor_search.command_line import Parser, failing_with_one_line, positive
+from instructor_search.commands.parser import Parser, failing_with_one_line, positive
 from instructor_search.instruction_rule import resolve
 from train.examples import MANIFEST, MixtureError, TaskFacts
 
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
         "build", help="build a mixture", epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = build.add_argument
-    add("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder to write, whole or not at all")
     add("--overwrite", action="store_true", help="replace a mixture that is there")
     add(
         "--data",
@@ -45,13 +45,13 @@ def build_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="DIR",
-        help="folder with manifest.json; may be repeated",
+        help="folder whose manifest.json lists files of pairs, of classes and of Super-NI-like rows; may be repeated",
     )
     add("--super-ni", type=Path, metavar="DIR", help="Super-NaturalInstructions in its own layout")
     add("--task-list", type=Path, metavar="FILE", help="its tasks to take, one a line (default: all)")
     add("--examples", action="append", default=[], metavar="FORMAT:PATH", help="data in another form; may be repeated")
-    add("--query-instruction", metavar="TEXT", help="where --examples has none; @NAME: of the library")
-    add("--document-instruction", metavar="TEXT", help="where --examples has none; @NAME: of the library")
+    add("--query-instruction", metavar="TEXT", help="of queries, where --examples has none; @NAME: of the library")
+    add("--document-instruction", metavar="TEXT", help="of documents, where --examples has none; @NAME: of the library")
     add("--licences", default="open,C-UDA", metavar="NAMES", help="classes of --data to use; unstated: those of none "
         "(default: open,C-UDA)")  # fmt: skip
     add("--only", default="", metavar="NAMES", help="data sets of --data to take")
@@ -73,15 +73,15 @@ def build_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="DIR",
-        help="evaluation data that must not be in it",
+        help="evaluation data: rows that hold one of its texts are removed, or end the build; may be repeated",
     )
     add("--contamination", choices=("remove", "refuse"), default="remove", help="what rows of it do (default: remove)")
-    add("--encoder", metavar="MODEL", help="finds positives and negatives (default: instructor-minilm)")
+    add("--encoder", metavar="MODEL", help="finds positives and hard negatives (default: instructor-minilm)")
     add("--seed", type=int, default=0, metavar="N", help="of the rows that are drawn (default: 0)")
     add("--json", action="store_true", help="print JSON")
     build.set_defaults(run=_build)
     show = commands.add_parser("show", help="list the tasks of a mixture")
-    show.add_argument("mixture", type=Path, metavar="DIR")
+    show.add_argument("mixture", type=Path, metavar="DIR", help="folder of the mixture")
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(run=_show)
     return parser

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import asdict
 
-from instructor_search.command_line import counted
+from instructor_search.commands.parser import counted
 from instructor_search.records import Hit
 from ui.render.parts import address, bar, chips, panel, text, under
 from ui.session import Answer, Asked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from instructor_search.command_line import counted
+from instructor_search.commands.parser import counted
 from ui.job import Job, State
 from ui.render.parts import bar, panel, text, without_paths
 

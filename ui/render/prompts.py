@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from instructor_search.command_line import counted
+from instructor_search.commands.parser import counted
 from instructor_search.in_context.prompt import Prompt
 from ui.render.parts import panel, table, text
 

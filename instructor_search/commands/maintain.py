@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.command_line import GPU_SPREADS, counted
+from instructor_search.commands.flags import collection_flags, open_collection
+from instructor_search.commands.parser import GPU_SPREADS, counted
 
 if TYPE_CHECKING:
-    from instructor_search.store.collection import Collection
     from instructor_search.store.manifest import View
 
 _INDEX_EXAMPLES = """examples:
@@ -21,18 +21,28 @@ _INDEX_EXAMPLES = """examples:
   python -m instructor_search index --queries questions.txt --instruction "Represent the question: " """
 
 
-def add_upkeep(commands: Any) -> None:
+def add_commands(commands: Any) -> None:
     """Add the commands to the parser's."""
     _add_export(commands)
     _add_index(commands)
-    verify = commands.add_parser("verify", help="check texts, vectors and keys of a collection against their checksums")
-    common_flags(verify)
+    verify = commands.add_parser(
+        "verify",
+        help="check texts, vectors and keys of a collection against their checksums",
+        description="Compare every text and vector of a collection with its checksum, its keys and its counts. The "
+        "exit code is 1 if something is wrong.",
+    )
+    collection_flags(verify)
     verify.add_argument("--json", action="store_true", help="print JSON")
     verify.set_defaults(run=_verify)
 
 
 def _add_export(commands: Any) -> None:
-    export = commands.add_parser("export", help="calibrate a model and write its int8 graph")
+    export = commands.add_parser(
+        "export",
+        help="calibrate a model and write its int8 graph",
+        description="Calibrate a model and write its int8 graph; into the folder MODEL/openvino-int8 it travels "
+        "with the model.",
+    )
     export.add_argument("--model", metavar="MODEL", help="model folder or hub id (default: instructor-minilm)")
     export.add_argument("--texts", metavar="FILE", help="passages to calibrate with, one a line (default: built in)")
     export.add_argument("--output", metavar="DIR", help="folder to write (default: where ingest and search look)")
@@ -44,10 +54,10 @@ def _add_export(commands: Any) -> None:
 
 def _add_index(commands: Any) -> None:
     index = commands.add_parser(
-        "index", help="make the vector index of a view, and measure its recall", epilog=_INDEX_EXAMPLES,
+        "index", help="make the vector index of a view, and measure its recall and time", epilog=_INDEX_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    common_flags(index)
+    collection_flags(index)
     index.add_argument("--view", metavar="NAME", help="view (default: the one called default, or the only one)")
     index.add_argument("--kind", metavar="KIND", default="auto", help="auto (by size and memory), exact, flat, ivf-pq, "
                        "ivf-rabitq, hnsw-sq8, lance-hnsw-sq or lance-ivf-rq (default: auto)")  # fmt: skip
@@ -60,25 +70,14 @@ def _add_index(commands: Any) -> None:
                        "vectors or a part (extra faiss-gpu; default: none)")  # fmt: skip
     index.add_argument("--json", action="store_true", help="print JSON")
     index.set_defaults(run=_index)
-    maintain = commands.add_parser("maintain", help="compact a collection and bring its indexes up to date")
-    common_flags(maintain)
+    maintain = commands.add_parser(
+        "maintain",
+        help="compact a collection and bring its indexes up to date",
+        description="Compact a collection and bring its indexes up to date, as the end of every ingest does.",
+    )
+    collection_flags(maintain)
     maintain.add_argument("--json", action="store_true", help="print JSON")
     maintain.set_defaults(run=_maintain)
-
-
-def common_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that name a collection."""
-    parser.add_argument("--collection", metavar="NAME", help="collection (default: the only one in the store)")
-    store_help = "folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)"
-    parser.add_argument("--store", metavar="DIR", help=store_help)
-
-
-def open_collection(args: argparse.Namespace) -> Collection:
-    """Open the collection that the flags name, or the only one."""
-    from instructor_search.store.collection import Collection
-    from instructor_search.store.folders import find_collection
-
-    return Collection.open(find_collection(args.collection, args.store).name, args.store)
 
 
 def _export(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The commands for in-context learning: prompt (build one, and have it answered) and annotate (choose by vote-k)."""
+"""The command prompt: a prompt of retrieved examples, and a language model's answer to it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.command_line import counted, positive
+from instructor_search.commands.flags import STORE_HELP
+from instructor_search.commands.parser import counted, positive
 from instructor_search.in_context.choices import Order, Selector
-from instructor_search.instruction_library import resolve_instruction
+from instructor_search.instruction_rule import resolve
 
 if TYPE_CHECKING:
     from instructor_search.in_context.llm import LanguageModel, LocalModel
@@ -29,36 +30,25 @@ A pool is made by: python -m ingest FILE --examples --input-field COLUMN --outpu
 The endpoint's key is read from the environment (OPENAI_API_KEY)."""
 
 
-def add_prompting(commands: Any) -> None:
-    """Add the commands to the parser's."""
+def add_commands(commands: Any) -> None:
+    """Add the command to the parser's."""
     raw = argparse.RawDescriptionHelpFormatter
     prompt = commands.add_parser("prompt", help="build a prompt of retrieved examples, and have it answered",
                                  epilog=_EXAMPLES, formatter_class=raw)  # fmt: skip
     prompt.add_argument("input", help="the input asked about; - reads it from stdin")
-    _pool_flags(prompt)
+    pool_flags(prompt)
     _selection_flags(prompt)
     _form_flags(prompt)
     _answer_flags(prompt)
     prompt.add_argument("--json", action="store_true", help="print JSON, with where each example is from")
     prompt.set_defaults(run=_prompt)
 
-    annotate = commands.add_parser("annotate", help="choose by vote-k which items of a collection to annotate")
-    _pool_flags(annotate)
-    add = annotate.add_argument
-    add("--count", type=positive, default=100, metavar="N", help="items to choose (default: 100)")
-    add("--neighbours", type=positive, default=150, metavar="K", help="of an item in the graph (default: 150)")
-    add("--rho", type=int, default=10, metavar="R", help="votes are divided by it (default: 10)")
-    add("--exact", action="store_true", help="compare all items with all (default: up to 20,000)")
-    add("--output", type=Path, metavar="FILE", help="write the items to FILE as JSON lines, to be annotated")
-    add("--json", action="store_true", help="print JSON")
-    annotate.set_defaults(run=_annotate)
 
-
-def _pool_flags(parser: argparse.ArgumentParser) -> None:
+def pool_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that name a pool of examples."""
     add = parser.add_argument
     add("--pool", metavar="NAME", help="collection of examples (default: the only one in the store)")
-    add("--store", metavar="DIR", help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or "
-        "./instructor_store)")  # fmt: skip
+    add("--store", metavar="DIR", help=STORE_HELP)
     add("--view", metavar="NAME", help="which vectors to compare with (default: default)")
     add("--where", metavar="FILTER", help="only examples that match, e.g. 'task = nli and output != neutral'")
 
@@ -112,8 +102,8 @@ def _prompt(args: argparse.Namespace) -> int:
     local = _local_model(args)
     counter = local.counter() if local is not None and not args.tokenizer else load_counter(args.tokenizer)
     template = _template(args, counter)
-    pool = ExamplePool(_pool_name(args), args.store, view=args.view)
-    instruction = None if args.instruction is None else resolve_instruction(args.instruction, "query")
+    pool = ExamplePool(pool_name(args), args.store, view=args.view)
+    instruction = None if args.instruction is None else resolve(args.instruction)
     found = pool.select(text, instruction=instruction, k=args.k, selector=args.selector, where=args.where,
                         diversity=args.diversity, seed=args.seed, max_cosine=args.max_cosine)  # fmt: skip
     llm = local or (_endpoint_model(args, counter) if args.answer else None)
@@ -143,7 +133,8 @@ def _check_answer(args: argparse.Namespace) -> None:
         raise ValueError("--demonstration and --question are of the plain template; leave --chat or --template out")
 
 
-def _pool_name(args: argparse.Namespace) -> str:
+def pool_name(args: argparse.Namespace) -> str:
+    """Return the name of the pool that the flags name, or of the only one."""
     from instructor_search.errors import CollectionNotFoundError
     from instructor_search.store.folders import find_collection
 
@@ -244,39 +235,3 @@ def _print_prompt(
 
 def _facts(example: Demonstration) -> dict[str, Any]:
     return {**example._asdict(), "metadata": dict(example.metadata)}
-
-
-def _annotate(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
-    from instructor_search.in_context.annotation import annotate
-    from instructor_search.store.collection import Collection
-
-    collection = Collection.open(_pool_name(args), args.store)
-    with tqdm(unit=" items", desc="compare", file=sys.stderr, leave=False, disable=None) as bar:
-
-        def tell(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done)
-
-        found = annotate(collection, args.count, view=args.view, where=args.where, k=args.neighbours, rho=args.rho,
-                         exact=True if args.exact else None, on_done=tell)  # fmt: skip
-    rows = {r["id"]: r for start in range(0, len(found.ids), 1000) for r in collection.rows_by_id(
-        found.ids[start : start + 1000], ["id", "document_id", "text", "metadata"]).to_pylist()}  # fmt: skip
-    items = [{"rank": rank, "id": i, "source": rows[i]["document_id"], "input": rows[i]["text"],
-              **({"output": out} if (out := json.loads(rows[i]["metadata"]).get("output")) else {})}
-             for rank, i in enumerate(found.ids, 1)]  # fmt: skip
-    graph = {"kind": found.graph.kind, "neighbours": found.graph.neighbours.shape[1], "recall": found.graph.recall}
-    if args.output:
-        args.output.write_text("".join(json.dumps(i, ensure_ascii=False) + "\n" for i in items), encoding="utf-8")
-    if args.json:
-        print(json.dumps({"pool": collection.name, "num_items": found.num_items, "graph": graph,
-                          "seconds": found.seconds, "items": items}, ensure_ascii=False))  # fmt: skip
-        return 0
-    for item in items if not args.output else ():
-        print(f"{item['rank']:>4}. {item['source']}  {' '.join(item['input'].split())[:90]}")
-    seconds = ", ".join(f"{name} {value:.1f} s" for name, value in found.seconds.items())
-    recall = "" if found.graph.kind == "exact" else f", recall {found.graph.recall:.3f}"
-    sys.stderr.write(f"{len(items)} of {found.num_items:,} items by vote-k; {graph['neighbours']} neighbours "
-                     f"({graph['kind']}{recall}); {seconds}\n")  # fmt: skip
-    return 0

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.command_line import counted, positive
-from instructor_search.instruction_library import query_instruction_for, resolve_instruction
-from instructor_search.upkeep import common_flags, open_collection
+from instructor_search.commands.flags import collection_flags, open_collection
+from instructor_search.commands.parser import counted, positive
+from instructor_search.instruction_rule import resolve
 
 if TYPE_CHECKING:
     from instructor_search.search.compare import Comparison
@@ -22,7 +22,7 @@ _COMPARE_EXAMPLES = """examples:
   python -m instructor_search compare "battery" --view default --view reviews"""
 
 
-def add_inquiry(commands: Any) -> None:
+def add_commands(commands: Any) -> None:
     """Add the commands to the parser's."""
     _add_compare(commands)
     _add_explain(commands)
@@ -33,17 +33,19 @@ def add_inquiry(commands: Any) -> None:
 def _add_compare(commands: Any) -> None:
     compare = commands.add_parser(
         "compare", help="ask one query under several instructions or views: what enters, leaves and moves",
+        description="Ask one query under several instructions or views: the hits of each side, what entered, left and "
+        "moved, and the rank-biased overlap (0 to 1, p = 0.9).",
         epilog=_COMPARE_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     compare.add_argument("query", help="what to look for")
-    common_flags(compare)
+    collection_flags(compare)
     compare.add_argument("--instruction", action="append", default=[], metavar="TEXT", help="query instruction, or "
                          "@NAME of the library; give two or more, or one with several views")  # fmt: skip
     compare.add_argument("--view", action="append", default=[], metavar="NAME", help="view; give one, or one a side")
     compare.add_argument("--top-k", type=positive, default=10, metavar="N", help="hits of each side (default: 10)")
     compare.add_argument("--where", metavar="FILTER", help="only chunks that match")
-    compare.add_argument("--mode", choices=("dense", "text", "hybrid"), default="dense", help="default: dense; text is "
-                         "refused, as all sides would be the same")  # fmt: skip
+    compare.add_argument("--mode", choices=("dense", "text", "hybrid"), default="dense", help="as of search; text is "
+                         "refused, as all sides would be the same (default: dense)")  # fmt: skip
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(run=_compare)
 
@@ -53,13 +55,18 @@ def _hit_of_query(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("chunk", help="id of the hit, as search --json and --explain show it")
     add("--query", required=True, metavar="TEXT", help="what was searched for")
-    common_flags(parser)
+    collection_flags(parser)
     add("--view", metavar="NAME", help="view (default: the one called default, or the only one)")
     add("--json", action="store_true", help="print JSON")
 
 
 def _add_explain(commands: Any) -> None:
-    explain = commands.add_parser("explain", help="take a hit's score apart: what each sentence and token adds to it")
+    explain = commands.add_parser(
+        "explain",
+        help="take a hit's score apart: what each sentence and token adds to it",
+        description="Take a hit's score apart, under each instruction: what each sentence (or token) adds to it. The "
+        "parts sum to the score, also through a model's dense layer.",
+    )
     _hit_of_query(explain)
     explain.add_argument("--instruction", action="append", default=[], metavar="TEXT", help="query instruction, or "
                          "@NAME; may be repeated to see another beside it (default: the view's, and none)")  # fmt: skip
@@ -68,7 +75,12 @@ def _add_explain(commands: Any) -> None:
 
 
 def _add_judge(commands: Any) -> None:
-    judge = commands.add_parser("judge", help="say whether a hit is relevant to a query under an instruction")
+    judge = commands.add_parser(
+        "judge",
+        help="say whether a hit is relevant to a query under an instruction",
+        description="Store whether a hit is relevant to the query under the instruction, in the view; the last word "
+        "counts.",
+    )
     _hit_of_query(judge)
     judge.add_argument("--instruction", metavar="TEXT", help="query instruction, or @NAME (default: the view's)")
     what = judge.add_mutually_exclusive_group(required=True)
@@ -77,21 +89,36 @@ def _add_judge(commands: Any) -> None:
     what.add_argument("--take-back", dest="relevant", action="store_const", const=None, help="forget what was said")
     judge.set_defaults(run=_judge)
     judgments = commands.add_parser("judgments", help="list the judgments of a collection, or export them")
-    common_flags(judgments)
-    judgments.add_argument("--medi", type=Path, metavar="FILE", help="write training rows (MEDI's form, JSON lines)")
-    judgments.add_argument("--qrels", type=Path, metavar="DIR", help="write an evaluation set: corpus.jsonl, "
-                           "queries.jsonl, qrels/test.tsv")  # fmt: skip
+    collection_flags(judgments)
+    judgments.add_argument(
+        "--medi",
+        type=Path,
+        metavar="FILE",
+        help="write training rows (MEDI's form, JSON lines), for train --mixture FILE",
+    )
+    judgments.add_argument(
+        "--qrels",
+        type=Path,
+        metavar="DIR",
+        help="write an evaluation set in BEIR's layout: corpus.jsonl, queries.jsonl, qrels/test.tsv",
+    )
     judgments.add_argument("--json", action="store_true", help="print JSON")
     judgments.set_defaults(run=_judgments)
 
 
 def _add_project(commands: Any) -> None:
-    project = commands.add_parser("project", help="place the chunks of a collection on a plane, under one or two views")
-    common_flags(project)
+    project = commands.add_parser(
+        "project",
+        help="place the chunks of a collection on a plane, under one or two views",
+        description="Place every chunk of a collection on a plane, under one or two views or document instructions. "
+        "The second starts from the first, so that a point keeps its place where it can. The plane is kept in the "
+        "collection's folder until the collection changes.",
+    )
+    collection_flags(project)
     project.add_argument("--view", action="append", default=[], metavar="NAME", help="view to draw; may be given twice")
     project.add_argument("--instruction", action="append", default=[], metavar="TEXT", help="document instruction to "
                          "draw under without making a view (small collections); after the views")  # fmt: skip
-    project.add_argument("--method", choices=("tsne", "pca"), default="tsne", help="default: tsne")
+    project.add_argument("--method", choices=("tsne", "pca"), default="tsne", help="how (default: tsne)")
     project.add_argument("--output", type=Path, metavar="FILE", help="write the points as JSON lines")
     project.add_argument("--json", action="store_true", help="print JSON")
     project.set_defaults(run=_project)
@@ -116,17 +143,10 @@ def _compare(args: argparse.Namespace) -> int:
     for at in range(count):
         searcher = searchers[at if len(searchers) > 1 else 0]
         named = instructions[at if len(instructions) > 1 else 0] if instructions else None
-        sides.append(Side(searcher, _instruction(named, searcher)))
+        sides.append(Side(searcher, named))
     found = compare(args.query, sides, top_k=args.top_k, where=args.where, mode=args.mode)
     print(json.dumps(asdict(found), ensure_ascii=False) if args.json else _format_comparison(found))
     return 0
-
-
-def _instruction(given: str | None, searcher: Searcher) -> str:
-    """Return the query instruction that was given, else the one that goes with the view."""
-    if given is None:
-        return query_instruction_for(searcher.view.document_instruction)
-    return resolve_instruction(given, "query")
 
 
 def _format_comparison(found: Comparison) -> str:
@@ -147,8 +167,8 @@ def _explain(args: argparse.Namespace) -> int:
     from instructor_search.search.explain import explain_hit
 
     searcher = _searcher(args, args.view)
-    own = query_instruction_for(searcher.view.document_instruction)
-    given = [resolve_instruction(i, "query") for i in args.instruction] or list(dict.fromkeys([own, ""]))
+    own = resolve(None, documents_under=searcher.view.document_instruction)
+    given = args.instruction or list(dict.fromkeys([own, ""]))
     found = explain_hit(searcher, args.chunk, args.query, given)
     if args.json:
         print(json.dumps([asdict(explanation) for explanation in found], ensure_ascii=False))
@@ -171,9 +191,7 @@ def _judge(args: argparse.Namespace) -> int:
 
     collection = open_collection(args)
     view = collection.view(args.view)
-    given = args.instruction
-    own = query_instruction_for(view.document_instruction)
-    instruction = own if given is None else resolve_instruction(given, "query")
+    instruction = resolve(args.instruction, documents_under=view.document_instruction)
     if args.relevant is None:
         asked = (args.query, instruction, view.name, args.chunk)
         if asked not in {judgment.key for judgment in read_judgments(collection)}:

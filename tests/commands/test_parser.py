@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from instructor_search.command_line import counted, failing_with_one_line
+from instructor_search.commands.parser import counted, failing_with_one_line
 from tests.conftest import ROOT
 
 
