@@ -125,7 +125,9 @@ def test_every_command_and_flag_is_documented(program, command, parser):
     assert text and undocumented([f for action in parser._actions for f in action.option_strings], text) == set()
 
 
-@pytest.mark.parametrize("program", ["train.average", "train.hard_negatives", "train.lean"])
+@pytest.mark.parametrize(
+    "program", ["train.hard_negatives", *(f"train.experiments.{name}" for name in ("average", "lean", "shipped_model"))]
+)
 def test_every_flag_of_the_help_is_documented(program, capsys):
     with pytest.raises(SystemExit):
         importlib.import_module(program).main(["--help"])

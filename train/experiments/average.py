@@ -1,6 +1,6 @@
 """Average the weights of models of one shape: a finetuned model with its base, or several runs.
 
-    python -m train.average runs/medi/model=0.7 sentence-transformers/all-MiniLM-L6-v2=0.3 --output runs/averaged
+    python -m train.experiments.average runs/medi/model=0.7 all-MiniLM-L6-v2=0.3 --output runs/averaged
 
 Averaging a finetuned model with the one it came from keeps most of what was learned and brings back what was lost
 (Wortsman et al., arXiv 2109.01903); averaging several runs does better than the best of them (arXiv 2203.05482).
@@ -75,7 +75,9 @@ def _check_alike(first: Any, other: Any, mean: dict[str, Any], state: dict[str, 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    parser = Parser(prog="python -m train.average", description="Average the weights of models of one shape.")
+    parser = Parser(
+        prog="python -m train.experiments.average", description="Average the weights of models of one shape."
+    )
     parser.add_argument("models", nargs="+", metavar="MODEL[=SHARE]", help="folders or hub ids (default: equal shares)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the new model")
     parser.add_argument("--half", action="store_true", help="store float16: half the size")

@@ -1,10 +1,10 @@
-"""Move embeddings along their mean, as far as what they are asked for: python -m train.lean MODEL.
+"""Move embeddings along their mean, as far as what they are asked for: python -m train.experiments.lean MODEL.
 
 A model's embeddings have a direction in common: m, their mean before their length is made one. Mu and Viswanath (arXiv
-1702.01417) take it out; added, it tells similar sentences better (docs/training.md, run 17). ``--everywhere S`` adds
-S m to the bias of the last layer norm, so that every embedding moves by as much. The other factors train the model to
-move by what an instruction asks for: how alike texts are, documents that are to be retrieved, or anything else; texts
-under no instruction stay where they are.
+1702.01417) take it out; added, it tells similar sentences better (run 17 in docs/lab/runs_14_to_17.md).
+``--everywhere S`` adds S m to the bias of the last layer norm, so that every embedding moves by as much. The other
+factors train the model to move by what an instruction asks for: how alike texts are, documents that are to be
+retrieved, or anything else; texts under no instruction stay where they are.
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="python -m train.lean", description="Move a model's embeddings along their mean.")
+    parser = Parser(prog="python -m train.experiments.lean", description="Move a model's embeddings along their mean.")
     parser.add_argument("model", metavar="MODEL", help="folder or hub id of a BERT without dense layers")
     parser.add_argument("--mixture", type=Path, required=True, metavar="DIR", help="folder of python -m train.medi")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the new model")
