@@ -25,8 +25,9 @@ _SOURCES = {
     "train": {"": "train.cli:build_parser"},
     "train.medi": {"": "train.medi.cli:build_parser"},
     "train.hard_negatives": {"": "train.hard_negatives:build_parser"},
-    "train.average": {"": "train.average:build_parser"},
-    "train.lean": {"": "train.lean:build_parser"},
+    "train.experiments.average": {"": "train.experiments.average:build_parser"},
+    "train.experiments.lean": {"": "train.experiments.lean:build_parser"},
+    "train.experiments.shipped_model": {"": "train.experiments.shipped_model:build_parser"},
     "eval": {
         "": "eval.cli:build_parser", "compare": "eval.cli:compare_parser", "report": "eval.cli:report_parser",
         "runs": "eval.cli:runs_parser",

@@ -11,12 +11,13 @@ import pytest
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+INSTRUCTIONS = (ROOT / "docs/instructions.md").read_text(encoding="utf-8")
 NUMBER = re.compile(r"\d+\.\d{4}")
 
 
 def console_examples():
-    """Yield (command, expected lines) of the console blocks."""
-    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
+    """Yield (command, expected lines) of the console blocks of the README and of docs/instructions.md."""
+    for block in re.findall(r"```console\n(.*?)```", README + INSTRUCTIONS, re.DOTALL):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
             yield command, [line for line in output.splitlines() if line.strip()]
@@ -79,7 +80,7 @@ def test_the_python_example_of_the_readme_runs(store, tmp_path, monkeypatch, cap
 def test_numbers_of_the_readme():
     from instructor_search.instruction_library import LIBRARY
 
-    assert f"lists {len(LIBRARY)} pairs" in README
+    assert f"lists {len(LIBRARY)} pairs" in README and f"lists {len(LIBRARY)} pairs" in INSTRUCTIONS
     files = [p for p in (ROOT / "corpus").rglob("*") if p.is_file()]
     assert f"{len({p.suffix for p in files})} formats" in README
 

@@ -146,6 +146,20 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
         raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
 
 
+def examples_a_step(config: TrainConfig, num_ranks: int) -> int:
+    """Return how many examples an optimiser step sees, over all ranks."""
+    return config.per_device_train_batch_size * num_ranks * config.gradient_accumulation_steps
+
+
+def batch_arithmetic(config: TrainConfig, num_ranks: int) -> str:
+    """Return in a line how large a batch is: a batch is of one task, its positives are one another's negatives."""
+    batch = config.per_device_train_batch_size * num_ranks
+    return (
+        f"batch: {config.per_device_train_batch_size} per device x {num_ranks} ranks = {batch} examples of one task; "
+        f"x {config.gradient_accumulation_steps} accumulated = {examples_a_step(config, num_ranks)} examples a step"
+    )
+
+
 def learning_rate(config: TrainConfig, step: int) -> float:
     """Return the learning rate of an optimiser step, from 0: warmup, then the scheduler's way down to 0."""
     warmup = max(1, round(config.warmup_ratio * config.max_steps))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from instructor_search.encoder.tokenization import TokenizedText
+from instructor_search.files import file_hash
 from train import sharding
 from train.collator import TextBatch
 from train.config import TrainConfig
@@ -148,6 +149,18 @@ class Objective:
             [gather(side, world) for side in _sides(own, batch.size)] if len(own) else None
             for own, batch in zip(vectors.split([len(own) for own in wanted]), batches, strict=True)
         ]
+
+
+def check_reader(role: str, other: InstructorEncoder, encoder: InstructorEncoder) -> None:
+    """Refuse a guide, teacher or anchor with another tokenizer: it reads ids that were made for the model.
+
+    Raises:
+        ValueError: the two differ.
+    """
+    first, second = (file_hash(e.checkpoint.transformer_folder / "tokenizer.json") for e in (other, encoder))
+    if first != second:
+        raise ValueError(f"the {role} {other.name} has another tokenizer than {encoder.name}; expected the same one")
+    other.model.eval()
 
 
 def _sides(vectors: Tensor, size: int) -> list[Tensor]:

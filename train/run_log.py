@@ -1,4 +1,4 @@
-"""What a run writes of itself while it goes on: train_log.jsonl, and TensorBoard's files if they are asked for."""
+"""What a run writes of itself while it goes on: train_log.jsonl, scores.json, and TensorBoard's files if asked for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from instructor_search.errors import MissingExtraError
 from instructor_search.files import write_at_once
 
-LOG = "train_log.jsonl"
+LOG, SCORES = "train_log.jsonl", "scores.json"
 
 
 class RunLog:
@@ -54,6 +54,20 @@ class RunLog:
         for name, value in {**line, **line.get("scores", {})}.items() if self._board is not None else ():
             if isinstance(value, float):
                 self._board.add_scalar(name, value, line["step"])
+
+    def write_file(self, name: str, value: Any) -> None:
+        """Write a JSON file of the run's folder, whole or not at all; the folder is made where it is missing."""
+        if not self.silent:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_at_once(self.path.parent / name, json.dumps(value, indent=1))
+
+    def known_scores(self) -> dict[str, Any]:
+        """Return what SCORES holds, by step; nothing where it is missing or was not written whole."""
+        try:
+            known = json.loads((self.path.parent / SCORES).read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # of a version that did not write it whole
+            return {}
+        return known if isinstance(known, dict) else {}
 
     def cut(self, step: int) -> None:
         """Take out what is said of later steps than a checkpoint's, which come again, and lines that were cut off."""

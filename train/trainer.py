@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import shutil
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from instructor_search.encoder.saving import save_checkpoint
-from instructor_search.encoder.tokenization import InstructedTokenizer
 from instructor_search.errors import InstructorSearchError
-from instructor_search.files import file_hash, write_at_once
 from train import checkpoints, sharding
 from train.backbone import mixed, parameter_groups, prepare_backbone
-from train.collator import Collator, TextBatch, kind_of
-from train.config import TrainConfig, learning_rate
+from train.batches import Batches
+from train.config import TrainConfig, batch_arithmetic, examples_a_step, learning_rate
 from train.examples import Mixture
 from train.lora import ADAPTER, add_adapters, plain_state
-from train.objective import Objective
+from train.objective import Objective, check_reader
 from train.quantized import make_quantization_aware
-from train.run_log import RunLog, Totals
-from train.sampler import Batch, TaskBatchSampler
+from train.run_log import SCORES, RunLog, Totals
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -37,7 +31,7 @@ if TYPE_CHECKING:
 
 Evaluate = Callable[["InstructorEncoder"], dict[str, float]]
 _REMEDY = "lower --learning_rate or raise --cl_temperature"
-SCORES, CONFIG, MODEL = "scores.json", "train_config.json", "model"
+CONFIG, MODEL = "train_config.json", "model"
 
 
 class DivergedError(InstructorSearchError):
@@ -65,28 +59,19 @@ class Trainer:
         self.objective = Objective(config, accelerator, encoder.pad_id, guide=guide, teacher=teacher, anchor=anchor)
         for role, other in (("guide", guide), ("teacher", teacher), ("anchor", anchor)):
             if other is not None:
-                _check_reader(role, other, encoder)
+                check_reader(role, other, encoder)
         if config.fsdp and accelerator.num_processes < 2:  # noqa: PLR2004
             raise ValueError("fsdp spreads the weights over processes; there is one (torchrun --nproc_per_node N)")
         if max(config.matryoshka_dims, default=0) > encoder.dim:
             raise ValueError(f"matryoshka_dims names {max(config.matryoshka_dims)}; {encoder.name} has {encoder.dim}")
         self.folder = Path(config.output_dir)
         self.log = RunLog(self.folder, config.report_to, silent=not accelerator.is_main_process)
-        self.global_batch_size = config.per_device_train_batch_size * accelerator.num_processes
-        self.sampler = TaskBatchSampler(
-            {name: len(rows) for name, rows in mixture.tasks.items()},
-            self.global_batch_size,
-            config.max_steps * config.gradient_accumulation_steps,
-            alpha=config.sampling_alpha,
-            cap=config.sampling_cap,
-            seed=config.seed,
-        )
-        self.collator = Collator(
-            _tokenizer(encoder, config.max_source_length, mixture),
-            max_negatives=config.max_negatives,
-            drop_instruction=config.drop_instruction,
-            vary_instruction=config.vary_instruction,
-            vary_apart=config.vary_apart,
+        self.batches = Batches(
+            config,
+            mixture,
+            encoder,
+            rank=accelerator.process_index,
+            num_ranks=accelerator.num_processes,
             with_plain=teacher is not None,
             with_anchor=anchor is not None,
         )
@@ -95,8 +80,6 @@ class Trainer:
             for part in (encoder.model.backbone, encoder.model.dense)
         )
         self._prepare_model()
-        self._ahead = ThreadPoolExecutor(1, "batches")
-        self._next: dict[int, Future[tuple[Batch, TextBatch]]] = {}
         self.step_number = 0
         self.best: dict[str, Any] = {}
 
@@ -132,11 +115,13 @@ class Trainer:
         """
         config = self.config
         self.resume()
-        self._write(CONFIG, config.as_dict())
-        scores = self._known_scores()
+        self.log.write_file(CONFIG, config.as_dict())
+        if self.accelerator.is_main_process:
+            sys.stderr.write(batch_arithmetic(config, self.accelerator.num_processes) + "\n")
+        scores = self.log.known_scores() if self.step_number else {}
         if not self.step_number and self.evaluate:
             scores["before"] = self._evaluate()
-            self._write(SCORES, scores)
+            self.log.write_file(SCORES, scores)
         started, first = time.perf_counter(), self.step_number
         with self._bar() as bar, self.log:
             totals = Totals()
@@ -151,7 +136,7 @@ class Trainer:
                 if config.eval_steps and self.step_number % config.eval_steps == 0 and self.evaluate:
                     scores[str(self.step_number)] = self._evaluate()
                     self.log.write({"step": self.step_number, "scores": scores[str(self.step_number)]})
-                    self._write(SCORES, scores)
+                    self.log.write_file(SCORES, scores)
                     self._keep_if_best(scores[str(self.step_number)])
                 if self.step_number % config.save_steps == 0:
                     self.save()
@@ -163,10 +148,10 @@ class Trainer:
         self._save_model(self.folder / MODEL, self.config.average_with_base)
         if self.evaluate:
             scores["after"] = self._evaluate(saved=self.folder / MODEL)
-            self._write(SCORES, scores)
+            self.log.write_file(SCORES, scores)
         return {"model": str(self.folder / MODEL), "steps": self.step_number, "seconds": seconds,
                 "resumed_at": self.step_number - steps,
-                "pairs_per_second": steps * self.config.gradient_accumulation_steps * self.global_batch_size / seconds
+                "pairs_per_second": steps * examples_a_step(self.config, self.accelerator.num_processes) / seconds
                 if steps else 0.0, "scores": scores, "best": self.best}  # fmt: skip
 
     def resume(self) -> None:
@@ -187,7 +172,7 @@ class Trainer:
         if state["data"] != self.mixture.digest:
             split = bool(state["config"]["eval_tasks"]) != bool(self.config.eval_tasks)
             differ.append("the training data has changed" + " (eval_tasks: with them nothing is held out)" * split)
-        if not differ and state.get("next_step") not in (None, self._digest_of(state["step"])):
+        if not differ and state.get("next_step") not in (None, self.batches.digest_of(state["step"])):
             differ.append("this version draws or words the next examples otherwise")
         if differ:
             raise checkpoints.CheckpointError(
@@ -227,7 +212,7 @@ class Trainer:
         optimizer = self._whole()
         if self.accelerator.is_main_process:
             state = {"config": self.config.as_dict(), "world_size": self.accelerator.num_processes,
-                     "data": self.mixture.digest, "next_step": self._digest_of(self.step_number),
+                     "data": self.mixture.digest, "next_step": self.batches.digest_of(self.step_number),
                      "best": self.best}  # fmt: skip
             checkpoints.save(self.folder, self.step_number, self.whole, optimizer, state)
             checkpoints.keep_newest(self.folder, self.config.save_total_limit, self.step_number)
@@ -248,7 +233,7 @@ class Trainer:
         losses, pairs, tokens = [], 0, 0
         for first in range(0, count, config.batches_per_pass):
             numbers = range(first, min(first + config.batches_per_pass, count))
-            made = [self._prepared(self.step_number * count + number) for number in numbers]
+            made = [self.batches.prepared(self.step_number * count + number) for number in numbers]
             torch.manual_seed(hash_of(config.seed, made[0][0].step, self.accelerator.process_index))  # dropout
             texts = [own for _, own in made]
             losses.append(self.objective.backward(self.model, texts, 1.0 / count, last=numbers.stop == count))
@@ -263,32 +248,6 @@ class Trainer:
         self.optimizer.zero_grad()
         self.step_number += 1
         return loss, pairs, tokens
-
-    def _prepared(self, number: int) -> tuple[Batch, TextBatch]:
-        """Return a batch and its tokens; those of the next pass are made beside this one."""
-        for ahead in range(number, min(number + 1 + self.config.batches_per_pass, self.sampler.num_steps)):
-            if ahead not in self._next:
-                self._next[ahead] = self._ahead.submit(self._texts, ahead)
-        return self._next.pop(number).result()
-
-    def _digest_of(self, step: int) -> str:
-        """Return a hash of the first rank's tokens of an optimiser step: a resumed run is to go on with the same."""
-        found, count = hashlib.blake2b(digest_size=16), self.config.gradient_accumulation_steps
-        for number in range(step * count, min((step + 1) * count, self.sampler.num_steps)):
-            for text in self._texts_of(0, number)[1].texts:
-                found.update(repr(list(text.ids)).encode())
-        return found.hexdigest()
-
-    def _texts(self, number: int) -> tuple[Batch, TextBatch]:
-        return self._texts_of(self.accelerator.process_index, number)
-
-    def _texts_of(self, rank: int, number: int) -> tuple[Batch, TextBatch]:
-        batch = self.sampler.batch(number)
-        examples = [self.mixture.tasks[batch.task][row] for row in batch.rows]
-        num_negatives = self.collator.num_negatives(examples)
-        own = batch.slice_of(rank, self.accelerator.num_processes)
-        seed = self.config.seed, batch.step, own.start
-        return batch, self.collator(examples[own], num_negatives, seed, kind_of(examples))
 
     def _whole(self) -> dict[str, Any]:
         """Make ``whole`` the model as it is; return the optimiser's state. All ranks call it."""
@@ -342,19 +301,6 @@ class Trainer:
             dense.load_state_dict(mixed(dense.state_dict(), self.base_dense, base_share))
         save_checkpoint(self.whole, folder, backbone_state=state)
 
-    def _known_scores(self) -> dict[str, Any]:
-        path = self.folder / SCORES
-        try:
-            known = json.loads(path.read_text(encoding="utf-8")) if self.step_number else {}
-        except (OSError, ValueError):  # of a version that did not write it whole
-            return {}
-        return known if isinstance(known, dict) else {}
-
-    def _write(self, name: str, value: Any) -> None:
-        if self.accelerator.is_main_process:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_at_once(self.folder / name, json.dumps(value, indent=1))
-
     def _bar(self) -> Any:
         from tqdm import tqdm
 
@@ -368,33 +314,3 @@ def hash_of(*numbers: int) -> int:
     import numpy as np
 
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-def _check_reader(role: str, other: InstructorEncoder, encoder: InstructorEncoder) -> None:
-    """Refuse a guide or teacher with another tokenizer: it reads ids that were made for the model.
-
-    Raises:
-        ValueError: the two differ.
-    """
-    first, second = (file_hash(e.checkpoint.transformer_folder / "tokenizer.json") for e in (other, encoder))
-    if first != second:
-        raise ValueError(f"the {role} {other.name} has another tokenizer than {encoder.name}; expected the same one")
-    other.model.eval()
-
-
-def _tokenizer(encoder: InstructorEncoder, max_tokens: int, mixture: Mixture) -> InstructedTokenizer:
-    """Return the encoder's tokenizer with a window for training; every instruction leaves room for a text.
-
-    Raises:
-        InstructionTooLongError: one does not.
-    """
-    made = InstructedTokenizer.from_folder(
-        encoder.checkpoint.transformer_folder,
-        min(max_tokens, encoder.max_tokens),
-        dialect=encoder.tokenizer.dialect,
-        lower_case=encoder.checkpoint.lower_case,
-    )
-    sides = (t for rows in mixture.tasks.values() for e in rows for t in (e.query, e.positive, *e.negatives))
-    for instruction in {text.instruction for text in sides}:
-        made.text_budget(instruction)
-    return made

@@ -21,7 +21,7 @@ def test_an_interrupt_while_a_compiled_module_starts_is_an_interrupt(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["train.average", "default=abc", "default=0.5", "--output", "out"], "'default=abc'"),
+        (["train.experiments.average", "default=abc", "default=0.5", "--output", "out"], "'default=abc'"),
         (["train.hard_negatives", "mixture", "--output", "out", "--ranks", "50", "5"], "50"),
     ],
 )

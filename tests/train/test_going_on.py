@@ -151,8 +151,8 @@ def test_consistency_alone_leaves_likeness_its_own_target(tiny_folder, tmp_path)
     for name, options in {"plain": {}, "first weights": {"consistency": 5.0}, "named": {"anchor": "it"}}.items():
         made = trainer(tiny_folder, config(tmp_path / name, dropout=0.0, **options), data,
                        anchor=other if options else None)  # fmt: skip
-        number = next(n for n in range(8) if made.sampler.batch(n).task == "likeness")
-        losses[name] = float(made.objective.backward(made.model, [made._texts(number)[1]], 1.0, last=True))
+        number = next(n for n in range(8) if made.batches.sampler.batch(n).task == "likeness")
+        losses[name] = float(made.objective.backward(made.model, [made.batches.prepared(number)[1]], 1.0, last=True))
     assert losses["plain"] == losses["first weights"] != losses["named"]
 
 

@@ -35,12 +35,12 @@ data = Mixture({**mixture().tasks, **likeness_mixture().tasks, **wordings_mixtur
 run = Trainer(made, load_encoder(model, device="cpu"), data, accelerator, evaluate=evaluate)
 run.folder.mkdir(parents=True, exist_ok=True)
 tasks = []
-real = run._texts
-def texts(number):
-    batch, found = real(number)
-    tasks.append((batch.task, found.size))
-    return batch, found
-run._texts = texts
+real = run.batches.prepared
+def prepared(number):
+    batch, own = real(number)
+    tasks.append((batch.task, own.size))
+    return batch, own
+run.batches.prepared = prepared
 run.run()
 if made.fsdp:  # once more, from its checkpoint-4
     accelerator.wait_for_everyone()

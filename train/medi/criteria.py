@@ -1,6 +1,6 @@
 """Instructions that spell a criterion out: "Represent the review, be it angry or happy, for finding the same item: ".
 
-A model drawn to the mean over wordings alone follows such instructions less (docs/training.md, runs 15 and 16), so that
+A model drawn to the mean over wordings alone follows such instructions less (docs/lab/runs_14_to_17.md), so that
 they are among the wordings (``train.medi.wordings``): the criterion and the values that are named stay, the other words
 change. What texts are like is of two kinds, what they are about and how they say it: an instruction asks for one of
 them and names values of the other.

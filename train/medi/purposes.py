@@ -1,7 +1,7 @@
 """What embeddings are asked for, each purpose in several words: for ``train.medi.wordings``.
 
 They were written with the paper's nine task categories in mind, by somebody who knew some of the instructions that the
-evaluation sets come with (docs/training.md says how many are among them).
+evaluation sets come with (docs/lab/runs_14_to_17.md says how many are among them).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Move embeddings along their mean, as far as what they are asked for: python -m train.lean MODEL.
+"""Move embeddings along their mean, as far as what they are asked for: python -m train.experiments.lean MODEL.
 
 A model's embeddings have a direction in common: m, their mean before their length is made one. Mu and Viswanath (arXiv
-1702.01417) take it out; added, it tells similar sentences better (docs/training.md, run 17). ``--everywhere S`` adds
-S m to the bias of the last layer norm, so that every embedding moves by as much. The other factors train the model to
-move by what an instruction asks for: how alike texts are, documents that are to be retrieved, or anything else; texts
-under no instruction stay where they are.
+1702.01417) take it out; added, it tells similar sentences better (run 17 in docs/lab/runs_14_to_17.md).
+``--everywhere S`` adds S m to the bias of the last layer norm, so that every embedding moves by as much. The other
+factors train the model to move by what an instruction asks for: how alike texts are, documents that are to be
+retrieved, or anything else; texts under no instruction stay where they are.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from train.medi.likeness import GOALS
 from train.wording import ENDINGS, FORMS, filled, plural
 
 _COMMANDS = """examples:
-  python -m train.lean default --mixture mixtures/medi --everywhere 0.5 --output runs/moved
-  python -m train.lean default --mixture mixtures/medi --likeness 1.5 --documents 0.5 --rest -0.25 --output runs/leaning
+  python -m train.experiments.lean default --mixture mixtures/medi --everywhere 0.5 --output runs/moved
+  python -m train.experiments.lean default --mixture mixtures/medi --likeness 1.5 --documents 0.5 \\
+      --rest -0.25 --output runs/leaning
 """
 KINDS = ("likeness", "documents", "rest", "none")
 ROWS = {"likeness": 8000, "documents": 6000, "rest": 19_000, "none": 4000}  # texts that are trained on at most
@@ -232,9 +233,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> Parser:
-    """Return the parser of ``python -m train.lean``."""
+    """Return the parser of ``python -m train.experiments.lean``."""
     parser = Parser(
-        prog="python -m train.lean",
+        prog="python -m train.experiments.lean",
         epilog=_COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Move a model's embeddings along their mean. --likeness, --documents and --rest train for it, "

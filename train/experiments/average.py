@@ -1,6 +1,6 @@
 """Average the weights of models of one shape: a finetuned model with its base, or several runs.
 
-    python -m train.average runs/medi/model=0.7 sentence-transformers/all-MiniLM-L6-v2=0.3 --output runs/averaged
+    python -m train.experiments.average runs/medi/model=0.7 all-MiniLM-L6-v2=0.3 --output runs/averaged
 
 Averaging a finetuned model with the one it came from keeps most of what was learned and brings back what was lost
 (Wortsman et al., arXiv 2109.01903); averaging several runs does better than the best of them (arXiv 2203.05482).
@@ -19,7 +19,7 @@ from instructor_search.commands.parser import Parser, failing_with_one_line
 from instructor_search.files import file_hash
 
 _EXAMPLES = """examples:
-  python -m train.average runs/medi/model=0.7 all-MiniLM-L6-v2=0.3 --output runs/averaged"""
+  python -m train.experiments.average runs/medi/model=0.7 all-MiniLM-L6-v2=0.3 --output runs/averaged"""
 
 
 def average(models: Sequence[tuple[str, float]], output: Path, *, half: bool = False) -> None:
@@ -78,9 +78,9 @@ def _check_alike(first: Any, other: Any, mean: dict[str, Any], state: dict[str, 
 
 
 def build_parser() -> Parser:
-    """Return the parser of ``python -m train.average``."""
+    """Return the parser of ``python -m train.experiments.average``."""
     parser = Parser(
-        prog="python -m train.average",
+        prog="python -m train.experiments.average",
         description="Average the weights of models of one shape; all but the weights is as in the first one.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,11 +1,11 @@
-"""python -m train.average: the mean of weights, checked with NumPy on the files."""
+"""python -m train.experiments.average: the mean of weights, checked with NumPy on the files."""
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from instructor_search import load_encoder
-from train.average import main
+from train.experiments.average import main
 
 
 @pytest.fixture

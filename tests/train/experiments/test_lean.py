@@ -1,4 +1,4 @@
-"""python -m train.lean: embeddings along their mean, against NumPy, and what is learned of an instruction."""
+"""python -m train.experiments.lean: embeddings along their mean, against NumPy, and what is learned of an instruction."""
 
 import random
 
@@ -9,7 +9,18 @@ import torch
 from instructor_search import load_encoder
 from instructor_search.instructions import InstructedText
 from train.examples import TrainingExample, read_mixture, write_manifest, write_task
-from train.lean import KINDS, ROWS, Lean, kind_of, last_norm_bias, main, pooled, targets, texts_by_kind, train
+from train.experiments.lean import (
+    KINDS,
+    ROWS,
+    Lean,
+    kind_of,
+    last_norm_bias,
+    main,
+    pooled,
+    targets,
+    texts_by_kind,
+    train,
+)
 
 LIKE, FIND = (
     "Represent the news sentence for measuring semantic similarity: ",
@@ -68,7 +79,7 @@ def test_texts_are_sorted_by_what_is_asked_of_them(mixture):
 
 
 def test_every_embedding_moves_by_the_same_vector(mixture, tmp_path, encoder, capsys, monkeypatch):
-    monkeypatch.setattr("train.lean._TEXTS_OF_MEAN", 100)
+    monkeypatch.setattr("train.experiments.lean._TEXTS_OF_MEAN", 100)
     output = tmp_path / "moved"
     assert main(["default", "--mixture", str(mixture), "--everywhere", "2", "--output", str(output)]) == 0
     texts = [InstructedText(CLASS, f"the dog sees {n} trees") for n in range(20)]
