@@ -92,7 +92,7 @@ def with_synthetic(real: np.ndarray, count: int) -> np.ndarray:
 
 def collection_of(folder: Path, texts: list[str], vectors: np.ndarray) -> Collection:
     """Return a collection of these vectors; synthetic ones carry the texts again."""
-    collection = Collection.create("bench", folder, chunk_tokens=256, chunk_overlap=0)
+    collection = Collection.create_empty("bench", folder, chunk_tokens=256, chunk_overlap=0)
     view = collection.add_view(load_encoder(), DOCUMENT, "default")
     for start in range(0, len(vectors), 20_000):
         numbers = range(start, min(start + 20_000, len(vectors)))

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ingest.chunking import Chunker
 from ingest.readers import READER_VERSION, ReadOptions, is_table, read_file
+from instructor_search.chunking import Chunker
 from instructor_search.records import Chunk, Document
 from instructor_search.store.schema import SourceRecord
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ingest.changes import Changes, find_changes, find_gone
-from ingest.chunking import Chunker, default_chunk_tokens
 from ingest.config import IngestConfig
 from ingest.cutting import Cutting, Seconds
 from ingest.discovery import SkippedPath, discover
@@ -17,11 +16,13 @@ from ingest.readers import ExampleFields, ReadOptions
 from ingest.report import grouped, some
 from ingest.roots import Roots
 from ingest.views import Encoders, PlannedView, choose_instruction, plan_view
+from instructor_search.chunking import Chunker, default_chunk_tokens
 from instructor_search.commands.parser import counted
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import CollectionNotFoundError, ReaderError, StoreError
 from instructor_search.store.collection import Collection
 from instructor_search.store.folders import store_folder
+from instructor_search.store.table import CollectionTable
 
 
 @dataclass
@@ -108,7 +109,7 @@ def prepare(config: IngestConfig, encoder: Encoder | None = None) -> Plan:
     return Plan(config, existing, encoders, view, cutting, roots, changes, encoder, seen, seconds, plan_started)
 
 
-def seen_of(collection: Collection) -> tuple[Any, ...]:
+def seen_of(collection: CollectionTable) -> tuple[Any, ...]:
     """Return what changes with every write to a collection."""
     return collection.manifest, collection.chunks.version, collection.sources_table.version
 

@@ -16,9 +16,9 @@ from ingest.report import IngestReport
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import MissingExtraError, ReaderError
 from instructor_search.store import maintenance
-from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View
 from instructor_search.store.schema import SourceRecord
+from instructor_search.store.table import CollectionTable
 from instructor_search.store.writer import CollectionWriter, fill_view
 
 OnCommit = Callable[[list[SourceRecord]], None]
@@ -48,7 +48,7 @@ def run_plan(plan: Plan, *, progress: Progress | None = None, on_commit: OnCommi
         StoreError: another process writes to the collection, or it was made or changed so that it refuses now.
     """
     chunker, is_new = plan.cutting.chunker, plan.existing is None
-    collection = plan.existing or Collection.create(
+    collection = plan.existing or CollectionTable.create_empty(
         plan.config.collection_name, plan.config.store, chunk_tokens=chunker.max_tokens, chunk_overlap=chunker.overlap
     )
     with collection.writing():
@@ -65,7 +65,7 @@ def run_plan(plan: Plan, *, progress: Progress | None = None, on_commit: OnCommi
     return report
 
 
-def _discard_empty(collection: Collection) -> bool:
+def _discard_empty(collection: CollectionTable) -> bool:
     """Delete a new collection if nothing was stored in it: a slip leaves none behind. Return whether it was."""
     if collection.num_chunks() or collection.sources():
         return False
@@ -76,7 +76,7 @@ def _discard_empty(collection: Collection) -> bool:
 class _Run:
     """The part of a run that holds the lock."""
 
-    def __init__(self, plan: Plan, collection: Collection, progress: Progress, on_commit: OnCommit | None) -> None:
+    def __init__(self, plan: Plan, collection: CollectionTable, progress: Progress, on_commit: OnCommit | None) -> None:
         self.plan, self.collection, self.progress, self.on_commit = plan, collection, progress, on_commit
         self.seconds = Seconds(dict.fromkeys(_PARTS, 0.0) | plan.seconds)
         view = self._adopt()

@@ -14,6 +14,7 @@ from instructor_search.instruction_rule import name_of, resolve
 from instructor_search.instructions import Instruction
 from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import DEFAULT_VIEW, View
+from instructor_search.store.table import CollectionTable
 from instructor_search.store.view_encoder import load_view_encoder
 
 
@@ -107,7 +108,7 @@ class PlannedView:
     model: str
     is_new: bool
 
-    def made_in(self, collection: Collection, encoders: Encoders) -> View:
+    def made_in(self, collection: CollectionTable, encoders: Encoders) -> View:
         """Return the view; it is made where there is none, once its model could be loaded."""
         if not self.is_new:
             return collection.view(self.name)

@@ -231,7 +231,7 @@ def test_documents(given, expected, tmp_path):
     from ingest.views import choose_instruction
 
     assert choose_instruction(IngestConfig(paths=(ROOT / "README.md",), instruction=given), None) == expected
-    collection = Collection.create("c", tmp_path, chunk_tokens=100, chunk_overlap=0)
+    collection = Collection.create_empty("c", tmp_path, chunk_tokens=100, chunk_overlap=0)
     with collection.writing():
         assert collection.add_view(HashEncoder(), given, "default").document_instruction == expected
     assert collection.find_view("hash-16", given).name == "default"

@@ -13,7 +13,7 @@ ROOMS = ("ingest", "train", "eval", "ui")
 # Inside the library a module may import from its own layer and from those before it.
 LAYERS = [
     {"errors", "instructions", "instruction_library", "instruction_rule", "records", "files"},
-    {"encoder"},
+    {"encoder", "chunking"},
     {"store"},
     {"search"},
     {"in_context", "integrations"},

@@ -43,7 +43,7 @@ def create_pool(
     made_by = encoder or load_encoder()
     sentence = resolve(instruction, "document")
     budget = made_by.tokenizer.text_budget(sentence)
-    collection = Collection.create(name, store, chunk_tokens=budget, chunk_overlap=0)
+    collection = Collection.create_empty(name, store, chunk_tokens=budget, chunk_overlap=0)
     with collection.writing():
         collection.add_view(made_by, sentence, "default")
         collection.update_manifest(examples={"input_field": "input", "output_field": "output", "embed": "input"})

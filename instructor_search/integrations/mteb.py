@@ -145,7 +145,7 @@ class CollectionSearch:
             self._parent.mkdir(parents=True, exist_ok=True)
         self._temporary = tempfile.TemporaryDirectory(prefix="collection-", dir=self._parent)
         window = self.encoder.max_tokens
-        collection = Collection.create("corpus", self._temporary.name, chunk_tokens=window, chunk_overlap=0)
+        collection = Collection.create_empty("corpus", self._temporary.name, chunk_tokens=window, chunk_overlap=0)
         instruction = self.instruction_for(task_metadata.name, PromptType.document.value)
         with collection.writing():
             view = collection.add_view(self.encoder, instruction, "default")

@@ -1,317 +1,196 @@
-"""A collection: one LanceDB table of chunks, its sources and its manifest, in a folder of its own.
-
-Reading needs no lock. All writing goes through the methods here and the functions of ``maintenance``, under
-``writing()``.
-"""
+"""A collection as a program uses it: made with defaults, and filled with texts that are cut, embedded and stored."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-import pyarrow as pa
-
+from instructor_search.chunking import Chunker, default_chunk_tokens
+from instructor_search.encoder import load_encoder
 from instructor_search.encoder.protocol import Encoder
-from instructor_search.errors import StoreError
-from instructor_search.files import atomic_folder, remove_parts
 from instructor_search.instruction_rule import GivenInstruction, resolve
-from instructor_search.store.failures import clear_errors
-from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE, find_collection, store_folder
-from instructor_search.store.lancedb_lightly import lancedb
-from instructor_search.store.lock import writer_lock
-from instructor_search.store.manifest import Manifest, View, read_manifest, write_manifest
-from instructor_search.store.schema import (
-    CHUNK_FIELDS,
-    CHUNKS,
-    SOURCE_SCHEMA,
-    SOURCES,
-    SourceRecord,
-    any_of,
-    create_tables,
-    orphan_columns,
-    quoted,
-    view_fields,
-)
-from instructor_search.store.vectors import vector_arrays
+from instructor_search.records import Block, Document
+from instructor_search.store import maintenance
+from instructor_search.store.manifest import DEFAULT_VIEW, Manifest, View
+from instructor_search.store.schema import SourceRecord
+from instructor_search.store.table import CollectionTable
+from instructor_search.store.view_encoder import check_encoder, load_view_encoder
+from instructor_search.store.writer import CollectionWriter
+
+_SOURCE = "added"  # first part of the sources of what a program added
 
 
-class Collection:
-    """Chunks, their vectors under one or more views, and the facts of how they were made."""
+class Added(NamedTuple):
+    """What ``Collection.add`` did. ``ids``: of all texts given, in order; the counts are of those that were stored."""
+
+    ids: tuple[str, ...]
+    num_documents: int
+    num_unchanged: int  # stored before with the same text and metadata
+    num_chunks: int
+    num_texts_cut: int  # chunks longer than a view's window beside its instruction: their ends are in no vector
+
+
+class Collection(CollectionTable):
+    """Chunks, vectors under each view's instruction, and what is known of their sources."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
-        """Open the tables of ``folder``; use ``open`` or ``create``."""
-        self.folder = folder
-        self.manifest = manifest
-        self._manifest_lock = Lock()
-        self._db = lancedb.connect(str(folder), read_consistency_interval=timedelta(seconds=2))
-        try:
-            self.chunks = self._db.open_table(CHUNKS)
-            self.sources_table = self._db.open_table(SOURCES)
-        except (ValueError, OSError, RuntimeError) as error:
-            raise StoreError(f"{folder}: its tables cannot be opened ({str(error)[:200]})") from error
-
-    # -- opening ---------------------------------------------------------------------------------------------------
+        """Use ``open`` or ``create``."""
+        super().__init__(folder, manifest)
+        self._encoders: dict[str, Encoder] = {}
 
     @classmethod
-    def open(cls, name: str, store: str | Path | None = None) -> Collection:
-        """Open an existing collection.
+    def create(
+        cls,
+        name: str,
+        store: str | Path | None = None,
+        *,
+        instruction: GivenInstruction = None,
+        encoder: Encoder | None = None,
+        chunk_tokens: int | None = None,
+        chunk_overlap: int | None = None,
+    ) -> Collection:
+        """Make a collection with one view, ready for ``add``.
 
-        Raises:
-            CollectionNotFoundError: there is none of that name; the message lists those that there are.
-            StoreError: its files are damaged.
-        """
-        folder = find_collection(name, store)
-        return cls(folder, read_manifest(folder))
-
-    @classmethod
-    def create(cls, name: str, store: str | Path | None = None, *, chunk_tokens: int, chunk_overlap: int) -> Collection:
-        """Make an empty collection without a view.
+        ``store`` None: the folder of all commands. ``instruction``: of the documents, see ``instruction_rule.resolve``;
+        None: the general one. ``encoder`` None: the default model. Chunk sizes None: what the window leaves beside the
+        instruction, and an eighth of it shared by neighbours.
 
         Raises:
             StoreError: the name is not allowed or taken.
+            ValueError: the sizes do not go together, or the instruction is none.
+            InstructionTooLongError: the instruction fills the window.
         """
-        if not COLLECTION_NAME.fullmatch(name):
-            raise StoreError(f"collection name {name!r}; expected {NAME_RULE}")
-        folder = store_folder(store) / name
-        if folder.exists():
-            raise StoreError(f"collection {name!r} exists in {store_folder(store)}")
-        remove_parts(folder)
-        manifest = Manifest(name, _now(), chunk_tokens, chunk_overlap)
+        made_by = encoder or load_encoder()
+        sentence = resolve(instruction, "document")
+        size = chunk_tokens or default_chunk_tokens(made_by.tokenizer, sentence)
+        overlap = size // 8 if chunk_overlap is None else chunk_overlap
+        Chunker(made_by.tokenizer, size, overlap)  # refuses sizes before anything is made
+        collection = cls.create_empty(name, store, chunk_tokens=size, chunk_overlap=overlap)
         try:
-            with atomic_folder(folder) as part:
-                create_tables(lancedb.connect(str(part)))
-                write_manifest(part, manifest)
-        except OSError:
-            if not folder.exists():
-                raise
-            raise StoreError(f"collection {name!r} was made by another process just now; run again") from None
-        return cls(folder, manifest)
+            with collection.writing():
+                collection.add_view(made_by, sentence, DEFAULT_VIEW)
+        except BaseException:
+            collection.drop()
+            raise
+        collection._encoders[made_by.fingerprint] = made_by
+        return collection
 
-    @property
-    def name(self) -> str:
-        """Name of the collection."""
-        return self.manifest.name
+    def add(
+        self,
+        texts: Sequence[str],
+        *,
+        metadata: Sequence[Mapping[str, Any]] | None = None,
+        ids: Sequence[str] | None = None,
+        titles: Sequence[str] | None = None,
+    ) -> Added:
+        """Cut texts, embed them in every view, and store them; return what was done.
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Hold the writer's lock; the manifest and the tables are read anew first."""
-        with writer_lock(self.folder):
-            self.manifest = read_manifest(self.folder)
-            self.chunks.checkout_latest()
-            self.sources_table.checkout_latest()
-            yield
-
-    def open_chunks(self) -> Any:
-        """Return a handle of the chunk table of its own, to be held at one version."""
-        return self._db.open_table(CHUNKS)
-
-    def chunks_changed_at(self) -> int:
-        """Return when a version of the chunk table came or went, by the file system's clock, in nanoseconds."""
-        return (self.folder / f"{CHUNKS}.lance" / "_versions").stat().st_mtime_ns
-
-    def save_manifest(self, manifest: Manifest) -> None:
-        """Write and adopt ``manifest``, if it differs."""
-        if manifest != self.manifest:
-            write_manifest(self.folder, manifest)
-            self.manifest = manifest
-
-    # -- views -----------------------------------------------------------------------------------------------------
-
-    def view(self, name: str | None = None) -> View:
-        """Return the view called ``name``; None is "default", or the only one.
+        A text is a document of its own. ``ids``: None: of the text's content. One that was added before replaces its
+        text; where text, title and metadata are the same, nothing is done. ``metadata``: a mapping a text, for filters.
 
         Raises:
-            StoreError: there is no such view; the message lists those that there are.
+            ValueError: a text is empty, an id stands twice, or there are more or fewer of something than texts.
+            StoreError: the collection has no view yet, or another process made a view of a model that is not here.
+            LockedError: another process is writing to the collection.
         """
-        return self.manifest.view(name)
-
-    @clear_errors
-    def fetch(self, query: Any) -> list[dict[str, Any]]:
-        """Run a query of the chunk table and return its rows."""
-        return query.to_list()
-
-    def find_view(self, fingerprint: str, document_instruction: GivenInstruction) -> View | None:
-        """Return the view of this encoder and instruction, if there is one."""
-        sentence = resolve(document_instruction, "document")
-        for view in self.manifest.views.values():
-            if (view.fingerprint, view.document_instruction) == (fingerprint, sentence):
-                return view
-        return None
-
-    @clear_errors
-    def add_view(self, encoder: Encoder, document_instruction: GivenInstruction, name: str, *, model: str | None = None,
-                 allow_pickle: bool = False) -> View:  # fmt: skip
-        """Add an empty vector column for ``encoder`` and ``document_instruction``; other columns are not touched."""
-        if name in self.manifest.views:
-            raise StoreError(f"collection {self.name!r} has a view {name!r} already; choose another --view name")
-        sentence = resolve(document_instruction, "document")
-        encoder.tokenizer.text_budget(sentence)  # refuses an instruction that leaves no room
-        view = View(
-            name=name,
-            column=self.manifest.free_column(name),
-            model=model or encoder.name,
-            fingerprint=encoder.fingerprint,
-            dialect=str(encoder.tokenizer.dialect),
-            max_tokens=encoder.max_tokens,
-            dim=encoder.dim,
-            document_instruction=sentence,
-            runtime=encoder.runtime,
-            precision=encoder.precision,
-            created=_now(),
-            allow_pickle=allow_pickle,
+        documents = list(_documents(texts, metadata, ids, titles))
+        with self.writing():
+            known = self.sources()
+            options = f"added {self.manifest.chunk_tokens} {self.manifest.chunk_overlap}"
+            records = [_record(document, options) for document in documents]
+            new = [n for n, r in enumerate(records) if not _is_stored(known.get(r.source), r)]
+            writer = CollectionWriter(self, self._encoders_of_views())
+            chunker = self._chunker()
+            try:
+                for number in new:
+                    writer.begin(records[number])
+                    for chunk in chunker.chunks(documents[number]):
+                        writer.add(documents[number], chunk)
+                    writer.finish(1)
+                writer.flush()
+            finally:
+                writer.stop()
+            maintenance.maintain(self)
+        num_chunks = writer.counts.embedded + writer.counts.kept
+        return Added(
+            tuple(d.document_id for d in documents), len(new), len(documents) - len(new), num_chunks, writer.counts.cut
         )
-        self._drop_orphans()
-        self.chunks.add_columns(pa.schema(view_fields(view)))
-        self.save_manifest(self.manifest.with_view(view))
-        return view
 
-    def _drop_orphans(self) -> None:
-        """Drop vector columns that no view names: a run was killed while it made or dropped a view."""
-        if orphans := orphan_columns(self.chunks.schema.names, self.manifest.views.values()):
-            self.chunks.drop_columns(orphans)
+    def remove(self, ids: Iterable[str]) -> int:
+        """Delete what was added under these ids, and return how many chunks that were.
 
-    # -- rows ------------------------------------------------------------------------------------------------------
-
-    @clear_errors
-    def num_chunks(self, where: str | None = None) -> int:
-        """Return the number of chunks; ``where`` is SQL of our own making."""
-        return self.chunks.count_rows(where)
-
-    @clear_errors
-    def sources(self) -> dict[str, SourceRecord]:
-        """Return the sources whose chunks are all stored."""
-        rows = self.sources_table.to_arrow().to_pylist()
-        return {row["source"]: SourceRecord(**row) for row in rows}
-
-    @clear_errors
-    def sources_with_rows(self) -> set[str]:
-        """Return every source that has chunks, complete or not."""
-        column = self.chunks.search().select(["source"]).to_arrow()["source"]
-        return set(column.unique().to_pylist())
-
-    @clear_errors
-    def rows_by_id(self, ids: list[str], columns: list[str]) -> pa.Table:
-        """Return the rows of ``ids`` that exist."""
-        return self.chunks.search().where(f"id IN ({any_of(ids)})").select(columns).limit(len(ids)).to_arrow()
-
-    @clear_errors
-    def vectors_of(self, view: View, ids: list[str]) -> dict[str, np.ndarray]:
-        """Return the vectors of chunks in a view, by id, float32 (dim,); one without a vector has none."""
-        rows = self.rows_by_id(ids, ["id", view.column]).to_pylist()
-        return {r["id"]: np.asarray(r[view.column], np.float32) for r in rows if r[view.column] is not None}
-
-    @clear_errors
-    def upsert(self, rows: pa.Table, *, may_exist: bool) -> None:
-        """Add rows, or replace those whose id exists. ``may_exist=False`` is faster and only right for new ids."""
-        if may_exist:
-            merge = self.chunks.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(rows)
-        else:
-            self.chunks.add(rows)
-
-    @clear_errors
-    def set_vectors(self, view: View, ids: list[str], vectors: np.ndarray) -> None:
-        """Fill a view's column for existing rows. ``vectors``: float32 (n, dim)."""
-        schema = pa.schema([CHUNK_FIELDS[0], *view_fields(view)])
-        rows = pa.Table.from_arrays([pa.array(ids, pa.string()), *vector_arrays(view, vectors)], schema=schema)
-        self._update(rows)
-
-    def _update(self, rows: pa.Table) -> None:
-        """Replace columns of existing rows by those of ``rows``, which has their ids."""
-        self.chunks.merge_insert("id").when_matched_update_all().execute(rows)
-
-    @clear_errors
-    def touch_sources(self, records: list[SourceRecord]) -> None:
-        """Remember other times of unchanged files, in their records and in their rows."""
-        for start in range(0, len(records), 500):
-            part = records[start : start + 500]
-            times = {r.source: r.mtime_ns / 1e9 for r in part}
-            query = self.chunks.search().where(f"source IN ({any_of(times)})").select(["id", "source"])
-            rows = query.limit(sum(r.num_chunks for r in part) or 1).to_arrow()
-            schema = pa.schema([CHUNK_FIELDS[0], pa.field("mtime", pa.float64())])
-            new = [rows["id"].combine_chunks(), pa.array([times[s] for s in rows["source"].to_pylist()], pa.float64())]
-            self._update(pa.Table.from_arrays(new, schema=schema))
-            self.put_sources(part)
-
-    @clear_errors
-    def put_sources(self, records: list[SourceRecord]) -> None:
-        """Acknowledge sources: from here on all their chunks count as stored."""
-        if records:
-            rows = pa.Table.from_pylist([asdict(r) for r in records], schema=SOURCE_SCHEMA)
-            merge = self.sources_table.merge_insert("source").when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(rows)
-
-    @clear_errors
-    def forget_sources(self, sources: Iterable[str]) -> None:
-        """Take back the acknowledgement of sources; their chunks stay."""
-        names = sorted(sources)
-        if names:
-            self.sources_table.delete(f"source IN ({any_of(names)})")
-
-    @clear_errors
-    def delete_stale(self, record: SourceRecord) -> int:
-        """Delete the rows of a source that are not of its current revision; return how many."""
-        where = f"source = {quoted(record.source)} AND source_hash != {quoted(record.revision)}"
-        count = self.chunks.count_rows(where)
-        if count:
-            self.chunks.delete(where)
+        Raises:
+            LockedError: another process is writing to the collection.
+        """
+        with self.writing():
+            count = self.delete_sources([f"{_SOURCE}/{name}" for name in ids])
+            maintenance.maintain(self)
         return count
 
-    @clear_errors
-    def delete_sources(self, sources: Iterable[str]) -> int:
-        """Delete sources with their chunks; return the number of chunks."""
-        names = sorted(sources)
-        count = 0
-        for start in range(0, len(names), 500):
-            where = f"source IN ({any_of(names[start : start + 500])})"
-            count += self.chunks.count_rows(where)
-            self.sources_table.delete(where)  # first: a kill in between leaves chunks that the next prune still sees
-            self.chunks.delete(where)
-        return count
+    def _encoders_of_views(self) -> dict[str, Encoder]:
+        """Return an encoder for each view, by fingerprint."""
+        for view in self.manifest.views.values():
+            self._encoder_of(view)
+        return self._encoders
 
-    @clear_errors
-    def delete_where(self, where: str) -> int:
-        """Delete chunks by a compiled filter. Their sources count as unread again: the next ingest brings them back."""
-        affected = self.chunks.search().where(where).select(["source"]).to_arrow()["source"]
-        if len(affected):
-            self.forget_sources(set(affected.to_pylist()))
-            self.chunks.delete(where)
-        return len(affected)
+    def _encoder_of(self, view: View) -> Encoder:
+        if view.fingerprint not in self._encoders:
+            encoder = load_view_encoder(view)
+            check_encoder(self, view, encoder)
+            self._encoders[view.fingerprint] = encoder
+        return self._encoders[view.fingerprint]
 
-    @clear_errors
-    def missing_vectors(self, view: View) -> int:
-        """Return how many chunks have no vector in ``view`` yet."""
-        return self.chunks.count_rows(f"{view.column} IS NULL")
-
-    @clear_errors
-    def rows_without_vector(self, view: View, limit: int) -> pa.Table:
-        """Return up to ``limit`` (id, text) rows that ``view`` has no vector for."""
-        return self.chunks.search().where(f"{view.column} IS NULL").select(["id", "text"]).limit(limit).to_arrow()
-
-    def drop(self) -> None:
-        """Delete the collection and everything in it."""
-        with writer_lock(self.folder):
-            self.discard()
-
-    def discard(self) -> None:
-        """Do what ``drop`` does, under the writer's lock that is held."""
-        gone = self.folder.with_name(f".deleted-{self.name}-{os.getpid()}")
-        self.folder.rename(gone)  # all of it or nothing
-        shutil.rmtree(gone, ignore_errors=True)
-
-    def update_manifest(self, **changes: Any) -> None:
-        """Replace fields of the manifest; threads may do so at once."""
-        with self._manifest_lock:
-            self.save_manifest(replace(self.manifest, **changes))
+    def _chunker(self) -> Chunker:
+        tokenizer = self._encoder_of(self.view(None)).tokenizer
+        return Chunker(tokenizer, self.manifest.chunk_tokens, self.manifest.chunk_overlap)
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _documents(
+    texts: Sequence[str], metadata: Sequence[Mapping[str, Any]] | None, ids: Sequence[str] | None,
+    titles: Sequence[str] | None,
+) -> Iterable[Document]:  # fmt: skip
+    """Yield the documents.
+
+    Raises:
+        ValueError: see ``Collection.add``.
+    """
+    if isinstance(texts, str):
+        raise ValueError("texts is one string; expected a sequence of texts")
+    for name, given in (("metadata", metadata), ("ids", ids), ("titles", titles)):
+        if given is not None and len(given) != len(texts):
+            raise ValueError(f"{len(given)} {name} for {len(texts)} texts; expected one each")
+    names = list(ids) if ids is not None else [_id_of(text) for text in texts]
+    if ids is None:
+        kept = {name: n for n, name in reversed(list(enumerate(names)))}  # of equal texts the first one
+    else:
+        kept = {name: n for n, name in enumerate(names)}
+        if len(kept) < len(names):
+            raise ValueError(f"the id {next(n for n in names if names.count(n) > 1)!r} stands twice; expected others")
+    for number, (name, text) in enumerate(zip(names, texts, strict=True)):
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"text {number} is {text!r:.40}; expected a text that is not empty")
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"id {number} is {name!r:.40}; expected a text that is not empty")
+        if kept[name] == number:
+            title = titles[number] if titles is not None else ""
+            facts = dict(metadata[number]) if metadata is not None else {}
+            yield Document(name, f"{_SOURCE}/{name}", title, "text/plain", [Block(text)], facts)
+
+
+def _id_of(text: object) -> str:
+    return hashlib.sha256(str(text).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _record(document: Document, options: str) -> SourceRecord:
+    """Return what says whether a document is stored as it is."""
+    text = "".join(block.text for block in document.blocks)
+    content = json.dumps([text, document.title, dict(document.metadata)], sort_keys=True, default=str).encode()
+    return SourceRecord(document.source, len(content), time.time_ns(), hashlib.sha256(content).hexdigest(), options)
+
+
+def _is_stored(known: SourceRecord | None, record: SourceRecord) -> bool:
+    return known is not None and (known.hash, known.options) == (record.hash, record.options)

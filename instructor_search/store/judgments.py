@@ -19,8 +19,8 @@ from filelock import FileLock, Timeout
 
 from instructor_search.errors import LockedError, StoreError
 from instructor_search.instruction_rule import GivenInstruction, resolve
-from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View
+from instructor_search.store.table import CollectionTable
 
 FILE = "judgments.jsonl"
 MAX_TEXT = 20_000  # characters of a query or an instruction
@@ -47,7 +47,7 @@ class Judgment:
 
 
 def judge(
-    collection: Collection, view: View, chunk_id: str, *, query: str, relevant: bool | None,
+    collection: CollectionTable, view: View, chunk_id: str, *, query: str, relevant: bool | None,
     instruction: GivenInstruction = None,
 ) -> Judgment:  # fmt: skip
     """Store whether a chunk is relevant to ``query`` under ``instruction`` (``instruction_rule.resolve``); return it.
@@ -72,7 +72,7 @@ def judge(
     return made
 
 
-def read_judgments(collection: Collection) -> list[Judgment]:
+def read_judgments(collection: CollectionTable) -> list[Judgment]:
     """Return what counts: the last judgment of each hit, in the order in which they were first judged.
 
     Raises:

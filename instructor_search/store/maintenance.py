@@ -8,15 +8,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 from instructor_search.errors import StoreError
-from instructor_search.store.collection import Collection
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.indexes.registry import indexes_beside, indexes_in_table, indexes_of_view
+from instructor_search.store.table import CollectionTable
 
 RETENTION = timedelta(hours=1)  # versions younger than this stay: open readers may still use them
 
 
 @clear_errors
-def maintain(collection: Collection) -> list[str]:
+def maintain(collection: CollectionTable) -> list[str]:
     """Compact, bring the indexes up to date and make those that are due; return what was made, in words.
 
     Raises:
@@ -28,14 +28,14 @@ def maintain(collection: Collection) -> list[str]:
     return made + [line for index in indexes_beside(collection, views) for line in index.sync()]
 
 
-def _compact(collection: Collection) -> None:
+def _compact(collection: CollectionTable) -> None:
     """Merge small files and delete versions that no open reader uses any more."""
     collection.chunks.optimize(cleanup_older_than=RETENTION)
     collection.sources_table.optimize(cleanup_older_than=RETENTION)
 
 
 @clear_errors
-def drop_view(collection: Collection, name: str) -> None:
+def drop_view(collection: CollectionTable, name: str) -> None:
     """Remove a view with its vectors and indexes.
 
     Raises:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from instructor_search.errors import StoreError
-from instructor_search.store.collection import Collection
 from instructor_search.store.indexes.registry import indexes_beside, indexes_in_table
 from instructor_search.store.manifest import View
 from instructor_search.store.schema import content_hash
+from instructor_search.store.table import CollectionTable
 from instructor_search.store.vectors import checksum, present_vectors
 
 
@@ -30,7 +30,7 @@ class VerifyReport:
         return not self.problems
 
 
-def verify(collection: Collection) -> VerifyReport:
+def verify(collection: CollectionTable) -> VerifyReport:
     """Read every row once: texts against hashes, vectors against checksums, keys, and sources against rows.
 
     Needed because the store keeps no checksum of its own: a flipped bit in a data file reads back as another vector.
@@ -43,7 +43,7 @@ def verify(collection: Collection) -> VerifyReport:
     return report
 
 
-def _check_rows(collection: Collection, report: VerifyReport) -> None:
+def _check_rows(collection: CollectionTable, report: VerifyReport) -> None:
     views = list(collection.manifest.views.values())
     columns = ["id", "source", "text", "content_hash", *(c for v in views for c in (v.column, v.checksum_column))]
     known = set(collection.chunks.schema.names)
@@ -83,7 +83,7 @@ def _check_vectors(batch: Any, view: View, bad: Counter[str]) -> None:
             bad[f"vectors of view {view.name} that differ from their checksum"] += checksum(vector) != expected
 
 
-def _check_sources(collection: Collection, per_source: Counter[str], report: VerifyReport) -> None:
+def _check_sources(collection: CollectionTable, per_source: Counter[str], report: VerifyReport) -> None:
     records = collection.sources()
     report.sources = len(records)
     wrong = [s for s, r in records.items() if per_source.get(s, 0) != r.num_chunks]

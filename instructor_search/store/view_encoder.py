@@ -8,8 +8,8 @@ from instructor_search.encoder import load_encoder
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.encoder.runtimes.choose import Precision, has_precision
 from instructor_search.errors import ViewMismatchError
-from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View
+from instructor_search.store.table import CollectionTable
 
 if TYPE_CHECKING:
     from instructor_search.encoder.inference import InstructorEncoder
@@ -40,7 +40,7 @@ def load_view_encoder(
     )
 
 
-def check_encoder(collection: Collection, view: View, encoder: Encoder) -> None:
+def check_encoder(collection: CollectionTable, view: View, encoder: Encoder) -> None:
     """Refuse an encoder that did not make ``view``.
 
     Raises:

@@ -22,7 +22,6 @@ from instructor_search.encoder.protocol import Encoder, check_vectors
 from instructor_search.errors import StoreError
 from instructor_search.instructions import InstructedText
 from instructor_search.records import Chunk, Document
-from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View, infer_field_types
 from instructor_search.store.schema import (
     HEADING_SEPARATOR,
@@ -31,6 +30,7 @@ from instructor_search.store.schema import (
     chunk_schema,
     content_hash,
 )
+from instructor_search.store.table import CollectionTable
 from instructor_search.store.vectors import sound_vectors, vector_arrays
 
 FIRST_BATCH, LAST_BATCH = 256, 4096  # chunks of a write; grows while one takes less than TARGET_SECONDS
@@ -73,7 +73,7 @@ class CollectionWriter:
 
     def __init__(
         self,
-        collection: Collection,
+        collection: CollectionTable,
         encoders: Mapping[str, Encoder],
         *,
         on_commit: Callable[[list[SourceRecord]], None] | None = None,
@@ -258,7 +258,7 @@ class CollectionWriter:
 class _StoredVectors:
     """Vectors of rows that exist already, checked against their checksums."""
 
-    def __init__(self, collection: Collection, views: list[View], ids: list[str]) -> None:
+    def __init__(self, collection: CollectionTable, views: list[View], ids: list[str]) -> None:
         self._tables: dict[str, dict[str, np.ndarray]] = {view.name: {} for view in views}
         for start in range(0, len(ids), 1000):
             columns = ["id", *(name for v in views for name in (v.column, v.checksum_column))]
@@ -297,7 +297,7 @@ def embed(
 
 
 def fill_view(
-    collection: Collection,
+    collection: CollectionTable,
     view: View,
     encoder: Encoder,
     counts: WriteCounts,

@@ -135,7 +135,7 @@ def test_what_cannot_be_meant(pool, store, words):
         pool.select(" ")
     with pytest.raises(StoreError, match="the pool 'none' has no examples"):
         create_pool("none", store=store, encoder=words).select("a")
-    Collection.create("documents", store, chunk_tokens=10, chunk_overlap=0)
+    Collection.create_empty("documents", store, chunk_tokens=10, chunk_overlap=0)
     with pytest.raises(StoreError, match="'documents' is no example pool: its rows have no outputs; make one"):
         ExamplePool("documents", store)
 

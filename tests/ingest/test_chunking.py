@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.chunking import Chunker, default_chunk_tokens, sentence_spans
 from instructor_search import load_encoder
+from instructor_search.chunking import Chunker, default_chunk_tokens, sentence_spans
 from instructor_search.encoder.tokenization import InstructedTokenizer
 from instructor_search.instructions import InstructedText
 from instructor_search.records import Block, Document

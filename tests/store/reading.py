@@ -10,7 +10,7 @@ DIM = 8
 
 def collection_with_reader(rows):
     """A collection of 300 of ``rows(view, numbers)`` after its upkeep, its view, and the reader."""
-    collection = Collection.create("c", chunk_tokens=100, chunk_overlap=0)
+    collection = Collection.create_empty("c", chunk_tokens=100, chunk_overlap=0)
     view = collection.add_view(HashEncoder(DIM), "doc: ", "default")
     collection.upsert(rows(view, range(300)), may_exist=False)
     maintain(collection)

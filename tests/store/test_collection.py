@@ -126,7 +126,7 @@ def test_delete_the_collection(collection, store, capsys):
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "x" * 65, "sp ace", "nul\0"])
 def test_names_that_are_no_folder_names(store, name):
     with pytest.raises(StoreError):
-        Collection.create(name, chunk_tokens=10, chunk_overlap=0)
+        Collection.create_empty(name, chunk_tokens=10, chunk_overlap=0)
     assert not store.exists() or not any(store.iterdir())
 
 

@@ -278,7 +278,7 @@ def test_lancedbs_own_index_of_before_is_dropped(made):
 
 
 def test_an_empty_collection_has_none(store):
-    collection = Collection.create("c", chunk_tokens=100, chunk_overlap=0)
+    collection = Collection.create_empty("c", chunk_tokens=100, chunk_overlap=0)
     view = collection.add_view(HashEncoder(DIM), "doc: ", "default")
     assert maintain(collection) == []
     assert not list(saved_words(collection))

@@ -91,7 +91,7 @@ def test_kills(tmp_path, store, num_kills):
     from tests.toy import HashEncoder
 
     chance, rng = random.Random(11), np.random.default_rng(11)
-    collection = Collection.create("c", chunk_tokens=100, chunk_overlap=0)
+    collection = Collection.create_empty("c", chunk_tokens=100, chunk_overlap=0)
     view = collection.add_view(HashEncoder(DIM), "doc: ", "default")
     collection.upsert(rows(view, list(range(1000)), rng), may_exist=False)
     start, with_index = 1000, 0

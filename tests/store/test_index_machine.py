@@ -36,7 +36,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self, seed):
         self.rng, self.model, self.next, self.kind = np.random.default_rng(seed), {}, 0, "exact"
         self.folder = tempfile.TemporaryDirectory()
-        self.collection = Collection.create("c", self.folder.name, chunk_tokens=100, chunk_overlap=0)
+        self.collection = Collection.create_empty("c", self.folder.name, chunk_tokens=100, chunk_overlap=0)
         self.view = self.collection.add_view(HashEncoder(DIM), "doc: ", "default")
         self.write(range(300))
         self.reader = CandidateFinder(Collection.open("c", self.folder.name), self.collection.view())

@@ -31,7 +31,7 @@ INDEXES = {
 def made(store, monkeypatch):
     """A collection of 600 chunks that has no index yet, and a view of it; what is due is due from 100 chunks on."""
     monkeypatch.setattr(policy, "INDEX_THRESHOLD", 100)
-    collection = Collection.create("c", chunk_tokens=100, chunk_overlap=0)
+    collection = Collection.create_empty("c", chunk_tokens=100, chunk_overlap=0)
     view = collection.add_view(HashEncoder(DIM), "doc: ", "default")
     collection.upsert(rows(view, range(600), np.random.default_rng(0)), may_exist=False)
     return collection, view

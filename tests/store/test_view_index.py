@@ -42,7 +42,7 @@ def rows(view, numbers, rng):
 
 @pytest.fixture
 def made(store):
-    collection = Collection.create("c", chunk_tokens=100, chunk_overlap=0)
+    collection = Collection.create_empty("c", chunk_tokens=100, chunk_overlap=0)
     view = collection.add_view(HashEncoder(DIM), "doc: ", "default")
     return collection, view
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.errors import MissingExtraError, StoreError
-from instructor_search.store.collection import Collection
 from instructor_search.store.indexes import lance, policy
 from instructor_search.store.indexes.entries import write_vectors
 from instructor_search.store.indexes.faiss import FaissIndex, Kind
@@ -29,6 +28,7 @@ from instructor_search.store.indexes.saved_index import (
 from instructor_search.store.indexes.tuning import tune
 from instructor_search.store.indexes.view_index import ViewIndex, damaged_vectors, open_index
 from instructor_search.store.manifest import View
+from instructor_search.store.table import CollectionTable
 
 REBUILD_SHARE = 0.2  # of changed rows, from which an index is made anew
 _SAMPLE = 200  # vectors that stand for queries when a recall is measured
@@ -37,7 +37,7 @@ _SAMPLE = 200  # vectors that stand for queries when a recall is measured
 class FaissOfView:
     """The FAISS index of a view, as an ``Index``."""
 
-    def __init__(self, collection: Collection, view: View) -> None:
+    def __init__(self, collection: CollectionTable, view: View) -> None:
         """Nothing is read yet."""
         self._collection, self._view = collection, view
 
@@ -78,7 +78,7 @@ class FaissOfView:
 
 
 def ensure_faiss_index(
-    collection: Collection, view: View, wish: Wish, kind: str, *, queries: Any = None, anew: bool = False
+    collection: CollectionTable, view: View, wish: Wish, kind: str, *, queries: Any = None, anew: bool = False
 ) -> list[str]:
     """Make the FAISS index of ``view`` or bring its files up to date, if ``kind`` says so; else delete it.
 
@@ -113,7 +113,7 @@ def describe(index: ViewIndex) -> str:
 
 
 def build_index(
-    collection: Collection,
+    collection: CollectionTable,
     view: View,
     kind: Kind,
     *,

@@ -13,7 +13,6 @@ import numpy as np
 import tantivy
 
 from instructor_search.errors import StoreError
-from instructor_search.store.collection import Collection
 from instructor_search.store.indexes.entries import batches
 from instructor_search.store.indexes.linked_folder import NoScratchError
 from instructor_search.store.indexes.protocol import Findings
@@ -29,6 +28,7 @@ from instructor_search.store.indexes.word_index import (
     words_folder,
     write_index,
 )
+from instructor_search.store.table import CollectionTable
 
 REBUILD_SHARE = 0.2  # of places whose chunk is gone, from which an index is made anew
 _HEAP = 128 * 2**20  # bytes of words that are collected before they are written
@@ -37,7 +37,7 @@ _HEAP = 128 * 2**20  # bytes of words that are collected before they are written
 class FullText:
     """The full-text index, as an ``Index``."""
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: CollectionTable) -> None:
         """Nothing is read yet."""
         self._collection = collection
 
@@ -69,7 +69,7 @@ class FullText:
         return Findings(notes=("there is no full-text index yet; the next ingest makes it",) if is_missing else ())
 
 
-def open_words(collection: Collection, scratch: Path | None = None) -> WordIndex | None:
+def open_words(collection: CollectionTable, scratch: Path | None = None) -> WordIndex | None:
     """Return the newest whole index, as it was saved; None where there is none that can be used.
 
     ``scratch``: where it keeps what it adds; None: where the system has its temporary files.
@@ -88,7 +88,7 @@ def open_words(collection: Collection, scratch: Path | None = None) -> WordIndex
     return None
 
 
-def ensure_words(collection: Collection) -> list[str]:
+def ensure_words(collection: CollectionTable) -> list[str]:
     """Make the index or bring its files up to date, under the writer's lock; return what was made, in words.
 
     A damaged one is made anew, as is one of whose places a fifth is gone.
@@ -108,7 +108,7 @@ def ensure_words(collection: Collection) -> list[str]:
     return made
 
 
-def _synced(collection: Collection, table: Any, version: int) -> WordIndex | None:
+def _synced(collection: CollectionTable, table: Any, version: int) -> WordIndex | None:
     """Return the saved index, up to date; None where there is none that is as it was written."""
     with contextlib.suppress(StoreError, OSError):
         index = open_words(collection, scratch=words_folder(collection)) if any(saved_words(collection)) else None
@@ -118,7 +118,7 @@ def _synced(collection: Collection, table: Any, version: int) -> WordIndex | Non
     return None
 
 
-def build_words(collection: Collection, table: Any, version: int) -> Path:
+def build_words(collection: CollectionTable, table: Any, version: int) -> Path:
     """Make the index anew of all rows of ``table``, which is held at ``version``, and return its folder."""
 
     def fill(part: Path) -> None:
@@ -129,7 +129,7 @@ def build_words(collection: Collection, table: Any, version: int) -> Path:
     return write_index(collection, version, table.count_rows(), fill, {})
 
 
-def drop_words(collection: Collection, *, keep: Path | None = None) -> None:
+def drop_words(collection: CollectionTable, *, keep: Path | None = None) -> None:
     """Delete the saved indexes, but ``keep``. Readers that have one open go on: their files stay mapped."""
     folder = words_folder(collection)
     for path in folder.iterdir() if folder.is_dir() else ():
@@ -137,7 +137,7 @@ def drop_words(collection: Collection, *, keep: Path | None = None) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def saved_words(collection: Collection) -> Iterator[tuple[Path, WordFacts]]:
+def saved_words(collection: CollectionTable) -> Iterator[tuple[Path, WordFacts]]:
     """Yield the saved indexes, the newest first."""
     found = []
     for path in words_folder(collection).glob("[!.]*/facts.json"):  # others are not finished

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from instructor_search.files import atomic_file
-from instructor_search.store.collection import Collection
 from instructor_search.store.indexes import policy
 from instructor_search.store.indexes.entries import batches, rows_of, rows_where
 from instructor_search.store.indexes.protocol import Findings
 from instructor_search.store.schema import SHOWN_COLUMNS
+from instructor_search.store.table import CollectionTable
 
 REWRITE_SHARE = 0.2  # of the table's rows that the copy lacks, or of its own that are gone
 _ROWS = "_rowid"
@@ -74,7 +74,7 @@ class RowCopy:
 class HitCache:
     """The copy, as an ``Index``."""
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: CollectionTable) -> None:
         """Nothing is read yet."""
         self._collection = collection
 
@@ -105,7 +105,7 @@ class HitCache:
         return Findings((what,) if wrong else ())
 
 
-def open_copy(collection: Collection, known: RowCopy | None = None) -> RowCopy | None:
+def open_copy(collection: CollectionTable, known: RowCopy | None = None) -> RowCopy | None:
     """Return the newest copy, ``known`` if it is that; None where there is none that can be read."""
     for path in _paths(collection):
         if known is not None and known.path == path:
@@ -117,7 +117,7 @@ def open_copy(collection: Collection, known: RowCopy | None = None) -> RowCopy |
     return None
 
 
-def ensure_copy(collection: Collection, threshold: int) -> None:
+def ensure_copy(collection: CollectionTable, threshold: int) -> None:
     """Make the copy, or make it anew when a fifth of the rows has changed; under the writer's lock.
 
     Up to ``threshold`` rows there is none.
@@ -141,7 +141,7 @@ def ensure_copy(collection: Collection, threshold: int) -> None:
     drop_copy(collection, keep=path)
 
 
-def drop_copy(collection: Collection, *, keep: Path | None = None) -> None:
+def drop_copy(collection: CollectionTable, *, keep: Path | None = None) -> None:
     """Delete the copies, but ``keep``. Readers that have one open go on: their files stay mapped."""
     for path in _folder(collection).glob("*"):
         if path != keep:
@@ -160,9 +160,9 @@ def _write(path: Path, parts: Iterator[pa.RecordBatch]) -> None:
             writer.close()
 
 
-def _folder(collection: Collection) -> Path:
+def _folder(collection: CollectionTable) -> Path:
     return collection.folder / "rows"
 
 
-def _paths(collection: Collection) -> list[Path]:
+def _paths(collection: CollectionTable) -> list[Path]:
     return sorted(_folder(collection).glob("*.arrow"), reverse=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from instructor_search.store.collection import Collection
 from instructor_search.store.indexes import policy
 from instructor_search.store.indexes.policy import LANCE_HNSW, LANCE_RABITQ
 from instructor_search.store.indexes.protocol import Findings
 from instructor_search.store.indexes.word_analysis import FIELD_WEIGHTS
 from instructor_search.store.lancedb_lightly import Bitmap, BTree, HnswSq, IvfRq, Table
 from instructor_search.store.manifest import View
+from instructor_search.store.table import CollectionTable
 
 FILTER_INDEXES: dict[str, Any] = {"source": BTree, "mime": Bitmap, "mtime": BTree}  # without one a filter is a scan
 _PARTITION_ROWS = 100_000
@@ -67,7 +67,7 @@ def drop(table: Table, column: str) -> None:
 class FilterIndexes:
     """The indexes of columns that filters name, as an ``Index``."""
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: CollectionTable) -> None:
         """Nothing is read yet."""
         self._table = collection.chunks
 
@@ -93,7 +93,7 @@ class FilterIndexes:
 class LanceIndex:
     """LanceDB's index of a view's vectors, as an ``Index``."""
 
-    def __init__(self, collection: Collection, view: View) -> None:
+    def __init__(self, collection: CollectionTable, view: View) -> None:
         """Nothing is read yet."""
         self._collection, self._view = collection, view
 

@@ -9,9 +9,9 @@ import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from instructor_search.store.collection import Collection
 from instructor_search.store.indexes.faiss import MIN_ROWS, Kind
 from instructor_search.store.manifest import View
+from instructor_search.store.table import CollectionTable
 
 INDEX_THRESHOLD = 20_000  # chunks with a vector; exact search took 105 ms at 100,000 x 384 on one core
 AUTO, EXACT, LANCE_HNSW, LANCE_RABITQ = "auto", "exact", "lance-hnsw-sq", "lance-ivf-rq"
@@ -68,12 +68,12 @@ def _memory() -> int:
         return 8 * 2**30
 
 
-def index_wish(collection: Collection, view: View) -> Wish:
+def index_wish(collection: CollectionTable, view: View) -> Wish:
     """Return the index that was asked for ``view``."""
     return Wish(**collection.manifest.indexes.get(view.name, {}))
 
 
-def index_kind(collection: Collection, view: View) -> str:
+def index_kind(collection: CollectionTable, view: View) -> str:
     """Return the index that ``view`` is to have, by its size and what was asked for."""
     rows = collection.chunks.count_rows(f"{view.checksum_column} IS NOT NULL")
     return index_wish(collection, view).resolve(rows, view.dim)

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from instructor_search.files import atomic_folder
-from instructor_search.store.collection import Collection
 from instructor_search.store.indexes.faiss import FaissIndex
 from instructor_search.store.manifest import View
+from instructor_search.store.table import CollectionTable
 
 FORMAT = 1
 
@@ -47,12 +47,12 @@ class IndexFacts:
     format: int = FORMAT
 
 
-def column_folder(collection: Collection, view: View) -> Path:
+def column_folder(collection: CollectionTable, view: View) -> Path:
     """Return the folder of all that is saved for ``view``."""
     return collection.folder / "indexes" / view.column
 
 
-def saved_indexes(collection: Collection, view: View) -> Iterator[tuple[Path, IndexFacts]]:
+def saved_indexes(collection: CollectionTable, view: View) -> Iterator[tuple[Path, IndexFacts]]:
     """Yield the saved indexes that are of this view, the newest first."""
     found = []
     for path in column_folder(collection, view).glob("[!.]*/[!.]*/facts.json"):  # others are not finished
@@ -77,7 +77,7 @@ def write_index(generation: Path, index: FaissIndex, rows: np.ndarray, facts: In
     return folder, facts
 
 
-def drop_index(collection: Collection, view: View, *, keep: Path | None = None) -> None:
+def drop_index(collection: CollectionTable, view: View, *, keep: Path | None = None) -> None:
     """Delete the saved indexes of ``view``, but the one in the folder ``keep``.
 
     Readers that have one open go on: their files stay mapped.

@@ -18,7 +18,6 @@ import numpy as np
 
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.errors import StoreError
-from instructor_search.store.collection import Collection
 from instructor_search.store.indexes.entries import (
     ENTRY,
     NO_ROW,
@@ -32,6 +31,7 @@ from instructor_search.store.indexes.faiss import FaissIndex, Kind, Mask, Settin
 from instructor_search.store.indexes.metadata import FieldColumns
 from instructor_search.store.indexes.saved_index import IndexFacts, mapped_vectors, saved_indexes, write_index
 from instructor_search.store.manifest import View
+from instructor_search.store.table import CollectionTable
 
 _KEPT_FILTERS = 32  # whose positions and rows are remembered: 16 bytes for each that is allowed
 _GONE = np.uint64(NO_ROW)
@@ -48,7 +48,7 @@ class _Allowed(NamedTuple):
 class ViewIndex:
     """A saved index with what has changed since. One thread at a time may use it."""
 
-    def __init__(self, collection: Collection, view: View, folder: Path, facts: IndexFacts) -> None:
+    def __init__(self, collection: CollectionTable, view: View, folder: Path, facts: IndexFacts) -> None:
         """Open the index of ``folder`` and bring it up to date; use ``open_index``.
 
         Raises:
@@ -230,7 +230,7 @@ class ViewIndex:
         return ViewIndex(self.collection, self.view, folder, facts)
 
 
-def open_index(collection: Collection, view: View) -> ViewIndex | None:
+def open_index(collection: CollectionTable, view: View) -> ViewIndex | None:
     """Return the newest whole index of ``view``, up to date; None where there is none that can be used."""
     for folder, facts in saved_indexes(collection, view):
         with contextlib.suppress(StoreError, FileNotFoundError):

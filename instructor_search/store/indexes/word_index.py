@@ -25,7 +25,6 @@ import tantivy
 
 from instructor_search.errors import StoreError
 from instructor_search.files import atomic_folder
-from instructor_search.store.collection import Collection
 from instructor_search.store.indexes.entries import NO_ROW, find, rows_where, taken
 from instructor_search.store.indexes.linked_folder import is_final, link, linked_folder
 from instructor_search.store.indexes.word_analysis import (
@@ -37,6 +36,7 @@ from instructor_search.store.indexes.word_analysis import (
     within,
     words_query,
 )
+from instructor_search.store.table import CollectionTable
 
 FORMAT = 1  # another way of making words of a text is another format
 _ENTRY = np.dtype([("id", "S32"), ("checksum", "<i8"), ("row", "<u8")])  # ``checksum``: of the fields' texts
@@ -187,7 +187,7 @@ class WordIndex:
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
-    def save(self, collection: Collection) -> Path:
+    def save(self, collection: CollectionTable) -> Path:
         """Write the index with all that has changed, and return its folder; under the writer's lock."""
 
         def fill(part: Path) -> None:
@@ -208,7 +208,7 @@ def damaged_files(index: WordIndex) -> list[str]:
     return [name for name, known in index.facts.checksums.items() if _checksum(index.folder / name) != known]
 
 
-def words_folder(collection: Collection) -> Path:
+def words_folder(collection: CollectionTable) -> Path:
     """Return the folder of all that is saved."""
     return collection.folder / "words"
 
@@ -236,7 +236,7 @@ def _entries(batch: Any) -> np.ndarray:
     return found
 
 
-def write_index(collection: Collection, version: int, count: int, fill: Any, known: dict[str, int]) -> Path:
+def write_index(collection: CollectionTable, version: int, count: int, fill: Any, known: dict[str, int]) -> Path:
     """Have ``fill`` write an index's files, and return their folder, which has its name only when all is there.
 
     ``known``: checksums of files that are links to those of an earlier one.
