@@ -1,11 +1,12 @@
 # make demo: install, ingest corpus/, search it under two instructions.   make test: install, run the tests.
+# make test-lowest: quick tests of the library on the lowest versions that pyproject.toml permits, without torch.
 # make axe: install axe-core from npm, with which a test looks for what keeps people out of the page.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-trust test-slow check axe clean
+.PHONY: demo test test-trust test-slow test-lowest check axe clean
 
 demo: $(VENV)/.installed-all
 	$(BIN)/python -m ingest corpus/ --instruction
@@ -30,6 +31,17 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+test-lowest: .venv-lowest/.installed
+	.venv-lowest/bin/python -m tests.without_torch
+
+.venv-lowest/.installed: pyproject.toml tests/lowest.py | $(BIN)/python
+	rm -rf .venv-lowest
+	$(PYTHON) -m venv .venv-lowest
+	$(BIN)/python tests/lowest.py ingest > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-lowest/constraints.txt -e '.[ingest]' \
+		'pytest>=8.3' 'pytest-timeout>=2.4' 'hypothesis>=6.100'
+	@touch $@
+
 axe:
 	npm ci --ignore-scripts --no-audit --no-fund
 
@@ -47,4 +59,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed-all
 
 clean:
-	rm -rf $(VENV) node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-lowest node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache

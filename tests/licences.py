@@ -46,7 +46,7 @@ def closure(requirements: Iterable[str]) -> Closure:
         seen.add((text, extra))
         name = canonicalize_name(requirement.name)
         if name == OWN:
-            todo += [(r, "") for own_extra in requirement.extras for r in own[own_extra]]
+            todo += [(r, "") for own_extra in ("", *requirement.extras) for r in own[own_extra]]
             continue
         try:
             found.installed[name] = package = distribution(name)
