@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from instructor_search import __version__
 from tests.conftest import ROOT
 from tests.lowest import lowest
 
@@ -62,7 +63,7 @@ def test_the_readme_is_short():
 
 
 def test_one_version_and_its_date_everywhere():
-    version = PROJECT["version"]
+    version = __version__
     dated = re.search(
         r"^## (\S+) \((\d{4}-\d\d-\d\d)\)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
     )

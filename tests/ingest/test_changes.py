@@ -179,7 +179,7 @@ def test_an_interrupted_run_counts_only_what_is_stored(run, folder, encoder):
 
 
 def test_a_kill_while_a_collection_is_made_or_dropped_does_not_block(run, store, folder, monkeypatch):
-    from instructor_search.store import collection as module
+    from instructor_search.store import table as module
 
     def killed(*args, **options):
         raise SystemExit

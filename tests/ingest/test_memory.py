@@ -12,13 +12,13 @@ import resource, sys
 from pathlib import Path
 from ingest import IngestConfig, ingest
 from tests.toy import HashEncoder
-from instructor_search import Collection
+from instructor_search.store import maintenance
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
-upkeep, peaks = Collection.maintain, []
-Collection.maintain = lambda self: (peaks.append(peak()), upkeep(self))[1]
+maintain, peaks = maintenance.maintain, []
+maintenance.maintain = lambda collection: (peaks.append(peak()), maintain(collection))[1]
 report = ingest(IngestConfig(paths=(Path(sys.argv[1]),), store=sys.argv[2], instruction="doc: "), encoder=HashEncoder(8))
 print(report.chunks_total, peaks[0], peak())
 """

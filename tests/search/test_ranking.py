@@ -156,7 +156,7 @@ def test_wrong_numbers_are_one_line(searcher, capsys):
     ):
         with pytest.raises(ValueError, match=words):
             searcher.search("x", instruction=Q, **wrong)
-    with pytest.raises(ValueError, match="expected the mode dense"):
+    with pytest.raises(TypeError, match="mode"):
         searcher.more_like("x", mode="text")
     with pytest.raises(ValueError, match="top_k is 0"):
         searcher.more_like("x", top_k=0)

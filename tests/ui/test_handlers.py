@@ -246,7 +246,7 @@ def test_endpoints_are_typed_and_work(session):
 @pytest.mark.parametrize(("name", "values", "said"), [
     ("search", {"query": 5}, "query is 5; expected a text"),
     ("search", {"query": None}, "query is None; expected a text"),
-    ("search", {"instruction": None}, "instruction is None; expected a text"),
+    ("search", {"instruction": 5}, "instruction is 5; expected a text"),
     ("search", {"collection": 5}, "collection is 5; expected a text"),
     ("search", {"where": ["a"]}, r"where is \['a'\]; expected a text"),
     ("search", {"top_k": None}, "top_k is None; expected a whole number"),
