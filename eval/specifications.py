@@ -24,8 +24,8 @@ from eval.systems import ALL, SEARCH_CATEGORIES, System
 from instructor_search.encoder import load_encoder
 from instructor_search.encoder.cache import CachedEncoder
 from instructor_search.integrations.mteb import CollectionSearch, model_meta
+from instructor_search.search.ranking import Mode
 from instructor_search.search.reranking import CrossEncoderReranker, Reranker, make_reranker
-from instructor_search.search.searcher import Mode
 
 _FLAGS = ("hnsw", "rerank")
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 from eval.records import Context, Outcome, Sides, TaskInfo
-from eval.systems import System
+
+if TYPE_CHECKING:
+    from eval.systems import System
 
 
 class EvalTask(ABC):

@@ -305,7 +305,8 @@ class InstructorEncoder:
 
 def _joined(parts: list[Any]) -> np.ndarray | torch.Tensor:
     if len(parts) == 1:
-        return parts[0]
+        only: np.ndarray | torch.Tensor = parts[0]
+        return only
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)
     import torch

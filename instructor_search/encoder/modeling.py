@@ -38,7 +38,8 @@ class InstructorModel(nn.Module):
 
     def token_embeddings(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return the backbone's last hidden states, (batch, length, hidden)."""
-        return self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        states: torch.Tensor = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return states
 
     def mean(self, hidden: Tensor, pooling_mask: Tensor) -> Tensor:
         """Return the mean of hidden states, (batch, hidden), over ``pooling_mask`` (batch, length)."""
@@ -71,6 +72,7 @@ def _load_backbone(checkpoint: Checkpoint, *, allow_pickle: bool) -> PreTrainedM
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()  # "unexpected key pooler.*" is expected here
+    model: PreTrainedModel
     try:
         model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
     except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
@@ -98,7 +100,8 @@ def _load_dense(layer: DenseLayer, *, allow_pickle: bool) -> nn.Sequential:
 def _read_weights(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".bin":
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+            return state
         except (RuntimeError, pickle.UnpicklingError) as error:
             raise ModelError(f"{path} holds more than weights, or is damaged: not loaded") from error
     from safetensors.torch import load_file

@@ -59,4 +59,5 @@ def check_vectors(vectors: np.ndarray, name: str) -> np.ndarray:
 def to_unit_length(vectors: np.ndarray) -> np.ndarray:
     """Return ``vectors``, float32 (n, dim), divided by their lengths; a zero vector stays zero."""
     vectors = np.asarray(vectors, dtype=np.float32)
-    return vectors / np.sqrt(np.maximum(np.vecdot(vectors, vectors), 1e-24))[:, None]
+    units: np.ndarray = vectors / np.sqrt(np.maximum(np.vecdot(vectors, vectors), 1e-24))[:, None]
+    return units

@@ -33,7 +33,8 @@ class PooledTokens(NamedTuple):
     def vector(self) -> np.ndarray:
         """The embedding, (dim,), of unit length."""
         total = self.parts.sum(0)
-        return total / max(float(np.linalg.norm(total)), 1e-12)
+        unit: np.ndarray = total / max(float(np.linalg.norm(total)), 1e-12)
+        return unit
 
 
 class TokenStates:
@@ -75,7 +76,8 @@ class TokenStates:
         ids, attention, pooling = pad(self.encoder.tokenizer.encode_batch([item]), self.encoder.pad_id)
         inputs = [ids.astype(np.int32), attention.astype(np.float32), pooling.astype(np.float32)]
         self._request.infer(inputs)
-        return self._request.get_output_tensor(1).data[0].copy()
+        vector: np.ndarray = self._request.get_output_tensor(1).data[0].copy()
+        return vector
 
     def _through_dense(self, parts: np.ndarray) -> np.ndarray:
         if self._dense is None:

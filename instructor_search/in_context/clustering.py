@@ -55,4 +55,5 @@ def _means(vectors: np.ndarray, owners: np.ndarray, centres: np.ndarray) -> np.n
     bounds = [*starts.tolist(), len(vectors)]
     for number, cluster in enumerate(present.tolist()):
         sums[cluster] = vectors[order[bounds[number] : bounds[number + 1]]].sum(0)
-    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    directions: np.ndarray = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    return directions

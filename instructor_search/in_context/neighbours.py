@@ -158,7 +158,8 @@ def _make_clusters(unit: np.ndarray, seed: int) -> _Clusters:
 def _others(near: np.ndarray) -> np.ndarray:
     """Return each row without the row's own number, which an equal centre may stand before."""
     own = near == np.arange(len(near))[:, None]
-    return near[~own].reshape(len(near), -1)
+    others: np.ndarray = near[~own].reshape(len(near), -1)
+    return others
 
 
 def _choose_probes(unit: np.ndarray, clusters: _Clusters, k: int, target_recall: float, seed: int) -> tuple[int, float]:

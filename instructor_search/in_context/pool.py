@@ -23,7 +23,8 @@ from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.instructions import InstructedText
 from instructor_search.records import Demonstration, Hit
 from instructor_search.search.filters import compile_filter
-from instructor_search.search.searcher import MAX_TOP_K, Mode, Searcher
+from instructor_search.search.ranking import MAX_TOP_K, Mode
+from instructor_search.search.searcher import Searcher
 from instructor_search.store.collection import Collection
 
 OUTPUT, TASK, INPUT = "output", "task", "input"  # metadata of an example; the input only where it is not the chunk

@@ -159,7 +159,9 @@ class INSTRUCTOR(InstructorEncoder):
     def similarity(self, first: Any, second: Any) -> np.ndarray:
         """Return cosine similarities, (n, m), of two sets of embeddings, (n, dim) and (m, dim)."""
         a, b = (np.atleast_2d(np.asarray(x, dtype=np.float32)) for x in (first, second))
-        return (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
+        a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
+        cosines: np.ndarray = a @ b.T
+        return cosines
 
 
 def _converted(vectors: np.ndarray | torch.Tensor, *, to_numpy: bool, to_tensor: bool) -> Any:

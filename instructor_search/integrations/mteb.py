@@ -27,8 +27,9 @@ from instructor_search.encoder.protocol import Encoder, check_vectors
 from instructor_search.instructions import InstructedText
 from instructor_search.integrations.mteb_instructions import MTEB_INSTRUCTIONS, sides
 from instructor_search.records import Block, Chunk, Document, Hit
+from instructor_search.search.ranking import Mode
 from instructor_search.search.reranking import Reranker
-from instructor_search.search.searcher import Mode, Searcher
+from instructor_search.search.searcher import Searcher
 from instructor_search.store.collection import Collection
 from instructor_search.store.indexes import fulltext, lance, policy
 from instructor_search.store.schema import SourceRecord

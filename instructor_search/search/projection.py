@@ -196,7 +196,8 @@ def _principal(vectors: np.ndarray, count: int) -> np.ndarray:
     values, axes = np.linalg.eigh(centred.T @ centred)
     axes = axes[:, np.argsort(-values)[:count]]
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
-    return centred @ axes
+    points: np.ndarray = centred @ axes
+    return points
 
 
 def _tsne(components: np.ndarray, first: np.ndarray | None) -> np.ndarray:
@@ -227,7 +228,8 @@ def _scaled(points: np.ndarray) -> np.ndarray:
 def _turned(points: np.ndarray, onto: np.ndarray) -> np.ndarray:
     """Return points turned or mirrored as near as can be to ``onto`` (orthogonal Procrustes; Schoenemann 1966)."""
     left, _, right = np.linalg.svd(points.T @ onto)
-    return (points @ (left @ right)).astype(np.float32)
+    turned: np.ndarray = (points @ (left @ right)).astype(np.float32)
+    return turned
 
 
 def _read(path: Path, sides: Sequence[_Side], method: str) -> Projection | None:

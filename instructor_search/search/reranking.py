@@ -57,7 +57,8 @@ class InstructionReranker:
         pairs = [InstructedText(self.query_instruction, query)]
         pairs += [InstructedText(self.document_instruction, text) for text in texts]
         vectors = to_unit_length(self.encoder.encode(pairs))
-        return vectors[1:] @ vectors[0]
+        scores: np.ndarray = vectors[1:] @ vectors[0]
+        return scores
 
 
 class CrossEncoderReranker:

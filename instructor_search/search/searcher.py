@@ -249,7 +249,7 @@ class Searcher:
         with self._timed("embed"):
             asked = [InstructedText(query.instruction, query.text)]
             self.num_query_tokens_cut = encoder.tokenizer.num_cut(asked[0])
-            vector = np.asarray(encoder.encode(asked), dtype=np.float32)[0]
+            vector: np.ndarray = np.asarray(encoder.encode(asked), dtype=np.float32)[0]
         _check_vectors(vector[None], [query])
         return vector
 

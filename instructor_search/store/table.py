@@ -136,7 +136,8 @@ class CollectionTable:
     @clear_errors
     def fetch(self, query: Any) -> list[dict[str, Any]]:
         """Run a query of the chunk table and return its rows."""
-        return query.to_list()
+        rows: list[dict[str, Any]] = query.to_list()
+        return rows
 
     def find_view(self, fingerprint: str, document_instruction: GivenInstruction) -> View | None:
         """Return the view of this encoder and instruction, if there is one."""

@@ -43,8 +43,10 @@ def _exact(
 def _products(queries: np.ndarray, block: np.ndarray) -> np.ndarray:
     """Return inner products, (q, rows). Few of them on one thread: beside other processes, several wait longest."""
     if len(queries) == 1 and len(block) <= _ALONE:
-        return np.einsum("qd,rd->qr", queries, block)
-    return queries @ block.T
+        products: np.ndarray = np.einsum("qd,rd->qr", queries, block)
+    else:
+        products = queries @ block.T
+    return products
 
 
 def _blocks(vectors: np.ndarray, allowed: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:

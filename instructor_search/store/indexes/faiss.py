@@ -56,7 +56,7 @@ def factory(kind: Kind, count: int, dim: int) -> str:
 
 def num_clusters(count: int) -> int:
     """Return the power of two nearest to 1.6 sqrt(count), from 1."""
-    return 2 ** round(math.log2(max(1.0, 1.6 * math.sqrt(count))))
+    return 1 << round(math.log2(max(1.0, 1.6 * math.sqrt(count))))
 
 
 def ladder(kind: Kind, count: int) -> list[Setting]:
@@ -266,7 +266,8 @@ class FaissIndex:
     def _candidates(self, queries: np.ndarray, depth: int, effort: int, mask: Mask | None) -> np.ndarray:
         depth = min(depth, len(self.vectors))
         parameters = self._parameters(depth, effort, mask)
-        return self.index.search(queries, depth, params=parameters)[1]
+        ids: np.ndarray = self.index.search(queries, depth, params=parameters)[1]
+        return ids
 
     def _parameters(self, depth: int, effort: int, mask: Mask | None) -> Any:
         """Return FAISS's parameters of a search; those without a mask are kept."""

@@ -124,7 +124,8 @@ class Condition:
         """Return the truth for each row, int8, from the columns of ``fields``."""
         if self.of_values is not None:
             (column,) = (columns[name] for name in self.fields)
-            return self.of_values(column)[column.codes]
+            truths: np.ndarray = self.of_values(column)[column.codes]
+            return truths
         assert self.of_rows is not None
         return self.of_rows(columns)
 

@@ -151,7 +151,8 @@ def _write(source: GraphSource, folder: Path, texts: Sequence[Any]) -> dict[str,
 
 def _facts(folder: Path) -> dict[str, Any]:
     try:
-        return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        return facts
     except (OSError, ValueError):
         return {}
 

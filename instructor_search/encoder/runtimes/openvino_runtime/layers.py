@@ -38,7 +38,8 @@ class InputCodes(NamedTuple):
         """Return the levels' values, (n, channels and copies), of inputs (n, channels)."""
         step = self.range / 255
         values = (x[:, self.channel] - self.low) / self.channel_steps
-        return np.round(np.clip(values, 0, self.range) / step) * np.float32(step)
+        rounded: np.ndarray = np.round(np.clip(values, 0, self.range) / step) * np.float32(step)
+        return rounded
 
 
 class QuantizedLinear(NamedTuple):

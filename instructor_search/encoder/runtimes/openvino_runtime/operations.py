@@ -64,7 +64,8 @@ def distance_buckets(distance: np.ndarray, num_buckets: int, max_distance: int) 
     size = np.abs(distance)
     ratio = np.log(np.maximum(size, 1).astype(np.float32) / exact) / np.log(np.float32(max_distance / exact))
     far = np.minimum(exact + (ratio * (half - exact)).astype(np.int64), half - 1)
-    return np.where(distance > 0, half, 0) + np.where(size < exact, size, far)
+    buckets: np.ndarray = np.where(distance > 0, half, 0) + np.where(size < exact, size, far)
+    return buckets
 
 
 def standardise(x: Any, eps: float) -> Any:

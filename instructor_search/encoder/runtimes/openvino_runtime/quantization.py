@@ -66,12 +66,14 @@ class GroupSample:
 
     @property
     def _kept_keys(self) -> np.ndarray:
-        return np.concatenate(self.keys)[self._order]
+        keys: np.ndarray = np.concatenate(self.keys)[self._order]
+        return keys
 
     @property
     def rows(self) -> np.ndarray:
         """The rows drawn, (n, channels): each token of the text has the same chance."""
-        return np.concatenate(self.parts)[self._order]
+        parts: np.ndarray = np.concatenate(self.parts)[self._order]
+        return parts
 
 
 def quantize(
@@ -169,7 +171,8 @@ def _round_weights(weight: np.ndarray, rows: np.ndarray, codes: InputCodes) -> Q
 def _row_weights(output: np.ndarray) -> np.ndarray:
     """Return a weight a row, (n, 1), of mean 1: an error counts relative to the size of the row's output."""
     weights = 1 / np.maximum((output**2).mean(1, keepdims=True), 1e-12)
-    return weights / weights.mean()
+    relative: np.ndarray = weights / weights.mean()
+    return relative
 
 
 def _rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

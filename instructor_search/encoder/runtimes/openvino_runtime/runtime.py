@@ -107,7 +107,8 @@ class OpenVinoRuntime:
         with self._single_lock:
             request = self._request_for_one()
             request.infer(self._inputs([item]), share_inputs=True)
-            return request.get_output_tensor(0).data[0].copy()
+            vector: np.ndarray = request.get_output_tensor(0).data[0].copy()
+            return vector
 
     def _request_for_one(self) -> Any:
         """Return what runs a single text: a stream of the graph for many, then a graph with all threads."""
