@@ -87,6 +87,14 @@ def test_imports_are_light(statement):
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("module", ["instructor_search.store.view_encoder", "eval.sources"])
+def test_what_is_loaded_meanwhile_loads_no_other(module):
+    """A search loads its model beside the database; a list of tasks is there before mteb is."""
+    code = f"import sys, {module}; print([m for m in ('lancedb', 'pyarrow', 'openvino', 'mteb') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_public_names_resolve():
     import instructor_search
 

@@ -9,10 +9,10 @@ from instructor_search.encoder.protocol import Encoder
 from instructor_search.encoder.runtimes.choose import Precision, has_precision
 from instructor_search.errors import ViewMismatchError
 from instructor_search.store.manifest import View
-from instructor_search.store.table import CollectionTable
 
 if TYPE_CHECKING:
     from instructor_search.encoder.inference import InstructorEncoder
+    from instructor_search.store.table import CollectionTable  # loads the database: a search loads the model meanwhile
 
 
 def load_view_encoder(

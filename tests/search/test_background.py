@@ -19,6 +19,8 @@ def searcher(corpus_store):
     return Searcher(Collection.open("corpus", corpus_store))
 
 
+@pytest.mark.slow
+@pytest.mark.trust
 def test_random_words_are_weak_and_answerable_queries_are_not(searcher):
     """3 of 124 and 46 of 50 were measured; every half holds the bar by itself."""
     background = Background(searcher)

@@ -106,6 +106,7 @@ def test_targets_against_numpy():
             np.testing.assert_allclose(found[row], expected / np.linalg.norm(expected), atol=1e-6, err_msg=kind)
 
 
+@pytest.mark.slow
 def test_a_model_learns_to_move_where_it_is_asked_to(encoder, mixture):
     texts = {kind: many[:40] for kind, many in texts_by_kind(read_mixture(mixture)).items()}
     like, none = texts["likeness"], texts["none"]
