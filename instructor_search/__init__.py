@@ -10,18 +10,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from instructor_search.encoder import load_encoder
+    from instructor_search.errors import (
+        CollectionNotFoundError,
+        FilterError,
+        InstructionTooLongError,
+        InstructorSearchError,
+        LockedError,
+        MissingExtraError,
+        ModelError,
+        ReaderError,
+        StoreError,
+        ViewMismatchError,
+    )
     from instructor_search.in_context.pool import ExamplePool
     from instructor_search.in_context.prompt import build_prompt
     from instructor_search.instructions import InstructedText, Instruction
     from instructor_search.integrations.instructor import INSTRUCTOR
     from instructor_search.records import Hit, Query
+    from instructor_search.search.compare import Side, compare
+    from instructor_search.search.explain import explain_hit
     from instructor_search.search.searcher import Searcher
     from instructor_search.store.collection import Collection
+    from instructor_search.store.verify import verify
 
 __version__ = "0.1.0"
 __all__ = [
-    "INSTRUCTOR", "Collection", "ExamplePool", "Hit", "InstructedText", "Instruction", "Query", "Searcher",
-    "build_prompt", "load_encoder",
+    "INSTRUCTOR", "Collection", "CollectionNotFoundError", "ExamplePool", "FilterError", "Hit", "InstructedText",
+    "Instruction", "InstructionTooLongError", "InstructorSearchError", "LockedError", "MissingExtraError", "ModelError",
+    "Query", "ReaderError", "Searcher", "Side", "StoreError", "ViewMismatchError", "build_prompt", "compare",
+    "explain_hit", "load_encoder", "verify",
 ]  # fmt: skip
 
 _HOMES = {
@@ -33,9 +50,13 @@ _HOMES = {
     "Instruction": "instructions",
     "Query": "records",
     "Searcher": "search.searcher",
+    "Side": "search.compare",
     "build_prompt": "in_context.prompt",
+    "compare": "search.compare",
+    "explain_hit": "search.explain",
     "load_encoder": "encoder",
-}
+    "verify": "store.verify",
+} | dict.fromkeys((name for name in __all__ if name.endswith("Error")), "errors")
 
 
 def __getattr__(name: str) -> Any:
