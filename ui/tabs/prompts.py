@@ -58,7 +58,7 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
             text = gr.Textbox(label="Input", lines=3, max_lines=8, elem_id="prompt-input",
                               placeholder="The export hangs at 99 percent and never ends.")  # fmt: skip
             instruction = gr.Textbox(label="Instruction (in what sense examples are near; empty: none)",
-                                     lines=2, elem_id="prompt-instruction")  # fmt: skip
+                                     lines=2, max_lines=2, elem_id="prompt-instruction")  # fmt: skip
             pick = gr.Dropdown(PICKS, value=None, label="From the library")
             task = gr.Textbox(label="Task (stands first in the prompt)", max_lines=3, elem_id="prompt-task",
                               placeholder="Name the component of the bug.")  # fmt: skip
