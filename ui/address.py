@@ -18,7 +18,7 @@ def tab_of(given: Mapping[str, str]) -> str:
 
 def first_collection(session: Session, given: Mapping[str, str]) -> str | None:
     """Return the collection that an address names, else the one to show first."""
-    return given["c"] if given.get("c") in session.collections() else session.default_collection()
+    return given["c"] if given.get("c") in session.whole_collections() else session.default_collection()
 
 
 def asked_early(session: Session, name: str | None, instruction: str, view: str | None,

@@ -61,7 +61,7 @@ def first_state(session: Session, given: dict[str, str], name: str | None) -> di
     """Return what the page's head shows when it is opened: the collections, the first ingest, its clock, the tab."""
     job = session.first_job
     return {
-        "collection": gr.Dropdown(choices=session.collections(), value=name),
+        "collection": gr.Dropdown(choices=session.whole_collections(), value=name),
         "starting": jobs_html.starting(job),
         "clock": gr.Timer(active=job is not None and job.is_running),
         "bar": gr.Tabs(selected=tab_of(given)),

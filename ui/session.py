@@ -133,9 +133,15 @@ class Session:
         """Return the names of the collections."""
         return self.library.names()
 
+    def whole_collections(self) -> list[str]:
+        """Return the names that the page offers: without the collection that the first start is still making."""
+        job = self.first_job
+        making = job.collection if job is not None and job.is_running else None
+        return [name for name in self.collections() if name != making]
+
     def default_collection(self) -> str | None:
         """Return the collection to show first: the one asked for at the start, else the first."""
-        names = self.collections()
+        names = self.whole_collections()
         wanted = self.config.collection
         return wanted if wanted in names else next(iter(names), None)
 

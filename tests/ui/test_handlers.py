@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -241,6 +242,14 @@ def test_endpoints_are_typed_and_work(session):
     change = named["compare"]("mercury", ASTRONOMY, MYTHOLOGY, "corpus", top_k=3)["differences"][0]
     assert 0 <= change["overlap"] < 1
     assert "corpus" in {c["name"] for c in named["collections"]()}
+
+
+def test_a_collection_that_the_first_start_still_makes_is_not_offered(session, monkeypatch):
+    monkeypatch.setattr(session, "first_job", SimpleNamespace(collection="corpus", is_running=True))
+    assert "corpus" in session.collections() and "corpus" not in session.whole_collections()
+    assert session.default_collection() != "corpus" != first_collection(session, {"c": "corpus"})
+    session.first_job.is_running = False
+    assert first_collection(session, {"c": "corpus"}) == "corpus"
 
 
 @pytest.mark.parametrize(("name", "values", "said"), [

@@ -157,15 +157,16 @@ def test_who_compares_before_the_page_knows_the_collection(two, open_page):
 
 
 @contextlib.contextmanager
-def halted_ingest(store):
-    """Stop the process that makes the first collection of a store as soon as it is there; give what lets it go on."""
+def halted_ingest(store, wanted="."):
+    """Stop the process that makes the first collection of a store once ``wanted`` is there; give what lets it go on."""
     found, ended = [], threading.Event()
 
     def look():
         while not found and not ended.wait(0.02):
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 with contextlib.suppress(OSError):
-                    if b"ui.child" in path.read_bytes() and (path.parent / "cwd").resolve() == store.parent:
+                    is_ours = b"ui.child" in path.read_bytes() and (path.parent / "cwd").resolve() == store.parent
+                    if is_ours and (store.parent / wanted).exists():
                         found.append(int(path.parent.name))
                         os.kill(found[0], signal.SIGSTOP)
 
@@ -182,9 +183,10 @@ def halted_ingest(store):
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
-def test_who_searches_before_there_is_a_collection_is_answered_when_it_is_there(open_page, tmp_path):
+@pytest.mark.parametrize("wanted", [".", "store/corpus/manifest.json"])  # before it is there, and while it is empty
+def test_who_searches_before_there_is_a_collection_is_answered_when_it_is_there(open_page, tmp_path, wanted):
     store = tmp_path / "store"
-    with halted_ingest(store) as go_on, running("--store", str(store), cwd=tmp_path) as application:
+    with halted_ingest(store, wanted) as go_on, running("--store", str(store), cwd=tmp_path) as application:
         page = open_page(application.address, ready="#starting .panel")
         page.fill("#query textarea", "mercury")
         page.press("#query textarea", "Enter")

@@ -157,7 +157,7 @@ def _chosen(start: Callable[..., Any]) -> Callable[..., Any]:
 def _deleted(session: Session) -> Callable[..., Any]:
     def run(name: str | None, typed: str) -> tuple[Any, str, str]:
         _chosen(keeping.delete)(session, name, typed)
-        names = session.collections()
+        names = session.whole_collections()
         following = next(iter(names), None)
         return gr.Dropdown(choices=names, value=following), "", about(session, following)
 
@@ -170,7 +170,7 @@ def _ticked(session: Session) -> Callable[..., Any]:
     def run(current: str | None, ended: int, awaited: str) -> tuple[Any, ...]:
         if session.jobs.running():
             return gr.skip(), work(session), *(gr.skip() for _ in range(4))
-        names = session.collections()
+        names = session.whole_collections()
         name = next((n for n in (awaited, current, *names) if n in names), None)
         chosen = gr.Dropdown(choices=names, value=name)
         return gr.Timer(active=False), work(session), chosen, about(session, name), ended + 1, ""
