@@ -13,11 +13,8 @@ from instructor_search.encoder.protocol import Encoder
 from instructor_search.in_context.pool import OUTPUT, TASK, ExamplePool
 from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.records import Block, Chunk, Demonstration, Document
-from instructor_search.store import maintenance
 from instructor_search.store.collection import Collection
 from instructor_search.store.schema import SourceRecord
-from instructor_search.store.view_encoder import load_view_encoder
-from instructor_search.store.writer import CollectionWriter
 
 _SOURCE = "added"  # first part of the sources of what a program added
 
@@ -67,17 +64,10 @@ def add_examples(pool: ExamplePool, examples: Iterable[Demonstration]) -> int:
     digest = hashlib.sha256(content).hexdigest()
     record = SourceRecord(f"{_SOURCE}/{digest[:16]}", len(content), time.time_ns(), digest, "examples")
     collection = pool.collection
+    encoder = pool.searcher.encoder
+    collection.use_encoder(encoder)
     with collection.writing():
-        writer = CollectionWriter(collection, _encoders(pool))
-        try:
-            writer.begin(record)
-            for number, example in enumerate(items, 1):
-                writer.add(*_row(record.source, number, example, pool.searcher.encoder))
-            writer.finish(len(items))
-            writer.flush()
-        finally:
-            writer.stop()
-        maintenance.maintain(collection)
+        collection.write([(record, [_row(record.source, n, example, encoder) for n, example in enumerate(items, 1)])])
     return len(items)
 
 
@@ -87,15 +77,6 @@ def _row(source: str, number: int, example: Demonstration, encoder: Encoder) -> 
     document = Document(document_id, source, f"example {number}", "application/json", [Block(text)],
                         dict(example.metadata) | own, number)  # fmt: skip
     return document, Chunk(document_id, text, 0, len(text), encoder.tokenizer.count_tokens(text), (), None)
-
-
-def _encoders(pool: ExamplePool) -> dict[str, Encoder]:
-    """Return an encoder for each view of the pool, by fingerprint."""
-    found: dict[str, Encoder] = {pool.view.fingerprint: pool.searcher.encoder}
-    for view in pool.collection.manifest.views.values():
-        if view.fingerprint not in found:
-            found[view.fingerprint] = load_view_encoder(view)
-    return found
 
 
 def _check(examples: Iterable[Demonstration]) -> None:

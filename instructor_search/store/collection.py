@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,13 +14,13 @@ from instructor_search.chunking import Chunker, default_chunk_tokens
 from instructor_search.encoder import load_encoder
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.instruction_rule import GivenInstruction, resolve
-from instructor_search.records import Block, Document
+from instructor_search.records import Block, Chunk, Document
 from instructor_search.store import maintenance
 from instructor_search.store.manifest import DEFAULT_VIEW, Manifest, View
 from instructor_search.store.schema import SourceRecord
 from instructor_search.store.table import CollectionTable
 from instructor_search.store.view_encoder import check_encoder, load_view_encoder
-from instructor_search.store.writer import CollectionWriter
+from instructor_search.store.writer import CollectionWriter, WriteCounts
 
 _SOURCE = "added"  # first part of the sources of what a program added
 
@@ -29,7 +30,7 @@ class Added(NamedTuple):
 
     ids: tuple[str, ...]
     num_documents: int
-    num_unchanged: int  # stored before with the same text and metadata
+    num_unchanged: int  # stored before, or given twice, with the same text, title and metadata
     num_chunks: int
     num_texts_cut: int  # chunks longer than a view's window beside its instruction: their ends are in no vector
 
@@ -76,7 +77,7 @@ class Collection(CollectionTable):
         except BaseException:
             collection.drop()
             raise
-        collection._encoders[made_by.fingerprint] = made_by
+        collection.use_encoder(made_by)
         return collection
 
     def add(
@@ -89,36 +90,54 @@ class Collection(CollectionTable):
     ) -> Added:
         """Cut texts, embed them in every view, and store them; return what was done.
 
-        A text is a document of its own. ``ids``: None: of the text's content. One that was added before replaces its
-        text; where text, title and metadata are the same, nothing is done. ``metadata``: a mapping a text, for filters.
+        A text is a document of its own. ``ids`` None: made of text, title and metadata. One that was added before
+        replaces its text; where all three are the same, nothing is done. ``metadata``: a mapping a text, for filters.
 
         Raises:
             ValueError: a text is empty, an id stands twice, or there are more or fewer of something than texts.
-            StoreError: the collection has no view yet, or another process made a view of a model that is not here.
+            StoreError: the collection has no view yet, or the model of a view is not here or another one now.
             LockedError: another process is writing to the collection.
         """
-        documents = list(_documents(texts, metadata, ids, titles))
+        documents = _documents(texts, metadata, ids, titles)
         with self.writing():
             known = self.sources()
             options = f"added {self.manifest.chunk_tokens} {self.manifest.chunk_overlap}"
-            records = [_record(document, options) for document in documents]
-            new = [n for n, r in enumerate(records) if not _is_stored(known.get(r.source), r)]
-            writer = CollectionWriter(self, self._encoders_of_views())
+            new = {}  # of equal documents one
+            for document in documents:
+                record = _record(document, options)
+                if not _is_stored(known.get(record.source), record):
+                    new[record.source] = (record, document)
             chunker = self._chunker()
-            try:
-                for number in new:
-                    writer.begin(records[number])
-                    for chunk in chunker.chunks(documents[number]):
-                        writer.add(documents[number], chunk)
-                    writer.finish(1)
-                writer.flush()
-            finally:
-                writer.stop()
-            maintenance.maintain(self)
-        num_chunks = writer.counts.embedded + writer.counts.kept
-        return Added(
-            tuple(d.document_id for d in documents), len(new), len(documents) - len(new), num_chunks, writer.counts.cut
-        )
+            counts = self.write(
+                (record, ((document, chunk) for chunk in chunker.chunks(document))) for record, document in new.values()
+            )
+        names = tuple(document.document_id for document in documents)
+        return Added(names, len(new), len(names) - len(new), counts.embedded + counts.kept, counts.cut)
+
+    def write(self, sources: Iterable[tuple[SourceRecord, Iterable[tuple[Document, Chunk]]]]) -> WriteCounts:
+        """Embed the chunks of sources in every view, store them, and bring the indexes up to date; under ``writing()``.
+
+        Raises:
+            ViewMismatchError: the model of a view is another one now.
+        """
+        writer = CollectionWriter(self, self._encoders_of_views())
+        try:
+            for record, rows in sources:
+                writer.begin(record)
+                seen = set()
+                for document, chunk in rows:
+                    seen.add(document.document_id)
+                    writer.add(document, chunk)
+                writer.finish(len(seen))
+            writer.flush()
+        finally:
+            writer.stop()
+        maintenance.maintain(self)
+        return writer.counts
+
+    def use_encoder(self, encoder: Encoder) -> None:
+        """Embed with an encoder that is loaded already, in the views that it made."""
+        self._encoders[encoder.fingerprint] = encoder
 
     def remove(self, ids: Iterable[str]) -> int:
         """Delete what was added under these ids, and return how many chunks that were.
@@ -152,8 +171,8 @@ class Collection(CollectionTable):
 def _documents(
     texts: Sequence[str], metadata: Sequence[Mapping[str, Any]] | None, ids: Sequence[str] | None,
     titles: Sequence[str] | None,
-) -> Iterable[Document]:  # fmt: skip
-    """Yield the documents.
+) -> list[Document]:  # fmt: skip
+    """Return a document a text, in their order.
 
     Raises:
         ValueError: see ``Collection.add``.
@@ -163,33 +182,32 @@ def _documents(
     for name, given in (("metadata", metadata), ("ids", ids), ("titles", titles)):
         if given is not None and len(given) != len(texts):
             raise ValueError(f"{len(given)} {name} for {len(texts)} texts; expected one each")
-    names = list(ids) if ids is not None else [_id_of(text) for text in texts]
-    if ids is None:
-        kept = {name: n for n, name in reversed(list(enumerate(names)))}  # of equal texts the first one
-    else:
-        kept = {name: n for n, name in enumerate(names)}
-        if len(kept) < len(names):
-            raise ValueError(f"the id {next(n for n in names if names.count(n) > 1)!r} stands twice; expected others")
-    for number, (name, text) in enumerate(zip(names, texts, strict=True)):
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"text {number} is {text!r:.40}; expected a text that is not empty")
-        if not isinstance(name, str) or not name.strip():
-            raise ValueError(f"id {number} is {name!r:.40}; expected a text that is not empty")
-        if kept[name] == number:
-            title = titles[number] if titles is not None else ""
-            facts = dict(metadata[number]) if metadata is not None else {}
-            yield Document(name, f"{_SOURCE}/{name}", title, "text/plain", [Block(text)], facts)
+    for name, values in (("text", texts), ("id", ids or ())):
+        for number, value in enumerate(values):
+            if not isinstance(value, str) or not value.strip():
+                raise ValueError(f"{name} {number} is {value!r:.40}; expected a text that is not empty")
+    if ids is not None and len(set(ids)) < len(ids):
+        raise ValueError(f"the id {Counter(ids).most_common(1)[0][0]!r} stands twice; expected others")
+    facts = [dict(one) for one in metadata or [{}] * len(texts)]
+    heads = titles or [""] * len(texts)
+    names = ids or [_digest(*content)[:16] for content in zip(texts, heads, facts, strict=True)]
+    return [
+        Document(name, f"{_SOURCE}/{name}", title, "text/plain", [Block(text)], own)
+        for name, text, title, own in zip(names, texts, heads, facts, strict=True)
+    ]
 
 
-def _id_of(text: object) -> str:
-    return hashlib.sha256(str(text).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def _digest(text: str, title: str, metadata: Mapping[str, Any]) -> str:
+    content = json.dumps([text, title, dict(metadata)], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _record(document: Document, options: str) -> SourceRecord:
     """Return what says whether a document is stored as it is."""
     text = "".join(block.text for block in document.blocks)
-    content = json.dumps([text, document.title, dict(document.metadata)], sort_keys=True, default=str).encode()
-    return SourceRecord(document.source, len(content), time.time_ns(), hashlib.sha256(content).hexdigest(), options)
+    digest = _digest(text, document.title, document.metadata)
+    size = len(text.encode("utf-8", "surrogatepass"))
+    return SourceRecord(document.source, size, time.time_ns(), digest, options)
 
 
 def _is_stored(known: SourceRecord | None, record: SourceRecord) -> bool:

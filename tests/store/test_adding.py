@@ -42,7 +42,7 @@ def test_with_defaults_it_is_searched_at_once(store):
 def test_long_texts_are_cut_and_every_view_is_filled(toy):
     with toy.writing():
         toy.add_view(HashEncoder(8), "@legal", "legal")
-    toy._encoders["hash-8"] = HashEncoder(8)
+    toy.use_encoder(HashEncoder(8))
     added = toy.add(["A sentence of some words stands here. " * 100])
     assert added.num_chunks > 6 and toy.num_chunks() == added.num_chunks / 2
     pairs = find_pair("legal").document, DEFAULT_DOCUMENT_INSTRUCTION
@@ -52,13 +52,21 @@ def test_long_texts_are_cut_and_every_view_is_filled(toy):
 
 def test_the_same_again_does_nothing_and_an_id_replaces(toy):
     assert toy.add(TEXTS).num_documents == 3
-    assert toy.add([TEXTS[1], TEXTS[1], "Ships sail."]).num_unchanged == 1
+    again = toy.add([TEXTS[1], "Ships sail.", "Ships sail."])
+    assert (again.num_documents, again.num_unchanged) == (1, 2)
+    assert len(again.ids) == 3 and again.ids[1] == again.ids[2] != again.ids[0]
     assert sorted(stored(toy).values()) == sorted([*TEXTS, "Ships sail."])
     toy.add(["one"], ids=["a"])
     assert toy.add(["one"], ids=["a"]) == (("a",), 0, 1, 0, 0)
     assert toy.add(["one"], ids=["a"], metadata=[{"n": 1}]).num_documents == 1
     assert toy.add(["two"], ids=["a"]).num_documents == 1
     assert stored(toy)["a"] == "two" and toy.num_chunks() == 5
+
+
+def test_equal_texts_of_other_metadata_are_both_kept(toy):
+    added = toy.add(["the same", "the same"], metadata=[{"n": 1}, {"n": 2}])
+    assert added.num_documents == 2 and added.ids[0] != added.ids[1]
+    assert [hit.metadata["n"] for hit in Searcher(toy, HashEncoder()).search("the same", where="n = 2")] == [2]
 
 
 def test_remove(toy):
