@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.records import Hit
-from instructor_search.search.ranking import Mode
+from instructor_search.search.ranking import Mode, RankingOptions
 from instructor_search.search.searcher import Searcher
 from instructor_search.search.snippets import Snippets
 
@@ -71,21 +71,27 @@ class Comparison:
     differences: tuple[Difference, ...]
 
 
-def compare(query: str, sides: Sequence[Side], *, top_k: int = 10, where: str | None = None, mode: str = Mode.DENSE,
-            dense_weight: float | None = None, snippets: str = Snippets.WORDS) -> Comparison:  # fmt: skip
+def compare(
+    query: str,
+    sides: Sequence[Side],
+    *,
+    top_k: int = 10,
+    where: str | None = None,
+    snippets: str = Snippets.WORDS,
+    **ranking: Unpack[RankingOptions],
+) -> Comparison:
     """Return the ``top_k`` hits of each side and how they differ; the options are those of ``Searcher.search``.
 
     Raises:
         ValueError: fewer than two sides, a search by words alone (all sides are the same), or what a search refuses.
     """
-    if mode == Mode.TEXT:
+    if ranking.get("mode") == Mode.TEXT:
         raise ValueError("mode is 'text': by words no instruction or view applies; expected dense or hybrid")
     if len(sides) < 2:
         raise ValueError(f"{len(sides)} instruction to compare; expected at least two, or two views")
     shown, ranks = [], []
     for side in sides:
-        search = partial(side.searcher.search, query, instruction=side.sentence, where=where, mode=mode,
-                         dense_weight=dense_weight)  # fmt: skip
+        search = partial(side.searcher.search, query, instruction=side.sentence, where=where, **ranking)
         shown.append(tuple(search(top_k=top_k, snippets=snippets)))
         deep = search(top_k=max(DEEPER, top_k), snippets=Snippets.NONE)
         ranks.append({hit.chunk_id: hit.rank for hit in deep})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from instructor_search.search.candidates import Found
 from instructor_search.search.fusion import reciprocal_rank_fusion, weighted_fusion
@@ -21,6 +21,17 @@ class Mode(StrEnum):
     DENSE = "dense"
     TEXT = "text"
     HYBRID = "hybrid"
+
+
+class RankingOptions(TypedDict, total=False):
+    """The fields of ``Ranking`` as keywords of a search."""
+
+    mode: str
+    dense_weight: float | None
+    reranker: Reranker | None
+    rerank_depth: int
+    drop_copies: float | None
+    diversity: float
 
 
 @dataclass(frozen=True, kw_only=True)

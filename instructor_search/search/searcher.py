@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from instructor_search.records import Hit, Query
 from instructor_search.search.candidates import CandidateFinder, Found
 from instructor_search.search.diversity import maximal_marginal_relevance, without_near_copies
 from instructor_search.search.filters import compile_filter
-from instructor_search.search.ranking import CANDIDATES, MAX_TOP_K, Candidate, Mode, Ranking, fuse
+from instructor_search.search.ranking import MAX_TOP_K, Candidate, Mode, Ranking, RankingOptions, fuse
 from instructor_search.search.reranking import Reranker
 from instructor_search.search.sentences import Passage, SentenceFinder
 from instructor_search.search.snippets import (
@@ -95,18 +95,13 @@ class Searcher:
         top_k: int = 10,
         offset: int = 0,
         snippets: str = Snippets.WORDS,
-        mode: str = Mode.DENSE,
-        dense_weight: float | None = None,
-        reranker: Reranker | None = None,
-        rerank_depth: int = CANDIDATES,
-        drop_copies: float | None = None,
-        diversity: float = 0.0,
+        **ranking: Unpack[RankingOptions],
     ) -> list[Hit]:
         """Return the best ``top_k`` chunks after the first ``offset``, best first; of equal scores the lower chunk id.
 
         Scores: cosine similarity (dense), BM25 (text), reciprocal rank fusion or a weighted sum (hybrid); with a
         reranker its own. ``instruction``: see ``instruction_rule.resolve``; None: what goes with the view.
-        ``snippets``: how the sentence that is shown is found. ``mode`` and what follows: fields of ``Ranking``.
+        ``snippets``: how the sentence that is shown is found. ``ranking``: fields of ``Ranking``.
 
         Raises:
             ValueError: the query is empty or too long, a number or mode is not allowed, the instruction is none, or a
@@ -114,10 +109,7 @@ class Searcher:
             FilterError: ``where`` cannot be understood.
         """
         asked = self._asked(query, instruction, where)
-        how = Ranking(
-            mode=mode, dense_weight=dense_weight, reranker=reranker, rerank_depth=rerank_depth,
-            drop_copies=drop_copies, diversity=diversity,
-        )  # fmt: skip
+        how = Ranking(**ranking)
         shown = _snippets_kind(snippets)
         _check(asked, top_k, offset)
         compiled = self._compile(asked.where)
@@ -145,21 +137,13 @@ class Searcher:
         instruction: GivenInstruction = None,
         where: str | None = None,
         top_k: int = 10,
-        mode: str = Mode.DENSE,
-        dense_weight: float | None = None,
-        reranker: Reranker | None = None,
-        rerank_depth: int = CANDIDATES,
-        drop_copies: float | None = None,
-        diversity: float = 0.0,
+        **ranking: Unpack[RankingOptions],
     ) -> list[list[Hit]]:
         """Return the hits of each query as ``search`` does, without snippets; thousands of queries at a time.
 
         They are embedded together, and an exact search reads the table once for all queries of one filter.
         """
-        how = Ranking(
-            mode=mode, dense_weight=dense_weight, reranker=reranker, rerank_depth=rerank_depth,
-            drop_copies=drop_copies, diversity=diversity,
-        )  # fmt: skip
+        how = Ranking(**ranking)
         asked = [self._asked(query, instruction, where) for query in queries]
         for query in asked:
             _check(query, top_k, 0)

@@ -1,5 +1,6 @@
 """Pages, fusion by weights, copies, diversity, many queries at once, more like this: each against a plain oracle."""
 
+import dataclasses
 import json
 import re
 
@@ -12,6 +13,7 @@ from instructor_search.commands.main import main
 from instructor_search.errors import StoreError
 from instructor_search.search.diversity import maximal_marginal_relevance, without_near_copies
 from instructor_search.search.fusion import weighted_fusion
+from instructor_search.search.ranking import Ranking, RankingOptions
 from instructor_search.search.searcher import Ranking
 from instructor_search.store.indexes.policy import Wish
 from tests.toy import HashEncoder
@@ -144,6 +146,10 @@ def test_more_like_a_hit(searcher, encoder):
     assert {h.metadata["n"] for h in searcher.more_like(hit.chunk_id, where="n < 4")} == {0, 1, 2}
     with pytest.raises(StoreError, match="has no chunk 'x' with a vector"):
         searcher.more_like("x")
+
+
+def test_the_keywords_of_a_search_are_the_fields_of_a_ranking():
+    assert list(RankingOptions.__annotations__) == [field.name for field in dataclasses.fields(Ranking)]
 
 
 def test_wrong_numbers_are_one_line(searcher, capsys):
