@@ -14,7 +14,6 @@ from instructor_search.errors import StoreError
 from instructor_search.search.diversity import maximal_marginal_relevance, without_near_copies
 from instructor_search.search.fusion import weighted_fusion
 from instructor_search.search.ranking import Ranking, RankingOptions
-from instructor_search.search.searcher import Ranking
 from instructor_search.store.indexes.policy import Wish
 from tests.toy import HashEncoder
 
