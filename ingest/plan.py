@@ -139,10 +139,15 @@ def _check_missing(config: IngestConfig, stored: set[str], roots: Roots) -> None
         raise ReaderError(f"no such file or folder, and nothing stored of it: {', '.join(unknown)}")
 
 
+def strict_refusal(path: Path, reason: object) -> ReaderError:
+    """Return what ends a run with ``--strict`` at a file that cannot be read."""
+    return ReaderError(f"{path}: {reason} (--strict stops at the first such file)")
+
+
 def _check_strict(config: IngestConfig, changes: Changes) -> None:
     if config.strict and changes.failed:
         path, _, reason = changes.failed[0]
-        raise ReaderError(f"{path}: {reason} (--strict stops at the first such file)")
+        raise strict_refusal(path, reason)
 
 
 def _example_fields(config: IngestConfig, existing: Collection | None) -> ExampleFields | None:

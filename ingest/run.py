@@ -9,7 +9,7 @@ from dataclasses import asdict
 from ingest.changes import state_of
 from ingest.config import IngestConfig
 from ingest.cutting import CutFile, Seconds, SourceFile
-from ingest.plan import Plan, prepare, seen_of
+from ingest.plan import Plan, prepare, seen_of, strict_refusal
 from ingest.progress import Progress
 from ingest.readers import is_table
 from ingest.report import IngestReport
@@ -148,7 +148,7 @@ class _Run:
         except (ReaderError, MissingExtraError, OSError) as error:
             writer.abandon()
             if self.plan.config.strict:
-                raise ReaderError(f"{file.path}: {error} (--strict stops at the first such file)") from error
+                raise strict_refusal(file.path, error) from error
             self._failed(source, str(error))
             return
         finally:

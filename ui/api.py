@@ -22,10 +22,17 @@ def add_endpoints(session: Session) -> None:
 
 def endpoints(session: Session) -> list[Callable[..., Any]]:
     """Return the functions that programs may call; their docstrings are what a language model reads."""
-    named = session.meant_collection
+    found = [*_rankings(session), *_single_hits(session), *_stores(session)]
+    return [function for function in found if not (session.config.read_only and function.__name__ == "judge")]
 
-    def given(instruction: str) -> str | None:
-        return None if instruction == "default" else instruction
+
+def _given(instruction: str) -> str | None:
+    """Return an instruction as the rest of the application takes it, where None is the default."""
+    return None if instruction == "default" else instruction
+
+
+def _rankings(session: Session) -> list[Callable[..., Any]]:
+    named = session.meant_collection
 
     def search(query: str, instruction: str = "default", collection: str = "", view: str = "", mode: str = "dense",
                where: str = "", top_k: int = 10) -> list[dict]:  # fmt: skip
@@ -41,7 +48,7 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
             where: Filter such as 'stars <= 2 and source contains "reviews"'; empty for none.
             top_k: Number of hits.
         """  # noqa: D205, D415 - one sentence for a language model
-        asked = Asked(named(collection), query, given(instruction), view, mode, where, top_k)
+        asked = Asked(named(collection), query, _given(instruction), view, mode, where, top_k)
         return [asdict(hit) for hit in session.search(asked, for_page=False).hits]
 
     def compare(query: str, first_instruction: str, second_instruction: str, collection: str = "", view: str = "",
@@ -57,8 +64,14 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
             where: Filter; empty for none.
             top_k: Number of hits on each side.
         """
-        asked = Asked(named(collection), query, given(first_instruction), view, "dense", where, top_k)
-        return asdict(session.compare(asked, [given(first_instruction), given(second_instruction)]))
+        asked = Asked(named(collection), query, _given(first_instruction), view, "dense", where, top_k)
+        return asdict(session.compare(asked, [_given(first_instruction), _given(second_instruction)]))
+
+    return [search, compare]
+
+
+def _single_hits(session: Session) -> list[Callable[..., Any]]:
+    named = session.meant_collection
 
     def explain(query: str, chunk_id: str, instruction: str = "default", collection: str = "", view: str = "") -> dict:
         """Take a hit's score apart: what each token and sentence of its text adds to it under the instruction.
@@ -70,13 +83,8 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
             collection: Name of the collection; empty for the one of the start, or the only one.
             view: Name of the view; empty for the default one.
         """
-        asked = Asked(named(collection), query, given(instruction), view)
+        asked = Asked(named(collection), query, _given(instruction), view)
         return asdict(session.explain(asked, chunk_id, [asked.instruction])[0])
-
-    def collections() -> list[dict]:
-        """List the collections with their views (document instructions, models) and number of chunks."""
-        found = [facts(session, name) for name in session.collections()]
-        return [{"name": f.name, "chunks": f.chunks, "views": [asdict(view) for view in f.views]} for f in found]
 
     def judge(query: str, chunk_id: str, relevant: bool, instruction: str = "default", collection: str = "",
               view: str = "") -> dict:  # fmt: skip
@@ -92,8 +100,17 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
         """
         if not isinstance(relevant, bool):
             raise AppError(f"relevant is {relevant!r:.40}; expected true or false")
-        asked = Asked(named(collection), query, given(instruction), view)
+        asked = Asked(named(collection), query, _given(instruction), view)
         return asdict(session.judge(asked, chunk_id, relevant))
+
+    return [explain, judge]
+
+
+def _stores(session: Session) -> list[Callable[..., Any]]:
+    def collections() -> list[dict]:
+        """List the collections with their views (document instructions, models) and number of chunks."""
+        found = [facts(session, name) for name in session.collections()]
+        return [{"name": f.name, "chunks": f.chunks, "views": [asdict(view) for view in f.views]} for f in found]
 
     def prompt(text: str, pool: str, instruction: str = "default", task: str = "", num_examples: int = 8,
                selector: str = "nearest", budget: int = 0) -> dict:  # fmt: skip
@@ -109,10 +126,9 @@ def endpoints(session: Session) -> list[Callable[..., Any]]:
             selector: "nearest", "mmr", "label-balanced", "kmeans", "dpp", "hybrid", "text", "random" or "fixed".
             budget: Tokens of the prompt at most; 0 for no limit.
         """
-        asked = AskedPrompt(pool, text, given(instruction), task, num_examples, selector, budget=budget)
+        asked = AskedPrompt(pool, text, _given(instruction), task, num_examples, selector, budget=budget)
         made = prompt_for(session, asked)
         return {"prompt": made.text, "num_tokens": made.num_tokens, "notes": list(made.notes),
                 "examples": [d._asdict() for d in made.demonstrations]}  # fmt: skip
 
-    found: list[Callable[..., Any]] = [search, compare, explain, collections, prompt]
-    return found if session.config.read_only else [*found, judge]
+    return [collections, prompt]
