@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ingest import IngestConfig, prepare, run_plan
+from ingest import IngestConfig, changes, prepare, run_plan
 from ingest.cli import main
 from ingest.cutting import CutFile
 from instructor_search import Collection
@@ -105,13 +105,15 @@ def test_another_process_cuts_alike(folder, encoder):
     assert sum(len(chunks) for chunks, _ in map(chunks_of, pairs)) > 4
 
 
-def test_strict_refuses_before_anything_is_made(folder, store, encoder):
-    if os.geteuid() == 0:
-        pytest.skip("the root user may look everywhere")
-    (folder / "closed").mkdir(mode=0)
-    with pytest.raises(ReaderError, match="--strict stops at the first such file"):
+def test_strict_refuses_before_anything_is_made(folder, store, encoder, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(changes, "file_hash", refused)
+    with pytest.raises(ReaderError, match=r"a.txt: Permission denied \(--strict stops at the first such file\)"):
         prepare(config(folder, strict=True), encoder)
     assert not any(store.glob("*"))
+    assert len(prepare(config(folder), encoder).as_json()["failed"]) == 4
 
 
 def test_dry_run_of_the_command(folder, store, capsys):
