@@ -67,17 +67,23 @@ SETS: dict[str, tuple[str, str, tuple[str, str], int, dict[str, str]]] = {
 
 # article: domains of its meaning
 SENSES: dict[str, tuple[str, ...]] = {
-    "bark-dog": ("animal", "pet", "veterinary"), "bark-tree": ("botany", "forestry", "plant"),
-    "cell-biology": ("biology", "medical", "life science"), "cell-prison": ("crime", "law", "justice"),
+    "bark-dog": ("animal", "pet", "veterinary"),
+    "bark-tree": ("botany", "forestry", "plant"),
+    "cell-biology": ("biology", "medical", "life science"),
+    "cell-prison": ("crime", "law", "justice"),
     "cell-spreadsheet": ("office software", "accounting", "computing"),
-    "crane-bird": ("animal", "ornithology", "wildlife"), "crane-machine": ("construction", "engineering", "building site"),
-    "jaguar-animal": ("animal", "zoology", "wildlife"), "jaguar-car": ("car", "engineering", "automobile"),
-    "java-island": ("geography", "travel", "Indonesia"), "java-language": ("programming", "software", "computer science"),
+    "crane-bird": ("animal", "ornithology", "wildlife"),
+    "crane-machine": ("construction", "engineering", "building site"),
+    "jaguar-animal": ("animal", "zoology", "wildlife"),
+    "jaguar-car": ("car", "engineering", "automobile"),
+    "java-island": ("geography", "travel", "Indonesia"),
+    "java-language": ("programming", "software", "computer science"),
     "mercury-element": ("chemistry", "metal", "materials science"),
     "mercury-god": ("Roman mythology", "religion", "ancient history"),
-    "mercury-planet": ("astronomy", "space", "solar system"), "virus-biology": ("biology", "medical", "health"),
+    "mercury-planet": ("astronomy", "space", "solar system"),
+    "virus-biology": ("biology", "medical", "health"),
     "virus-computer": ("programming", "computer security", "software"),
-}  # fmt: skip
+}
 WORDINGS = (
     "Represent the {} question for retrieving supporting documents: ",
     "Represent the {} query for retrieval: ",
@@ -128,8 +134,9 @@ def measure_senses(encoder: Any) -> tuple[int, int, float]:
     import numpy as np
 
     texts = {path.stem: re.sub(r"<[^>]+>", " ", path.read_text()) for path in (CORPUS / "encyclopedia").iterdir()}
-    articles = dict(zip(texts, encoder.encode([("Represent the document for retrieval: ", t) for t in texts.values()]),
-                        strict=True))  # fmt: skip
+    articles = dict(
+        zip(texts, encoder.encode([("Represent the document for retrieval: ", t) for t in texts.values()]), strict=True)
+    )
     leads, grown = [], []
     for sense, domains in SENSES.items():
         word = sense.split("-")[0]

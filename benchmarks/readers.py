@@ -67,8 +67,11 @@ def write(folder: Path, chunks: int, acknowledged: Path) -> None:
         with acknowledged.open("a") as stream:
             stream.writelines(f"{time.time()} {r.source}\n" for r in records)
 
-    ingest(IngestConfig(paths=(folder,), store=str(folder.parent / "store"), instruction="d: "), encoder=Drawn(),
-           on_commit=noted)  # fmt: skip
+    ingest(
+        IngestConfig(paths=(folder,), store=str(folder.parent / "store"), instruction="d: "),
+        encoder=Drawn(),
+        on_commit=noted,
+    )
 
 
 class Acknowledged:
@@ -191,8 +194,10 @@ def main() -> None:
     print(f"{args.readers} readers, a writer of {args.chunks:,} chunks\n")
     print("| | searches | p50 ms | p95 ms | errors | acknowledged rows not found |\n|---|---|---|---|---|---|")
     for name, seen in report.items():
-        print(f"| {name} | {seen['searches']:,} | {seen['p50']:.1f} | {seen['p95']:.1f} | {len(seen['errors'])} | "
-              f"{len(seen['missing'])} |")  # fmt: skip
+        print(
+            f"| {name} | {seen['searches']:,} | {seen['p50']:.1f} | {seen['p95']:.1f} | {len(seen['errors'])} | "
+            f"{len(seen['missing'])} |"
+        )
     for error in [*report["quiet"]["errors"], *report["busy"]["errors"]][:5]:
         print(error)
 

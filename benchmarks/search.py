@@ -98,12 +98,18 @@ def collection_of(folder: Path, texts: list[str], vectors: np.ndarray) -> Collec
         numbers = range(start, min(start + 20_000, len(vectors)))
         bodies = [f"{texts[n % len(texts)]} ({n})" for n in numbers]
         values = {
-            "id": [f"{n:032x}" for n in numbers], "document_id": [f"d{n}" for n in numbers], "text": bodies,
-            "source": [f"library/{n % 1000}.py" for n in numbers], "title": [b[:40] for b in bodies],
-            "start": [0 for _ in numbers], "end": [len(b) for b in bodies], "ordinal": list(numbers),
-            "mime": ["text/x-python" for _ in numbers], "num_tokens": [50 for _ in numbers],
+            "id": [f"{n:032x}" for n in numbers],
+            "document_id": [f"d{n}" for n in numbers],
+            "text": bodies,
+            "source": [f"library/{n % 1000}.py" for n in numbers],
+            "title": [b[:40] for b in bodies],
+            "start": [0 for _ in numbers],
+            "end": [len(b) for b in bodies],
+            "ordinal": list(numbers),
+            "mime": ["text/x-python" for _ in numbers],
+            "num_tokens": [50 for _ in numbers],
             "metadata": [json.dumps({"shelf": n % 1000, "room": f"room {n % 7}"}) for n in numbers],
-        }  # fmt: skip
+        }
         base = [pa.array(values.get(f.name, [None] * len(numbers)), f.type) for f in chunk_schema([])]
         columns = [*base, *vector_arrays(view, vectors[numbers.start : numbers.stop])]
         collection.upsert(pa.Table.from_arrays(columns, schema=chunk_schema([view])), may_exist=False)
@@ -140,18 +146,27 @@ def engines(vectors: np.ndarray, collection: Collection) -> tuple[list[Engine], 
         found.append(faiss_engine("FAISS Flat", "Flat", vectors, [None], lambda *_: None))
     found.append(
         faiss_engine(
-            f"FAISS IVF{lists},PQ192x4fs,RFlat", f"IVF{lists},PQ192x4fs,RFlat", vectors,
+            f"FAISS IVF{lists},PQ192x4fs,RFlat",
+            f"IVF{lists},PQ192x4fs,RFlat",
+            vectors,
             sorted(
                 ((n, f) for n in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256) for f in (4, 7, 10, 14, 20, 40)),
                 key=lambda s: s[0] * count / lists + 800 * s[1],
             ),
-            lambda f, s: f.IndexRefineSearchParameters(k_factor=s[1], base_index_params=f.SearchParametersIVF(nprobe=s[0])),
+            lambda f, s: f.IndexRefineSearchParameters(
+                k_factor=s[1], base_index_params=f.SearchParametersIVF(nprobe=s[0])
+            ),
         )
-    )  # fmt: skip
+    )
     found.append(
-        faiss_engine("FAISS HNSW32_SQ8", "HNSW32_SQ8", vectors, [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512],
-                     lambda f, s: f.SearchParametersHNSW(efSearch=s))
-    )  # fmt: skip
+        faiss_engine(
+            "FAISS HNSW32_SQ8",
+            "HNSW32_SQ8",
+            vectors,
+            [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512],
+            lambda f, s: f.SearchParametersHNSW(efSearch=s),
+        )
+    )
     try:
         import hnswlib
 
@@ -284,13 +299,15 @@ def whole(collection: Collection, asked: list[str], rounds: int, precision: str 
     searcher = Searcher(collection, load_encoder(precision=precision))
     searcher.encoder.load()
     kinds: dict[str, Callable[[int], dict[str, Any]]] = {
-        "dense": lambda _: {}, "dense, without snippets": lambda _: {"snippets": "none"},
+        "dense": lambda _: {},
+        "dense, without snippets": lambda _: {"snippets": "none"},
         "dense, 1 % of the rows": lambda _: {"where": sources(0, 10)},
         "dense, 0.1 % of the rows": lambda _: {"where": sources(7, 1)},
         "dense, 1 % of the rows, another filter each time": lambda n: {"where": sources(3 * n, 10)},
         "dense, 1 % of the rows by metadata, another filter each time": lambda n: {"where": shelves(3 * n, 10)},
-        "text": lambda _: {"mode": "text"}, "hybrid": lambda _: {"mode": "hybrid"},
-    }  # fmt: skip
+        "text": lambda _: {"mode": "text"},
+        "hybrid": lambda _: {"mode": "hybrid"},
+    }
     times: dict[str, list[float]] = {name: [] for name in kinds}
     parts: dict[str, list[float]] = {}
     searches = 0

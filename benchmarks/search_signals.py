@@ -133,17 +133,24 @@ def main(argv: list[str] | None = None) -> int:
             lines = read_lines(name)
             said = [flags(searcher, background, [(under, line) for line in lines]) for under in ASKED_UNDER]
             least = min(sum(flagged) for flagged in said) / len(lines)
-            print(f"| {name}, called weak | {halves(said[0])}; under {len(said)} instructions "
-                  f"{100 * sum(map(sum, said)) / len(said) / len(lines):.0f} %, at least {100 * least:.0f} |")  # fmt: skip
+            print(
+                f"| {name}, called weak | {halves(said[0])}; under {len(said)} instructions "
+                f"{100 * sum(map(sum, said)) / len(said) / len(lines):.0f} %, at least {100 * least:.0f} |"
+            )
         for kind in ("words", "meaning"):
             print(f"| right sentence by {kind} |", halves(marks(searcher, kind)), "|")
-        print("| judging, first under an instruction / later / CPU of the first, p50 ms |",
-              background_milliseconds(background), "|")  # fmt: skip
+        print(
+            "| judging, first under an instruction / later / CPU of the first, p50 ms |",
+            background_milliseconds(background),
+            "|",
+        )
         for kind in ("none", "words", "meaning", "auto"):
             searcher._sentences = None  # no sentence is known
             for turn in ("new queries", "the same again"):
-                print(f"| search, sentences by {kind}, {turn}: p50 / p95 / CPU p50 ms | "
-                      f"{milliseconds(searcher, kind, args.searches)} |")  # fmt: skip
+                print(
+                    f"| search, sentences by {kind}, {turn}: p50 / p95 / CPU p50 ms | "
+                    f"{milliseconds(searcher, kind, args.searches)} |"
+                )
     return 0
 
 

@@ -36,9 +36,15 @@ def ours(args: argparse.Namespace, folder: str, *, bf16: bool = False, **options
 
     rows = standard_library().tasks["stdlib-code"][: args.batch * args.steps]
     config = TrainConfig(
-        output_dir=folder, per_device_train_batch_size=args.batch, max_steps=args.steps, bidirectional=False,
-        max_source_length=args.length, drop_instruction=1.0, bf16=bf16, **options,
-    )  # fmt: skip
+        output_dir=folder,
+        per_device_train_batch_size=args.batch,
+        max_steps=args.steps,
+        bidirectional=False,
+        max_source_length=args.length,
+        drop_instruction=1.0,
+        bf16=bf16,
+        **options,
+    )
     encoder = load_encoder(BASE_MODEL, runtime="torch", precision="fp32", device=args.device)
     accelerator = Accelerator(cpu=args.device == "cpu", mixed_precision="bf16" if bf16 else "no")
     trainer = Trainer(config, encoder, Mixture({"code": rows}, {}), accelerator)
@@ -80,9 +86,16 @@ def theirs(args: argparse.Namespace, folder: str, *, bf16: bool = False) -> list
         on_step_end = on_step_begin
 
     arguments = SentenceTransformerTrainingArguments(
-        output_dir=folder, per_device_train_batch_size=args.batch, max_steps=args.steps, save_strategy="no",
-        logging_strategy="no", report_to="none", use_cpu=args.device == "cpu", disable_tqdm=True, bf16=bf16,
-    )  # fmt: skip
+        output_dir=folder,
+        per_device_train_batch_size=args.batch,
+        max_steps=args.steps,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        use_cpu=args.device == "cpu",
+        disable_tqdm=True,
+        bf16=bf16,
+    )
     loss = MultipleNegativesRankingLoss(model)
     SentenceTransformerTrainer(model, arguments, train_dataset=data, loss=loss, callbacks=[Clock()]).train()
     return [end - begin for begin, end in zip(marks[::2], marks[1::2], strict=True)]

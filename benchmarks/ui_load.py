@@ -81,8 +81,10 @@ def report(args: argparse.Namespace, address: str, pid: int | None) -> None:
     print("| users | searches | errors | p50 ms | p95 ms | p99 ms | MB before | MB half-way | MB at the end |")
     print("|---|---|---|---|---|---|---|---|---|")
     at = [1000 * times[min(int(q * len(times)), len(times) - 1)] for q in (0.5, 0.95, 0.99)] if times else [0, 0, 0]
-    print(f"| {args.users} | {len(times)} | {len(errors)} | {at[0]:.0f} | {at[1]:.0f} | {at[2]:.0f} | {before} | {half} "
-          f"| {memory(pid)} |")  # fmt: skip
+    print(
+        f"| {args.users} | {len(times)} | {len(errors)} | {at[0]:.0f} | {at[1]:.0f} | {at[2]:.0f} | {before} | {half} "
+        f"| {memory(pid)} |"
+    )
     if errors:
         print(statistics.mode(errors))
 

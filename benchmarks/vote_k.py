@@ -82,8 +82,11 @@ def run(sizes: Iterable[int], real: np.ndarray) -> None:
             same = len(set(chosen) & set(others))
             peer = f"{first + second:.1f} | {peer_cpu:.1f} | {peer_cpu / cpu:.0f} x | {same} of {COUNT}"
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        print(f"| {size:,} | {graph.kind} | {graph.recall:.3f} | {compared - started:.1f} | {done - compared:.2f} | "
-              f"{cpu:.1f} | {peer} | {peak:.1f} |", flush=True)  # fmt: skip
+        print(
+            f"| {size:,} | {graph.kind} | {graph.recall:.3f} | {compared - started:.1f} | {done - compared:.2f} | "
+            f"{cpu:.1f} | {peer} | {peak:.1f} |",
+            flush=True,
+        )
 
 
 def main() -> None:

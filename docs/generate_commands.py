@@ -29,10 +29,12 @@ _SOURCES = {
     "train.experiments.lean": {"": "train.experiments.lean:build_parser"},
     "train.experiments.shipped_model": {"": "train.experiments.shipped_model:build_parser"},
     "eval": {
-        "": "eval.cli:build_parser", "compare": "eval.cli:compare_parser", "report": "eval.cli:report_parser",
+        "": "eval.cli:build_parser",
+        "compare": "eval.cli:compare_parser",
+        "report": "eval.cli:report_parser",
         "runs": "eval.cli:runs_parser",
     },
-}  # fmt: skip
+}
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
@@ -98,11 +100,7 @@ def block(parser: argparse.ArgumentParser) -> str:
     actions = [action for action in parser._actions if action.dest != "help"]
     positionals = [_argument(action) for action in actions if not action.option_strings]
     description = (parser.description or "").strip()
-    parts = [
-        f"## {parser.prog}",
-        _sentence(description),
-        "    " + " ".join([parser.prog, *positionals, "[flags]"]),
-    ]
+    parts = [f"## {parser.prog}", _sentence(description), "    " + " ".join([parser.prog, *positionals, "[flags]"])]
     if parser.epilog:
         parts.append(f"```text\n{parser.epilog.strip()}\n```")
     if actions:

@@ -16,8 +16,12 @@ from instructor_search.errors import MissingExtraError, ModelError
 from instructor_search.instructions import InstructedText
 
 # Names of the models that need no hub.
-_OURS = {"default": DEFAULT_MODEL, DEFAULT_MODEL: DEFAULT_MODEL, BASE_MODEL: BASE_MODEL,
-         f"sentence-transformers/{BASE_MODEL}": BASE_MODEL}  # fmt: skip
+_OURS = {
+    "default": DEFAULT_MODEL,
+    DEFAULT_MODEL: DEFAULT_MODEL,
+    BASE_MODEL: BASE_MODEL,
+    f"sentence-transformers/{BASE_MODEL}": BASE_MODEL,
+}
 
 
 class Prefix(NamedTuple):
@@ -30,20 +34,40 @@ class Prefix(NamedTuple):
 
 
 PREFIXES = (
-    Prefix(re.compile(r"(^|/)(multilingual-)?e5-(small|base|large)(-unsupervised|-v2)?$", re.I),
-           "query: ", "passage: ", False),
-    Prefix(re.compile(r"(^|/)bge-(small|base|large)-en(-v1\.5)?$", re.I),
-           "Represent this sentence for searching relevant passages: ", "", True),
-)  # fmt: skip
+    Prefix(
+        re.compile(r"(^|/)(multilingual-)?e5-(small|base|large)(-unsupervised|-v2)?$", re.I),
+        "query: ",
+        "passage: ",
+        False,
+    ),
+    Prefix(
+        re.compile(r"(^|/)bge-(small|base|large)-en(-v1\.5)?$", re.I),
+        "Represent this sentence for searching relevant passages: ",
+        "",
+        True,
+    ),
+)
 # Names of mteb's task types, under which a model may keep a prompt for a category.
 _TASK_TYPES = {
-    Category.RETRIEVAL: "retrieval", Category.RERANKING: "reranking", Category.CLUSTERING: "clustering",
-    Category.PAIR_CLASSIFICATION: "pairclassification", Category.CLASSIFICATION: "classification", Category.STS: "sts",
+    Category.RETRIEVAL: "retrieval",
+    Category.RERANKING: "reranking",
+    Category.CLUSTERING: "clustering",
+    Category.PAIR_CLASSIFICATION: "pairclassification",
+    Category.CLASSIFICATION: "classification",
+    Category.STS: "sts",
     Category.SUMMARIZATION: "summarization",
-}  # fmt: skip
+}
 # What makes the vectors beside the weights: the chain of modules, its settings, the tokenizer.
-_SETTINGS = ("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json", "tokenizer.json",
-             "tokenizer_config.json", "vocab.txt", "*/config.json", "config.json")  # fmt: skip
+_SETTINGS = (
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "*/config.json",
+    "config.json",
+)
 
 
 class SentenceTransformersEncoder:

@@ -50,16 +50,27 @@ exit code: 0 done, 1 the run failed, 2 wrong arguments, 3 some tasks failed, 130
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of ``python -m eval``."""
     parser = Parser(
-        prog="python -m eval", epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m eval",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Evaluate encoders, collections and baselines on the nine task categories of the INSTRUCTOR paper.",
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("--suite", metavar="NAMES", help="suites, studies or tasks, separated by commas; --list shows them")
-    add("--data", default="auto", metavar="WHERE", help="auto (the folder that INSTRUCTOR_SEARCH_EVAL_DATA "
-        "names, else bundled), hub (the paper's sets), bundled, or a folder (default: auto)")  # fmt: skip
+    add(
+        "--data",
+        default="auto",
+        metavar="WHERE",
+        help="auto (the folder that INSTRUCTOR_SEARCH_EVAL_DATA "
+        "names, else bundled), hub (the paper's sets), bundled, or a folder (default: auto)",
+    )
     add("--models", default="default", metavar="SPECS", help="what to evaluate, separated by commas (default: default)")
-    add("--instructions", default="default", metavar="VARIANT",
-        help="instructions of models without an @VARIANT: a variant, or a JSON file (default: default)")  # fmt: skip
+    add(
+        "--instructions",
+        default="default",
+        metavar="VARIANT",
+        help="instructions of models without an @VARIANT: a variant, or a JSON file (default: default)",
+    )
     _output(parser)
     add("--list", action="store_true", help="list suites and the tasks of the data, and stop")
     add("--overwrite", action="store_true", help="run finished tasks again")
@@ -67,18 +78,32 @@ def build_parser() -> argparse.ArgumentParser:
     add("--no-cache", action="store_true", help="keep no embeddings")
     add("--device", metavar="NAME", help="torch's: cpu, cuda, cuda:1, mps (default: the best that is there)")
     add("--runtime", choices=RUNTIMES, help="what computes (default: torch on a GPU, else openvino)")
-    add("--precision", choices=PRECISIONS, default="fp32", help="of our models (default: fp32, as published "
-        "scores are)")  # fmt: skip
+    add(
+        "--precision", choices=PRECISIONS, default="fp32", help="of our models (default: fp32, as published scores are)"
+    )
     add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
-    add("--reranker", metavar="MODEL",
-        help="for +rerank: folder or hub id of a cross-encoder, or 'instruction:SENTENCE'")  # fmt: skip
+    add(
+        "--reranker",
+        metavar="MODEL",
+        help="for +rerank: folder or hub id of a cross-encoder, or 'instruction:SENTENCE'",
+    )
     add("--seed", type=_seed, default=42, metavar="N", help="seed of samples and bootstrap (default: 42)")
-    add("--resamples", type=_resamples, default=1000, metavar="N",
-        help="bootstrap samples of intervals (default: 1000)")  # fmt: skip
-    add("--cluster-seeds", type=positive, metavar="N",
-        help="clustering: mean over N seeds of k-means (default: 1, mteb's own; 10 in robustness)")  # fmt: skip
-    add("--demonstrations", type=_numbers, default=(8,), metavar="K,...",
-        help="prompt retrieval: examples a prompt; several numbers are runs of their own (default: 8)")  # fmt: skip
+    add(
+        "--resamples", type=_resamples, default=1000, metavar="N", help="bootstrap samples of intervals (default: 1000)"
+    )
+    add(
+        "--cluster-seeds",
+        type=positive,
+        metavar="N",
+        help="clustering: mean over N seeds of k-means (default: 1, mteb's own; 10 in robustness)",
+    )
+    add(
+        "--demonstrations",
+        type=_numbers,
+        default=(8,),
+        metavar="K,...",
+        help="prompt retrieval: examples a prompt; several numbers are runs of their own (default: 8)",
+    )
     add(
         "--selectors",
         default="nearest",
@@ -88,8 +113,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--prompt-tokens", type=positive, default=1000, metavar="N", help="prompt retrieval: budget (default: 1000)")
     add("--llm", metavar="FOLDER", help="prompt retrieval: a local causal language model answers")
-    add("--llm-endpoint", metavar="URL",
-        help="prompt retrieval: an OpenAI-compatible endpoint answers (key: OPENAI_API_KEY)")  # fmt: skip
+    add(
+        "--llm-endpoint",
+        metavar="URL",
+        help="prompt retrieval: an OpenAI-compatible endpoint answers (key: OPENAI_API_KEY)",
+    )
     add("--llm-model", metavar="NAME", help="name of the endpoint's model")
     add("--json", action="store_true", help="print the results as JSON")
     add("--quiet", action="store_true", help="no progress")
@@ -98,8 +126,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def compare_parser() -> argparse.ArgumentParser:
     """Return the parser of ``python -m eval compare``."""
-    parser = Parser(prog="python -m eval compare", description="Compare two runs on the tasks that both "
-                    "have: second minus first, with a paired bootstrap interval and Holm's correction.")  # fmt: skip
+    parser = Parser(
+        prog="python -m eval compare",
+        description="Compare two runs on the tasks that both "
+        "have: second minus first, with a paired bootstrap interval and Holm's correction.",
+    )
     parser.add_argument("first", metavar="RUN", help="label, 'LABEL (DATA)' or folder; python -m eval runs lists them")
     parser.add_argument("second", metavar="RUN", help="the other one")
     _output(parser)
@@ -115,8 +146,10 @@ def compare_parser() -> argparse.ArgumentParser:
 
 def report_parser() -> argparse.ArgumentParser:
     """Return the parser of ``python -m eval report``."""
-    parser = Parser(prog="python -m eval report", description="Write report.html and report.md of runs, "
-                    "side by side, into the output folder.")  # fmt: skip
+    parser = Parser(
+        prog="python -m eval report",
+        description="Write report.html and report.md of runs, side by side, into the output folder.",
+    )
     parser.add_argument("runs", nargs="*", metavar="RUN", help="runs to show (default: all)")
     _output(parser)
     return parser
@@ -124,8 +157,9 @@ def report_parser() -> argparse.ArgumentParser:
 
 def runs_parser() -> argparse.ArgumentParser:
     """Return the parser of ``python -m eval runs``."""
-    parser = Parser(prog="python -m eval runs", description="List the runs of an output folder: label, "
-                    "number of tasks, folder.")  # fmt: skip
+    parser = Parser(
+        prog="python -m eval runs", description="List the runs of an output folder: label, number of tasks, folder."
+    )
     _output(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
@@ -159,8 +193,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     commands: dict[str, tuple[Callable[[], argparse.ArgumentParser], Callable[[Any], int]]] = {
-        "compare": (compare_parser, _compare), "report": (report_parser, _report), "runs": (runs_parser, _runs),
-    }  # fmt: skip
+        "compare": (compare_parser, _compare),
+        "report": (report_parser, _report),
+        "runs": (runs_parser, _runs),
+    }
     make, run = commands.get(words[0], (build_parser, _evaluate)) if words else (build_parser, _evaluate)
     parser = make()
     args = parser.parse_args(words[1:] if run is not _evaluate else words)
@@ -208,14 +244,29 @@ def _config(args: argparse.Namespace) -> EvalConfig:
         return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
     return EvalConfig(
-        suites=names(args.suite or "all"), data=args.data, models=names(args.models), instructions=args.instructions,
-        output=args.output, overwrite=args.overwrite, cache=args.cache, use_cache=not args.no_cache, device=args.device,
-        runtime=args.runtime, precision=args.precision,
-        allow_pickle=args.allow_pickle, reranker=args.reranker,
-        seed=args.seed, num_resamples=args.resamples, cluster_seeds=args.cluster_seeds,
-        num_demonstrations=args.demonstrations, selectors=names(args.selectors), prompt_tokens=args.prompt_tokens,
-        llm=args.llm, llm_endpoint=args.llm_endpoint, llm_model=args.llm_model,
-    )  # fmt: skip
+        suites=names(args.suite or "all"),
+        data=args.data,
+        models=names(args.models),
+        instructions=args.instructions,
+        output=args.output,
+        overwrite=args.overwrite,
+        cache=args.cache,
+        use_cache=not args.no_cache,
+        device=args.device,
+        runtime=args.runtime,
+        precision=args.precision,
+        allow_pickle=args.allow_pickle,
+        reranker=args.reranker,
+        seed=args.seed,
+        num_resamples=args.resamples,
+        cluster_seeds=args.cluster_seeds,
+        num_demonstrations=args.demonstrations,
+        selectors=names(args.selectors),
+        prompt_tokens=args.prompt_tokens,
+        llm=args.llm,
+        llm_endpoint=args.llm_endpoint,
+        llm_model=args.llm_model,
+    )
 
 
 def _check_packages() -> None:
@@ -244,8 +295,11 @@ def _finish(summary: Summary, config: EvalConfig, source: str, args: argparse.Na
         return 130
     written = write_reports(summary.runs, config.output / "report")
     if not args.quiet:
-        print(f"{summary.num_run} run, {summary.num_known} known, {len(summary.failures)} failed; "
-              f"report: {', '.join(map(str, written))}", file=sys.stderr)  # fmt: skip
+        print(
+            f"{summary.num_run} run, {summary.num_known} known, {len(summary.failures)} failed; "
+            f"report: {', '.join(map(str, written))}",
+            file=sys.stderr,
+        )
     return EXIT_SOME_FAILED if summary.failures else 0
 
 
@@ -265,13 +319,19 @@ def run_as_json(run: Run) -> dict[str, Any]:
         "data": run.source,
         "folder": str(run.folder),
         "results": {
-            name: {"category": str(r.category), "metric": r.metric, "score": r.score, "interval_95": [r.low, r.high],
-                   "instruction": r.facts.get("instruction"), "seconds": r.facts.get("seconds"),
-                   "notes": r.facts.get("notes")}
+            name: {
+                "category": str(r.category),
+                "metric": r.metric,
+                "score": r.score,
+                "interval_95": [r.low, r.high],
+                "instruction": r.facts.get("instruction"),
+                "seconds": r.facts.get("seconds"),
+                "notes": r.facts.get("notes"),
+            }
             for name, r in run.results.items()
         },
         "failures": {name: failure.reason for name, failure in run.failures.items()},
-    }  # fmt: skip
+    }
 
 
 def _studies(config: EvalConfig, selection: Any, source: str, args: argparse.Namespace) -> int:
@@ -302,10 +362,25 @@ def _list(source: Any, as_json: bool) -> int:
 
     infos = [task.info for task in source.tasks]
     if as_json:
-        print(json.dumps({"suites": SUITES, "tasks": [
-            {"name": i.name, "category": i.category, "metric": i.metric, "domain": i.domain, "bytes": i.num_bytes,
-             "instruction": i.instruction._asdict()} for i in infos
-        ]}, ensure_ascii=False))  # fmt: skip
+        print(
+            json.dumps(
+                {
+                    "suites": SUITES,
+                    "tasks": [
+                        {
+                            "name": i.name,
+                            "category": i.category,
+                            "metric": i.metric,
+                            "domain": i.domain,
+                            "bytes": i.num_bytes,
+                            "instruction": i.instruction._asdict(),
+                        }
+                        for i in infos
+                    ],
+                },
+                ensure_ascii=False,
+            )
+        )
         return 0
     print("suites:  " + ", ".join(n for n in SUITES if n not in STUDIES))
     print("studies: " + ", ".join(STUDIES))

@@ -168,9 +168,14 @@ _HEAD = ["task", "first", "second", "difference", "95 % interval", "p", ""]
 
 def _cells(row: Difference) -> list[str]:
     return [
-        row.name, f"{row.first:.2f}", f"{row.second:.2f}", f"{row.difference:+.2f}",
-        f"[{row.low:+.2f}, {row.high:+.2f}]", f"{row.p_value:.4f}", "*" if row.is_significant else "",
-    ]  # fmt: skip
+        row.name,
+        f"{row.first:.2f}",
+        f"{row.second:.2f}",
+        f"{row.difference:+.2f}",
+        f"[{row.low:+.2f}, {row.high:+.2f}]",
+        f"{row.p_value:.4f}",
+        "*" if row.is_significant else "",
+    ]
 
 
 def _notes(found: Comparison) -> list[str]:

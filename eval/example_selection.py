@@ -21,16 +21,24 @@ _FUSED = 100  # of each ranking that go into a fusion
 
 
 def select_examples(
-    pool: Sequence[Demonstration], test: Sequence[Demonstration], pool_vectors: np.ndarray, test_vectors: np.ndarray,
-    forbidden: list[set[int]], selector: str, k: int, seed: int,
-) -> list[list[int]]:  # fmt: skip
+    pool: Sequence[Demonstration],
+    test: Sequence[Demonstration],
+    pool_vectors: np.ndarray,
+    test_vectors: np.ndarray,
+    forbidden: list[set[int]],
+    selector: str,
+    k: int,
+    seed: int,
+) -> list[list[int]]:
     """Return for each test input the positions of its examples in the pool, in the order chosen.
 
     ``forbidden``: positions that an input must not get. Fewer than ``k`` are given where no more are left.
     """
     if selector in (Selector.RANDOM, Selector.FIXED):
-        return [_drawn(len(pool), own, k, f"{seed} {e.input if selector == Selector.RANDOM else ''}")
-                for e, own in zip(test, forbidden, strict=True)]  # fmt: skip
+        return [
+            _drawn(len(pool), own, k, f"{seed} {e.input if selector == Selector.RANDOM else ''}")
+            for e, own in zip(test, forbidden, strict=True)
+        ]
     depth = {Selector.LABEL_BALANCED: _LABEL_CANDIDATES, Selector.HYBRID: _FUSED}.get(
         Selector(selector), num_candidates(selector, k)
     )
@@ -48,9 +56,14 @@ def select_examples(
 
 
 def _chosen(
-    pool: Sequence[Demonstration], unit: np.ndarray, positions: np.ndarray, scores: np.ndarray, selector: str, k: int,
+    pool: Sequence[Demonstration],
+    unit: np.ndarray,
+    positions: np.ndarray,
+    scores: np.ndarray,
+    selector: str,
+    k: int,
     seed: int,
-) -> list[int]:  # fmt: skip
+) -> list[int]:
     there = positions >= 0
     positions, scores = positions[there], scores[there]
     uses_vectors = selector in (Selector.MMR, Selector.KMEANS, Selector.DPP)

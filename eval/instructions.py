@@ -37,12 +37,31 @@ CATEGORY_INSTRUCTIONS = {
 # Domains whose texts have a language of their own; the others are news, encyclopedias, reviews, talk.
 SPECIALISED_DOMAINS = frozenset(
     {
-        "aerodynamics", "astronomy", "banking", "biology", "biomedical", "chemistry", "civil engineering",
-        "command-line", "computational linguistics", "COVID-19", "electronics and physics", "engineering", "financial",
-        "geography", "information science", "law", "legal", "mathematics", "medical", "physics", "programming",
-        "scientific", "software",
+        "aerodynamics",
+        "astronomy",
+        "banking",
+        "biology",
+        "biomedical",
+        "chemistry",
+        "civil engineering",
+        "command-line",
+        "computational linguistics",
+        "COVID-19",
+        "electronics and physics",
+        "engineering",
+        "financial",
+        "geography",
+        "information science",
+        "law",
+        "legal",
+        "mathematics",
+        "medical",
+        "physics",
+        "programming",
+        "scientific",
+        "software",
     }
-)  # fmt: skip
+)
 _FRAMES = (
     "Encode the {what} for {objective}: ",
     "Produce an embedding of the {what} that is useful for {objective}: ",

@@ -12,10 +12,18 @@ from matplotlib.figure import Figure
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#555555")  # Okabe and Ito
 _STYLE: Any = {
-    "font.family": "sans-serif", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.grid": True, "grid.color": "#dddddd", "grid.linewidth": 0.6, "axes.axisbelow": True, "svg.fonttype": "none",
-    "svg.hashsalt": "instructor-search", "legend.frameon": False,
-}  # fmt: skip
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "instructor-search",
+    "legend.frameon": False,
+}
 
 
 def _svg(figure: Figure) -> str:
@@ -133,8 +141,9 @@ def groups_plot(models: Mapping[str, Mapping[str, Mapping[str, Any]]], groups: S
                 low, high = v["interval_95"]
                 if low is not None and np.isfinite([low, high]).all():
                     errors = 100 * np.abs([[v["gain"] - low], [high - v["gain"]]])
-                    axes.errorbar(place, 100 * v["gain"], yerr=errors, fmt="none", ecolor="#333333", elinewidth=1,
-                                  capsize=3)  # fmt: skip
+                    axes.errorbar(
+                        place, 100 * v["gain"], yerr=errors, fmt="none", ecolor="#333333", elinewidth=1, capsize=3
+                    )
         axes.axhline(0, color="#333333", linewidth=0.8)
         axes.set_xticks(np.arange(len(groups)) + width * (len(models) - 1) / 2, groups)
         axes.set_ylabel("gain by the instruction (points)")

@@ -146,11 +146,14 @@ def _published_head(table: Table) -> list[str]:
 def _published_rows(table: Table) -> list[list[str]]:
     """Return our scores and the published ones of the sets that have any."""
     return [
-        [row.name, *(cell.text(with_interval=False) for cell in row.cells),
-         *("" if score is None else f"{score:.2f}" for score in row.published)]
+        [
+            row.name,
+            *(cell.text(with_interval=False) for cell in row.cells),
+            *("" if score is None else f"{score:.2f}" for score in row.published),
+        ]
         for row in table.rows
         if any(score is not None for score in row.published)
-    ]  # fmt: skip
+    ]
 
 
 def _notes(runs: Sequence[Run]) -> list[str]:

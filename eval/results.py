@@ -29,8 +29,19 @@ from instructor_search.files import atomic_file, write_at_once
 
 FACTS = "instructor_search"  # our key in mteb's result file
 DETAILS = "details"  # below the files that mteb reads
-_PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "scipy", "mteb", "datasets", "lancedb",
-             "sentence-transformers", "bm25s")  # fmt: skip
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "numpy",
+    "scikit-learn",
+    "scipy",
+    "mteb",
+    "datasets",
+    "lancedb",
+    "sentence-transformers",
+    "bm25s",
+)
 
 
 class Failure(NamedTuple):
@@ -92,9 +103,12 @@ def write_result(
         raise EvalDataError(f"{info.name}: the score is not a number; the system may find all texts equally similar")
     metric = outcome.metric or info.metric
     scores = {
-        **outcome.scores, metric: outcome.scores.get(metric, score), "main_score": score,
-        "hf_subset": outcome.subset, "languages": ["eng-Latn"],
-    }  # fmt: skip
+        **outcome.scores,
+        metric: outcome.scores.get(metric, score),
+        "main_score": score,
+        "hf_subset": outcome.subset,
+        "languages": ["eng-Latn"],
+    }
     result = TaskResult(
         dataset_revision=info.revision,
         task_name=info.name,
@@ -108,9 +122,12 @@ def write_result(
     if outcome.units is not None and outcome.units.num_units < MIN_UNITS:
         notes.append(f"{outcome.units.num_units} units are too few for an interval")
     values[FACTS] = facts | {
-        **outcome.facts, **_spread(outcome.units, num_resamples, seed), "metric": metric, "notes": notes,
+        **outcome.facts,
+        **_spread(outcome.units, num_resamples, seed),
+        "metric": metric,
+        "notes": notes,
         "units": _write_units(folder, info.name, outcome.units),
-    }  # fmt: skip
+    }
     target = folder / f"{info.name}.json"
     write_at_once(target, json.dumps(values, indent=1))
     clear_failure(folder, info.name)
@@ -223,9 +240,16 @@ def read_result(path: Path) -> Result:
         scores = next(iter(values["scores"].values()))[0]
         low, high = facts.get("interval_95") or (None, None)
         return Result(
-            values["task_name"], Category(facts["category"]), facts["metric"], float(scores["main_score"]), low, high,
-            {**facts, "seconds": values.get("evaluation_time"), "date": values.get("date")}, scores, path,
-        )  # fmt: skip
+            values["task_name"],
+            Category(facts["category"]),
+            facts["metric"],
+            float(scores["main_score"]),
+            low,
+            high,
+            {**facts, "seconds": values.get("evaluation_time"), "date": values.get("date")},
+            scores,
+            path,
+        )
     except (OSError, ValueError, KeyError, TypeError, IndexError, StopIteration, AttributeError) as error:
         raise EvalDataError(f"{path} is no result of this project ({type(error).__name__}: {error})") from error
 

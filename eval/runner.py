@@ -93,9 +93,13 @@ def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Pr
     told, summary = progress or Progress(), Summary()
     with _working_folder(config.output) as folder, _modules_left_alone():
         context = Context(
-            folder=folder, seed=config.seed, cluster_seeds=config.cluster_seeds or 1,
-            prompt_tokens=config.prompt_tokens, llm=llm, on_texts=told.texts,
-        )  # fmt: skip
+            folder=folder,
+            seed=config.seed,
+            cluster_seeds=config.cluster_seeds or 1,
+            prompt_tokens=config.prompt_tokens,
+            llm=llm,
+            on_texts=told.texts,
+        )
         try:
             for specification in config.models:
                 for cell in _cells(config, context):
@@ -142,10 +146,15 @@ def _of_prompt_retrieval(tasks: Sequence[EvalTask]) -> list[EvalTask]:
 def system_options(config: EvalConfig, extras: Mapping[str, str] | None = None) -> SystemOptions:
     """Return what the configuration says once for all systems."""
     return SystemOptions(
-        device=config.device, runtime=config.runtime, precision=config.precision,
-        allow_pickle=config.allow_pickle, instructions=config.instructions,
-        reranker=config.reranker, cache_folder=config.cache_folder, extras=extras or {},
-    )  # fmt: skip
+        device=config.device,
+        runtime=config.runtime,
+        precision=config.precision,
+        allow_pickle=config.allow_pickle,
+        instructions=config.instructions,
+        reranker=config.reranker,
+        cache_folder=config.cache_folder,
+        extras=extras or {},
+    )
 
 
 @contextlib.contextmanager
@@ -211,9 +220,14 @@ def _run_system(
 ) -> None:
     folder = result_folder(config.output, system.meta)
     found = Run(
-        folder, system.label, source, str(system.meta.revision), specification, str(system.facts.get("precision", "")),
+        folder,
+        system.label,
+        source,
+        str(system.meta.revision),
+        specification,
+        str(system.facts.get("precision", "")),
         (system.meta.experiment_kwargs or {}).get("reranker", ""),
-    )  # fmt: skip
+    )
     write_run(found, system.meta)
     told.system(system.label, len(tasks))
     summary.runs.append(found)

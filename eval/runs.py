@@ -77,8 +77,13 @@ def write_run(run: Run, meta: Any) -> None:
     folder = run.folder
     (folder / DETAILS).mkdir(parents=True, exist_ok=True)
     write_at_once(folder / "model_meta.json", json.dumps(meta.to_dict(), default=str, indent=4))
-    facts = {"label": run.label, "data": run.source, "fingerprint": run.fingerprint, "precision": run.precision,
-             "reranker": run.reranker}  # fmt: skip
+    facts = {
+        "label": run.label,
+        "data": run.source,
+        "fingerprint": run.fingerprint,
+        "precision": run.precision,
+        "reranker": run.reranker,
+    }
     write_at_once(folder / RUN_FILE, json.dumps(facts, indent=1))
 
 

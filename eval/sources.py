@@ -32,16 +32,26 @@ RESPONSE_SECONDS = 2.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+()-]{0,99}")  # it becomes a file name
 BUNDLED = Path(__file__).parent / "bundled"
 FOLDERS = {
-    "retrieval": Category.RETRIEVAL, "reranking": Category.RERANKING, "clustering": Category.CLUSTERING,
-    "pairclassification": Category.PAIR_CLASSIFICATION, "classification": Category.CLASSIFICATION,
-    "sts": Category.STS, "summarization": Category.SUMMARIZATION, "icl": Category.PROMPT_RETRIEVAL,
-    "textgen": Category.BILLBOARD, **{str(c): c for c in Category},
-}  # fmt: skip
+    "retrieval": Category.RETRIEVAL,
+    "reranking": Category.RERANKING,
+    "clustering": Category.CLUSTERING,
+    "pairclassification": Category.PAIR_CLASSIFICATION,
+    "classification": Category.CLASSIFICATION,
+    "sts": Category.STS,
+    "summarization": Category.SUMMARIZATION,
+    "icl": Category.PROMPT_RETRIEVAL,
+    "textgen": Category.BILLBOARD,
+    **{str(c): c for c in Category},
+}
 _METRICS = {
-    Category.RETRIEVAL: "ndcg_at_10", Category.RERANKING: "map_at_1000", Category.CLUSTERING: "v_measure",
-    Category.PAIR_CLASSIFICATION: "cosine_ap", Category.CLASSIFICATION: "accuracy", Category.STS: "cosine_spearman",
+    Category.RETRIEVAL: "ndcg_at_10",
+    Category.RERANKING: "map_at_1000",
+    Category.CLUSTERING: "v_measure",
+    Category.PAIR_CLASSIFICATION: "cosine_ap",
+    Category.CLASSIFICATION: "accuracy",
+    Category.STS: "cosine_spearman",
     Category.SUMMARIZATION: "cosine_spearman",
-}  # fmt: skip
+}
 # Local sets that are the test data of an MTEB task of another name.
 MTEB_NAMES = {
     "AmazonCounterfactual-en": "AmazonCounterfactualClassification",
@@ -186,11 +196,19 @@ def _local_info(category: Category, folder: Path, source: str, meta: dict[str, A
     if not isinstance(is_specialised, bool):
         raise EvalDataError(f"{where}: specialised is {is_specialised!r}; expected true or false")
     return TaskInfo(
-        name=name, category=category, metric=_local_metric(category, meta, where), instruction=instruction,
-        variants=variants, domain=domain, is_specialised=is_specialised, revision=revision_of(folder), source=source,
-        num_bytes=num_bytes(folder), published_name=MTEB_NAMES.get(name) if source == "local" else None,
+        name=name,
+        category=category,
+        metric=_local_metric(category, meta, where),
+        instruction=instruction,
+        variants=variants,
+        domain=domain,
+        is_specialised=is_specialised,
+        revision=revision_of(folder),
+        source=source,
+        num_bytes=num_bytes(folder),
+        published_name=MTEB_NAMES.get(name) if source == "local" else None,
         task_description=str(meta.get("task_description", "")),
-    )  # fmt: skip
+    )
 
 
 def _is_name(name: Any) -> bool:
@@ -267,8 +285,14 @@ def _hub_tasks() -> list[EvalTask]:
         MtebTask(_hub_info(task), partial(_with_seed, task)) for task in mteb.get_benchmark("MTEB(eng, v1)").tasks
     ]
     for name, paper_set in PROMPT_SETS.items():
-        info = _own_info(name, Category.PROMPT_RETRIEVAL, RETRIEVAL_MEASURES[paper_set.output], paper_set.instruction,
-                         paper_set.domain, paper_set.revision)  # fmt: skip
+        info = _own_info(
+            name,
+            Category.PROMPT_RETRIEVAL,
+            RETRIEVAL_MEASURES[paper_set.output],
+            paper_set.instruction,
+            paper_set.domain,
+            paper_set.revision,
+        )
         tasks.append(PromptRetrievalTask(info, paper_set.read, paper_set.output))
     for name, (stem, instruction, domain) in BILLBOARD_SETS.items():
         info = _own_info(name, Category.BILLBOARD, PEARSON, instruction, domain, COMMIT)
@@ -285,19 +309,32 @@ def _with_seed(task: Any, seed: int) -> Any:
 def _own_info(name: str, category: Category, metric: str, instruction: str, domain: str, revision: str) -> TaskInfo:
     both = Sides(instruction, instruction)
     return TaskInfo(
-        name=name, category=category, metric=metric, instruction=both, variants=derived_variants(name, both),
-        domain=domain, is_specialised=domain in SPECIALISED_DOMAINS or domain == "civil comments", revision=revision,
-        source="hub", num_bytes=0,
-    )  # fmt: skip
+        name=name,
+        category=category,
+        metric=metric,
+        instruction=both,
+        variants=derived_variants(name, both),
+        domain=domain,
+        is_specialised=domain in SPECIALISED_DOMAINS or domain == "civil comments",
+        revision=revision,
+        source="hub",
+        num_bytes=0,
+    )
 
 
 def _hub_info(task: Any) -> TaskInfo:
     from instructor_search.integrations.mteb_instructions import MTEB_INSTRUCTIONS, sides
 
     meta = task.metadata
-    categories = {"Retrieval": Category.RETRIEVAL, "Reranking": Category.RERANKING, "Clustering": Category.CLUSTERING,
-                  "PairClassification": Category.PAIR_CLASSIFICATION, "Classification": Category.CLASSIFICATION,
-                  "STS": Category.STS, "Summarization": Category.SUMMARIZATION}  # fmt: skip
+    categories = {
+        "Retrieval": Category.RETRIEVAL,
+        "Reranking": Category.RERANKING,
+        "Clustering": Category.CLUSTERING,
+        "PairClassification": Category.PAIR_CLASSIFICATION,
+        "Classification": Category.CLASSIFICATION,
+        "STS": Category.STS,
+        "Summarization": Category.SUMMARIZATION,
+    }
     if meta.name in MTEB_INSTRUCTIONS:
         instruction = Sides(*sides(meta.name))
     else:  # CQADupstack: the mean of twelve, each under its own

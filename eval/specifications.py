@@ -72,10 +72,21 @@ def make_system(specification: str, source: str, options: SystemOptions) -> Syst
     experiment = ({} if source == "hub" else {"data": source}) | dict(options.extras)
     if name == "bm25":
         search = Bm25()
-        facts = {"model": "bm25s (lucene, English stemmer and stop words)", "fingerprint": search.fingerprint,
-                 "runtime": "bm25s", "precision": "fp32"}  # fmt: skip
-        return System(_label("bm25", options), "none", search.meta(experiment), make_search=lambda *_: Bm25(),
-                      categories=SEARCH_CATEGORIES, prefixes=lambda _: Sides("", ""), facts=facts)  # fmt: skip
+        facts = {
+            "model": "bm25s (lucene, English stemmer and stop words)",
+            "fingerprint": search.fingerprint,
+            "runtime": "bm25s",
+            "precision": "fp32",
+        }
+        return System(
+            _label("bm25", options),
+            "none",
+            search.meta(experiment),
+            make_search=lambda *_: Bm25(),
+            categories=SEARCH_CATEGORIES,
+            prefixes=lambda _: Sides("", ""),
+            facts=facts,
+        )
     if name == "random":
         no_cache = replace(options, cache_folder=None)  # drawing is faster than looking up
         return _encoder_system(
@@ -163,9 +174,14 @@ def _collection(specification: str, source: str, options: SystemOptions) -> Syst
     if isinstance(reranker, CrossEncoderReranker) and Path(reranker.name).is_dir():
         facts["reranker_files"] = revision_of(Path(reranker.name))
     return System(
-        f"collection:{body}={system.label}", system.variant, meta, make_search=make_search,
-        categories=frozenset({Category.RETRIEVAL}), file_sides=system.file_sides, facts=facts,
-    )  # fmt: skip
+        f"collection:{body}={system.label}",
+        system.variant,
+        meta,
+        make_search=make_search,
+        categories=frozenset({Category.RETRIEVAL}),
+        file_sides=system.file_sides,
+        facts=facts,
+    )
 
 
 def _reranker(options: SystemOptions, system: System) -> Reranker:

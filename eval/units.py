@@ -106,8 +106,13 @@ def interval(samples: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
 def means(values: Any, weights: Any = None) -> Group:
     """Return units whose score is their mean, or sum(values) / sum(weights)."""
     numbers = np.asarray(values, dtype=np.float64)
-    return Group("ratio", {"values": numbers, "weights": np.ones_like(numbers) if weights is None else
-                           np.asarray(weights, dtype=np.float64)})  # fmt: skip
+    return Group(
+        "ratio",
+        {
+            "values": numbers,
+            "weights": np.ones_like(numbers) if weights is None else np.asarray(weights, dtype=np.float64),
+        },
+    )
 
 
 def _draws(group: Group, num_resamples: int, seed: tuple[int, int]) -> Iterator[np.ndarray]:

@@ -14,9 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["IngestConfig", "IngestReport", "Plan", "Progress", "ingest", "prepare", "run_plan"]
 _HOMES = {
-    "IngestConfig": "config", "IngestReport": "report", "Plan": "plan", "Progress": "progress", "ingest": "run",
-    "prepare": "plan", "run_plan": "run",
-}  # fmt: skip
+    "IngestConfig": "config",
+    "IngestReport": "report",
+    "Plan": "plan",
+    "Progress": "progress",
+    "ingest": "run",
+    "prepare": "plan",
+    "run_plan": "run",
+}
 
 
 def __getattr__(name: str) -> Any:

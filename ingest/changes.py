@@ -30,9 +30,13 @@ class Changes:
 
 
 def find_changes(
-    found: Sequence[Path | SkippedPath], known: Mapping[str, SourceRecord], stored: Contained[str], roots: Roots,
-    cutting: Cutting, seconds: Seconds,
-) -> Changes:  # fmt: skip
+    found: Sequence[Path | SkippedPath],
+    known: Mapping[str, SourceRecord],
+    stored: Contained[str],
+    roots: Roots,
+    cutting: Cutting,
+    seconds: Seconds,
+) -> Changes:
     """Return what has to be done with the files that were found.
 
     ``known``: sources whose chunks are all stored; ``stored``: sources that have any chunks.

@@ -39,9 +39,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("paths", nargs="*", type=_path, metavar="PATH", help="folders or files, or hub:OWNER/NAME")
-    add("--instruction", nargs="?", const=_BARE, metavar="TEXT",
+    add(
+        "--instruction",
+        nargs="?",
+        const=_BARE,
+        metavar="TEXT",
         help="document instruction; bare: the default one; @NAME: one of the library; left out: bring every view up to "
-        "date (a new collection is then embedded without an instruction)")  # fmt: skip
+        "date (a new collection is then embedded without an instruction)",
+    )
     add("--collection", metavar="NAME", help="collection to write to (default: the folder's name)")
     add("--view", metavar="NAME", help="name of the view that this instruction makes")
     add(
@@ -56,15 +61,27 @@ def build_parser() -> argparse.ArgumentParser:
         help="which official behaviour joins instruction and text (default: pypi)",
     )
     add("--device", metavar="NAME", help="torch's: cpu, cuda, cuda:1, mps (default: the best that is there)")
-    add("--runtime", choices=RUNTIMES, help="what computes (default: torch on a GPU, with --device or "
-        "--precision fp16, else openvino)")  # fmt: skip
-    add("--precision", choices=PRECISIONS, help="of a new collection's vectors (default: int8 of the default model, "
-        "bf16 of others on openvino, fp32 on torch)")  # fmt: skip
+    add(
+        "--runtime",
+        choices=RUNTIMES,
+        help="what computes (default: torch on a GPU, with --device or --precision fp16, else openvino)",
+    )
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        help="of a new collection's vectors (default: int8 of the default model, "
+        "bf16 of others on openvino, fp32 on torch)",
+    )
     add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
     add("--include", action="append", default=[], metavar="GLOB", help="read only files that match; may be repeated")
     add("--exclude", action="append", default=[], metavar="GLOB", help="leave files out that match; may be repeated")
-    add("--text-field", action="append", default=[], metavar="COLUMN",
-        help="column that holds the text of a row; may be repeated (default: found by name)")  # fmt: skip
+    add(
+        "--text-field",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="column that holds the text of a row; may be repeated (default: found by name)",
+    )
     _example_flags(parser)
     add(
         "--chunk-tokens", type=positive, metavar="N", help="tokens of a chunk at most (default: what the window leaves)"
@@ -72,11 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--chunk-overlap", type=int, metavar="N", help="tokens repeated from the chunk before (default: an eighth)")
     add("--prune", action="store_true", help="delete the chunks of files that are gone")
     add("--strict", action="store_true", help="stop at the first file that cannot be read")
-    add(
-        "--dry-run",
-        action="store_true",
-        help="say what would be read and removed, and into which view; write nothing",
-    )
+    add("--dry-run", action="store_true", help="say what would be read and removed, and into which view; write nothing")
     add("--json", action="store_true", help="print the report as JSON")
     add("--quiet", action="store_true", help="no progress bar")
     add("--progress-json", action="store_true", help="progress as JSON lines on stderr, for programs")
@@ -93,8 +106,12 @@ def _path(text: str) -> Path:
 def _example_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that make a collection a pool of examples for prompts."""
     add = parser.add_argument
-    add("--examples", action="store_true", help="each row is an example for prompts (python -m instructor_search "
-        "prompt): never cut, its output kept beside it")  # fmt: skip
+    add(
+        "--examples",
+        action="store_true",
+        help="each row is an example for prompts (python -m instructor_search "
+        "prompt): never cut, its output kept beside it",
+    )
     add("--input-field", metavar="COLUMN", help="with --examples: column of the inputs")
     add("--output-field", metavar="COLUMN", help="with --examples: column of the outputs")
     add("--task-field", metavar="COLUMN", help="with --examples: column that names the task")

@@ -60,8 +60,11 @@ class IngestConfig:
             raise ReaderError(f"--{given[0].replace('_', '-')} is for a pool of examples; add --examples")
         if self.embed is not None and self.embed not in EMBED:
             raise ReaderError(f"--embed is {self.embed!r}; expected {' or '.join(EMBED)}")
-        for flag, value in (("--text-field", self.text_fields), ("--chunk-tokens", self.chunk_tokens),
-                            ("--chunk-overlap", self.chunk_overlap)):  # fmt: skip
+        for flag, value in (
+            ("--text-field", self.text_fields),
+            ("--chunk-tokens", self.chunk_tokens),
+            ("--chunk-overlap", self.chunk_overlap),
+        ):
             if self.examples and value:
                 raise ReaderError(f"{flag} does not go with --examples: an example is one row and is never cut")
 

@@ -37,9 +37,13 @@ def _fetch(name: str) -> Path:
     folder = cache_folder() / "data" / owner / (f"{own}@{revision.replace('/', '-')}" if revision else own)
     try:
         snapshot_download(
-            f"{owner}/{own}", repo_type="dataset", revision=revision, local_dir=folder,
-            allow_patterns=[f"*.{suffix}" for suffix in _TABLES], ignore_patterns=_DESCRIPTIONS,
-        )  # fmt: skip
+            f"{owner}/{own}",
+            repo_type="dataset",
+            revision=revision,
+            local_dir=folder,
+            allow_patterns=[f"*.{suffix}" for suffix in _TABLES],
+            ignore_patterns=_DESCRIPTIONS,
+        )
     except Exception as error:  # the client raises a dozen kinds: network, missing, gated, disk
         reason = (" ".join(str(error).split()) or type(error).__name__)[:160]
         raise ReaderError(f"cannot fetch {PREFIX}{name} ({reason})") from error

@@ -46,16 +46,25 @@ class Plan:
         changes, added = self.changes, sum(not file.is_known for file in self.changes.to_read)
         chunker, options = self.cutting.chunker, self.cutting.options
         return {
-            "collection": self.config.collection_name, "is_new": self.existing is None,
-            "view": self.view.name, "view_is_new": self.view.is_new, "model": self.view.model,
-            "document_instruction": self.view.instruction, "chunk_tokens": chunker.max_tokens,
-            "chunk_overlap": chunker.overlap, "text_fields": list(options.text_fields),
-            "examples": None if options.examples is None else vars(options.examples), "to_add": added,
-            "to_change": len(changes.to_read) - added, "unchanged": changes.unchanged,
-            "files": [file.record.source for file in changes.to_read], "skipped": changes.skipped,
+            "collection": self.config.collection_name,
+            "is_new": self.existing is None,
+            "view": self.view.name,
+            "view_is_new": self.view.is_new,
+            "model": self.view.model,
+            "document_instruction": self.view.instruction,
+            "chunk_tokens": chunker.max_tokens,
+            "chunk_overlap": chunker.overlap,
+            "text_fields": list(options.text_fields),
+            "examples": None if options.examples is None else vars(options.examples),
+            "to_add": added,
+            "to_change": len(changes.to_read) - added,
+            "unchanged": changes.unchanged,
+            "files": [file.record.source for file in changes.to_read],
+            "skipped": changes.skipped,
             "failed": [(source, reason) for _, source, reason in changes.failed],
-            "gone": changes.gone, "to_remove": len(changes.gone) if self.config.prune else 0,
-        }  # fmt: skip
+            "gone": changes.gone,
+            "to_remove": len(changes.gone) if self.config.prune else 0,
+        }
 
     def as_text(self) -> str:
         """Return the plan for a person."""

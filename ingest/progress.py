@@ -132,8 +132,14 @@ class JsonLines(Counts):
         self._write(self._counts("end"))
 
     def _counts(self, event: str) -> dict[str, Any]:
-        return {"event": event, "files": self.files, "bytes": self.bytes_read, "documents": self.documents,
-                "chunks": self.chunks, "embedded": self.done}  # fmt: skip
+        return {
+            "event": event,
+            "files": self.files,
+            "bytes": self.bytes_read,
+            "documents": self.documents,
+            "chunks": self.chunks,
+            "embedded": self.done,
+        }
 
     def _write(self, values: dict[str, Any]) -> None:
         sys.stderr.write(json.dumps(values, ensure_ascii=True) + "\n")

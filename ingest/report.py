@@ -47,8 +47,9 @@ class IngestReport:
 
     def as_text(self) -> str:
         """Return the summary that a person reads."""
-        lines = [f"collection {self.collection}: {counted(self.chunks_total, 'chunk')}, view {self.view} "
-                 f"({self.model})"]  # fmt: skip
+        lines = [
+            f"collection {self.collection}: {counted(self.chunks_total, 'chunk')}, view {self.view} ({self.model})"
+        ]
         if self.is_dropped:
             lines = [f"collection {self.collection}: not made"]
         if self.nothing_changed:
@@ -66,14 +67,18 @@ class IngestReport:
                 f"chunks: {self.chunks_embedded:,} embedded, {self.chunks_kept:,} kept, {self.chunks_deleted:,} deleted"
             )
         if self.texts_cut:
-            lines.append(f"cut: {counted(self.texts_cut, 'chunk')} longer than the window beside this instruction; "
-                         "what is beyond it is in no vector (a smaller --chunk-tokens helps)")  # fmt: skip
+            lines.append(
+                f"cut: {counted(self.texts_cut, 'chunk')} longer than the window beside this instruction; "
+                "what is beyond it is in no vector (a smaller --chunk-tokens helps)"
+            )
         if self.rows_left_out:
             lines.append(f"left out: {counted(self.rows_left_out, 'row')} without an input or an output")
         lines += grouped("skipped", self.skipped) + grouped("could not read", self.failed)
         if self.missing:
-            lines.append(f"gone: {counted(len(self.missing), 'file')} no longer there ({some(self.missing)}); "
-                         "--prune removes the chunks")  # fmt: skip
+            lines.append(
+                f"gone: {counted(len(self.missing), 'file')} no longer there ({some(self.missing)}); "
+                "--prune removes the chunks"
+            )
         lines += [f"made: {text}" for text in self.made]
         if self.seconds:
             lines.append(self._times())

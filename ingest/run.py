@@ -26,9 +26,12 @@ _PARTS = ("loading the model", "reading", "chunking", "embedding", "writing")  #
 
 
 def ingest(
-    config: IngestConfig, *, progress: Progress | None = None, on_commit: OnCommit | None = None,
+    config: IngestConfig,
+    *,
+    progress: Progress | None = None,
+    on_commit: OnCommit | None = None,
     encoder: Encoder | None = None,
-) -> IngestReport:  # fmt: skip
+) -> IngestReport:
     """Bring a collection up to date with files and return what was done: ``prepare``, then ``run_plan``.
 
     ``on_commit`` is told of sources once all their chunks are stored. ``encoder`` replaces the one of ``config.model``.

@@ -113,8 +113,9 @@ class PlannedView:
         if not self.is_new:
             return collection.view(self.name)
         encoders.load(encoders.target)  # a model or device that fails does so before the view is made
-        return collection.add_view(encoders.target, self.instruction, self.name, model=self.model,
-                                   allow_pickle=encoders.config.allow_pickle)  # fmt: skip
+        return collection.add_view(
+            encoders.target, self.instruction, self.name, model=self.model, allow_pickle=encoders.config.allow_pickle
+        )
 
 
 def plan_view(existing: Collection | None, encoders: Encoders, instruction: str) -> PlannedView:

@@ -35,11 +35,31 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "INSTRUCTOR", "Collection", "CollectionNotFoundError", "ExamplePool", "FilterError", "Hit", "InstructedText",
-    "Instruction", "InstructionTooLongError", "InstructorSearchError", "LockedError", "MissingExtraError", "ModelError",
-    "Query", "ReaderError", "Searcher", "Side", "StoreError", "ViewMismatchError", "build_prompt", "compare",
-    "explain_hit", "load_encoder", "verify",
-]  # fmt: skip
+    "INSTRUCTOR",
+    "Collection",
+    "CollectionNotFoundError",
+    "ExamplePool",
+    "FilterError",
+    "Hit",
+    "InstructedText",
+    "Instruction",
+    "InstructionTooLongError",
+    "InstructorSearchError",
+    "LockedError",
+    "MissingExtraError",
+    "ModelError",
+    "Query",
+    "ReaderError",
+    "Searcher",
+    "Side",
+    "StoreError",
+    "ViewMismatchError",
+    "build_prompt",
+    "compare",
+    "explain_hit",
+    "load_encoder",
+    "verify",
+]
 
 _HOMES = {
     "INSTRUCTOR": "integrations.instructor",

@@ -28,7 +28,7 @@ _SENTENCE_END = re.compile(
 _ABBREVIATIONS = frozenset(
     "e.g. i.e. etc. vs. cf. al. mr. mrs. ms. dr. prof. st. no. fig. figs. eq. eqs. sec. ch. vol. pp. p. approx. dept. "
     "est. inc. ltd. co. corp. jan. feb. mar. apr. jun. jul. aug. sep. sept. oct. nov. dec. u.s. u.k. a.m. p.m.".split()
-)  # fmt: skip
+)
 
 
 class _Segment(NamedTuple):

@@ -36,8 +36,10 @@ def resolve(given: GivenInstruction, side: Side = "query", *, documents_under: s
         return find_instruction(given[1:], side) if given.startswith("@") else given
     if isinstance(given, Sequence) and len(given) == 2 and all(isinstance(one, str | Instruction) for one in given):
         return resolve(given[0 if side == "query" else 1], side)
-    raise ValueError(f"the instruction is {given!r:.80}; expected a sentence, '@name' of the library, an Instruction, "
-                     "a pair (query's, document's), \"\" for none or None for the default")  # fmt: skip
+    raise ValueError(
+        f"the instruction is {given!r:.80}; expected a sentence, '@name' of the library, an Instruction, "
+        "a pair (query's, document's), \"\" for none or None for the default"
+    )
 
 
 def resolve_pair(given: GivenInstruction) -> tuple[str, str]:

@@ -13,11 +13,25 @@ from typing import NamedTuple
 # Text types of more than one word; every other text type is the last word before "for" (or before the end).
 TEXT_TYPE_PHRASES = frozenset(
     {
-        "bug report", "code snippet", "court ruling", "customer review", "error message", "job posting",
-        "meeting minutes", "news headline", "product description", "product review", "release note", "research paper",
-        "search query", "source code", "support ticket", "test plan", "web page",
+        "bug report",
+        "code snippet",
+        "court ruling",
+        "customer review",
+        "error message",
+        "job posting",
+        "meeting minutes",
+        "news headline",
+        "product description",
+        "product review",
+        "release note",
+        "research paper",
+        "search query",
+        "source code",
+        "support ticket",
+        "test plan",
+        "web page",
     }
-)  # fmt: skip
+)
 # One of these before the last word joins all of them to one text type: "question of a user" has no domain.
 _JOINING = frozenset("a an and her his its of or the their with without".split())
 _TEMPLATE = re.compile(

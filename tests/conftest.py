@@ -97,8 +97,13 @@ def endpoint():
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
-            server.requests.append((self.path, self.headers.get("Authorization"),
-                                    json.loads(self.rfile.read(int(self.headers["Content-Length"])))))  # fmt: skip
+            server.requests.append(
+                (
+                    self.path,
+                    self.headers.get("Authorization"),
+                    json.loads(self.rfile.read(int(self.headers["Content-Length"]))),
+                )
+            )
             status = server.failures.pop(0) if server.failures else 200
             asked = server.requests[-1][2]
             if "prompt" in asked:  # completions: likelihoods, where this server gives them
@@ -106,8 +111,10 @@ def endpoint():
                 status = status if server.score else 404
             else:
                 said = asked["messages"][-1]["content"].split("Output: ")[-1].split("\n")[0]
-                body = {"choices": [{"message": {"content": said}}],
-                        "usage": {"prompt_tokens": 7, "completion_tokens": 2}}  # fmt: skip
+                body = {
+                    "choices": [{"message": {"content": said}}],
+                    "usage": {"prompt_tokens": 7, "completion_tokens": 2},
+                }
             with server.busy:
                 server.at_once += 1
                 server.most_at_once = max(server.most_at_once, server.at_once)
@@ -166,8 +173,11 @@ def tiny_llm(tmp_path_factory):
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", eos_token="[EOS]")
     torch.manual_seed(0)
-    network = GPT2LMHeadModel(GPT2Config(vocab_size=len(vocabulary), n_positions=64, n_embd=32, n_layer=2, n_head=2,
-                                         bos_token_id=1, eos_token_id=1))  # fmt: skip
+    network = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(vocabulary), n_positions=64, n_embd=32, n_layer=2, n_head=2, bos_token_id=1, eos_token_id=1
+        )
+    )
     ids = tokenizer(sentences, return_tensors="pt")["input_ids"]  # six words each
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
     for _ in range(80):

@@ -28,9 +28,13 @@ def toy_parser():
 def test_a_block_holds_what_the_parser_holds():
     shown = block(toy_parser())
     assert shown.startswith("## python -m toy\n\nPlay.\n\n    python -m toy [PATH ...] [flags]\n\n```text\nexamples:\n")
-    for row in ("| `[PATH ...]` | what to play with |", "| `--count N` | how often, 50% at most (needed) |",
-                r"| `--kind {a,b}` | a\|b (default: a) |", "| `--loud`, `--no-loud` | be loud (default: False) |",
-                "| `--left` | go left (at most one of `--left`, `--right`) |"):  # fmt: skip
+    for row in (
+        "| `[PATH ...]` | what to play with |",
+        "| `--count N` | how often, 50% at most (needed) |",
+        r"| `--kind {a,b}` | a\|b (default: a) |",
+        "| `--loud`, `--no-loud` | be loud (default: False) |",
+        "| `--left` | go left (at most one of `--left`, `--right`) |",
+    ):
         assert row in shown.splitlines()
 
 
@@ -64,8 +68,12 @@ def test_every_program_is_on_the_page(commands):
 
 
 def test_every_argument_says_what_it_does(commands):
-    silent = [f"{name} {action.option_strings or action.dest}" for name, parser in commands.items()
-              for action in parser._actions if not action.help or re.match(r"default\b", action.help)]  # fmt: skip
+    silent = [
+        f"{name} {action.option_strings or action.dest}"
+        for name, parser in commands.items()
+        for action in parser._actions
+        if not action.help or re.match(r"default\b", action.help)
+    ]
     assert silent == []
 
 

@@ -13,7 +13,7 @@ EXAMPLES = {
         "Mercury (planet)",
         "Mercury (god)",
         "only under the second one: ",
-    ],  # fmt: skip
+    ],
     "add_texts": ["3 texts, 3 chunks", "again: 3 unchanged", "T-2  Signing in fails", "problems: []"],
     "build_a_prompt": ["login", "I cannot sign in any more.", "tokens, 2 examples"],
 }
@@ -25,8 +25,13 @@ def test_every_example_is_run():
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example(name, tmp_path):
-    done = subprocess.run([sys.executable, ROOT / f"docs/examples/{name}.py"], capture_output=True, text=True,
-                          cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, ROOT / f"docs/examples/{name}.py"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+    )
     assert done.returncode == 0, done.stderr
     at = -1
     for line in EXAMPLES[name]:  # in this order

@@ -175,10 +175,9 @@ def test_the_page_and_its_api(typed_case, store, seen, tmp_path):
         session.close()
 
 
-@pytest.mark.parametrize(("given", "query", "document"), [
-    ("@medical", MEDICAL.query, MEDICAL.document),
-    (OWN, OWN, OWN),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "query", "document"), [("@medical", MEDICAL.query, MEDICAL.document), (OWN, OWN, OWN)]
+)
 def test_rerankers(given, query, document, searcher, seen):
     reranker = make_reranker(f"instruction:{given}", searcher.encoder)
     searcher.search("ships", instruction=LEGAL, reranker=reranker)
@@ -188,8 +187,9 @@ def test_rerankers(given, query, document, searcher, seen):
 def test_pools_compare_inputs_with_inputs_unless_told(case, tmp_path, monkeypatch):
     given, expected = case
     encoder, asked = HashEncoder(), []
-    pool = create_pool("pool", [Demonstration("a", "1"), Demonstration("b", "2")], store=tmp_path, instruction=LEGAL,
-                       encoder=encoder)  # fmt: skip
+    pool = create_pool(
+        "pool", [Demonstration("a", "1"), Demonstration("b", "2")], store=tmp_path, instruction=LEGAL, encoder=encoder
+    )
     assert pool.view.document_instruction == LEGAL.document
     real = encoder.encode
     monkeypatch.setattr(encoder, "encode", lambda pairs, *a, **o: (asked.extend(pairs), real(pairs, *a, **o))[1])
@@ -209,8 +209,17 @@ def test_the_prompts_of_command_and_api_have_the_same_rule(typed_case, store, tm
     (tmp_path / "rows.jsonl").write_text(rows)
     from ingest import ingest
 
-    ingest(IngestConfig(paths=(tmp_path / "rows.jsonl",), store=str(tmp_path / "store"), collection="pool", examples=True,
-                        input_field="input", output_field="output", instruction="@legal"))  # fmt: skip
+    ingest(
+        IngestConfig(
+            paths=(tmp_path / "rows.jsonl",),
+            store=str(tmp_path / "store"),
+            collection="pool",
+            examples=True,
+            input_field="input",
+            output_field="output",
+            instruction="@legal",
+        )
+    )
     told = json.loads(
         typed("prompt", "a ship", "--pool", "pool", "--store", tmp_path / "store", *flag(given), "--json")
     )
@@ -223,10 +232,17 @@ def test_the_prompts_of_command_and_api_have_the_same_rule(typed_case, store, tm
         session.close()
 
 
-@pytest.mark.parametrize(("given", "expected"), [
-    (LEGAL, LEGAL.document), ("@legal", LEGAL.document), ("@legal/query", LEGAL.query), (Instruction(OWN), OWN),
-    (("Represent the question: ", OWN), OWN), ("", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (LEGAL, LEGAL.document),
+        ("@legal", LEGAL.document),
+        ("@legal/query", LEGAL.query),
+        (Instruction(OWN), OWN),
+        (("Represent the question: ", OWN), OWN),
+        ("", ""),
+    ],
+)
 def test_documents(given, expected, tmp_path):
     from ingest.views import choose_instruction
 

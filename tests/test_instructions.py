@@ -6,11 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instructor_search.instruction_library import (
-    LIBRARY,
-    find_instruction,
-    query_instruction_for,
-)
+from instructor_search.instruction_library import LIBRARY, find_instruction, query_instruction_for
 from instructor_search.instruction_rule import resolve
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION, Instruction
 
@@ -74,8 +70,17 @@ def test_the_library_has_forty_uses_that_follow_the_template():
                     parsed.text_type, domain=parsed.domain, task_objective=parsed.task_objective
                 )
                 assert rebuilt.text == side
-    wanted = {"questions", "duplicate-questions", "papers", "code", "legal", "medical", "reviews-by-sentiment",
-              "reviews-by-product", "support-tickets"}  # fmt: skip
+    wanted = {
+        "questions",
+        "duplicate-questions",
+        "papers",
+        "code",
+        "legal",
+        "medical",
+        "reviews-by-sentiment",
+        "reviews-by-product",
+        "support-tickets",
+    }
     assert wanted <= {p.name for p in LIBRARY}
 
 

@@ -11,14 +11,23 @@ PAGE = (ROOT / "docs/licences.md").read_text(encoding="utf-8")
 @pytest.mark.parametrize(
     ("licence", "refused"),
     [
-        ("MIT", False), ("GPL-3.0-only", True), ("AGPL-3.0-or-later", True), ("MIT AND GPL-2.0", True), ("MIT OR GPL-2.0", False),
-        ("GNU General Public License v3 (GPLv3)", True), ("GNU Affero General Public License v3", True),
-        ("GNU Lesser General Public License v2 or later (LGPLv2+)", False), ("LGPL-2.1-or-later", False),
+        ("MIT", False),
+        ("GPL-3.0-only", True),
+        ("AGPL-3.0-or-later", True),
+        ("MIT AND GPL-2.0", True),
+        ("MIT OR GPL-2.0", False),
+        ("GNU General Public License v3 (GPLv3)", True),
+        ("GNU Affero General Public License v3", True),
+        ("GNU Lesser General Public License v2 or later (LGPLv2+)", False),
+        ("LGPL-2.1-or-later", False),
         ("GNU Library or Lesser General Public License (LGPL)", False),
-        ("BSD-3-Clause AND GPL-3.0-or-later WITH GCC-exception-3.1", False), ("(GPL-2.0 OR GPL-3.0)", True), ("", False),
-        ("GPL-2.0 AND (Apache-2.0 OR MIT)", True), ("MPL-2.0 AND (GPL-2.0 OR MIT)", False),
+        ("BSD-3-Clause AND GPL-3.0-or-later WITH GCC-exception-3.1", False),
+        ("(GPL-2.0 OR GPL-3.0)", True),
+        ("", False),
+        ("GPL-2.0 AND (Apache-2.0 OR MIT)", True),
+        ("MPL-2.0 AND (GPL-2.0 OR MIT)", False),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused(licence, refused):
     assert is_gpl(licence) is refused
     assert is_lgpl(licence) is ("LGPL" in licence)

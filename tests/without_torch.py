@@ -11,10 +11,17 @@ from collections.abc import Iterator
 import pytest
 
 FILES = (
-    "tests/test_instructions.py", "tests/store/test_collection.py", "tests/store/test_judgments.py", "tests/store/test_word_index.py",
-    "tests/store/test_row_copy.py", "tests/store/test_field_columns.py", "tests/search/test_filters.py",
-    "tests/search/test_searcher.py", "tests/search/test_ranking.py", "tests/in_context/test_pool.py",
-)  # fmt: skip
+    "tests/test_instructions.py",
+    "tests/store/test_collection.py",
+    "tests/store/test_judgments.py",
+    "tests/store/test_word_index.py",
+    "tests/store/test_row_copy.py",
+    "tests/store/test_field_columns.py",
+    "tests/search/test_filters.py",
+    "tests/search/test_searcher.py",
+    "tests/search/test_ranking.py",
+    "tests/in_context/test_pool.py",
+)
 OF_EXTRAS = frozenset(
     "accelerate bs4 charset_normalizer datasets defusedxml docx faiss gradio jinja2 langchain_core matplotlib mteb openpyxl "
     "peft pptx pypdfium2 rapidfuzz scipy sentence_transformers sklearn tiktoken torch transformers".split()

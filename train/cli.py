@@ -109,7 +109,8 @@ def _how_to_go_on(config: TrainConfig, folder: Path) -> str:
         return f"without --overwrite_output_dir the same command goes on from {last}"
     if config.resume_from_checkpoint:
         return f"the same command goes on from {config.resume_from_checkpoint}" + (
-            f", with --resume_from_checkpoint {last} from there" if last else "")  # fmt: skip
+            f", with --resume_from_checkpoint {last} from there" if last else ""
+        )
     if last:
         return f"the same command goes on from {last}"
     return "the same command starts anew: there is no checkpoint yet (--save_steps)"
@@ -163,8 +164,10 @@ def _check_not_inside(config: TrainConfig, folder: Path) -> None:
     for name in ("model_name_or_path", "mixture", "guide", "teacher", "anchor", "resume_from_checkpoint"):
         given = getattr(config, name)
         if given and Path(given).exists() and Path(given).resolve().is_relative_to(folder.resolve()):
-            raise ValueError(f"--{name} {given} lies in {folder}, which --overwrite_output_dir empties; choose another "
-                             "--output_dir, or leave --overwrite_output_dir out")  # fmt: skip
+            raise ValueError(
+                f"--{name} {given} lies in {folder}, which --overwrite_output_dir empties; choose another "
+                "--output_dir, or leave --overwrite_output_dir out"
+            )
 
 
 def _empty(folder: Path) -> None:

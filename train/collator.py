@@ -37,9 +37,16 @@ class Collator:
     """Makes batches of examples; what is random in it follows from the seed of the call."""
 
     def __init__(
-        self, tokenizer: InstructedTokenizer, *, max_negatives: int = 1, drop_instruction: float = 0.0,
-        vary_instruction: float = 0.0, vary_apart: bool = False, with_plain: bool = False, with_anchor: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        tokenizer: InstructedTokenizer,
+        *,
+        max_negatives: int = 1,
+        drop_instruction: float = 0.0,
+        vary_instruction: float = 0.0,
+        vary_apart: bool = False,
+        with_plain: bool = False,
+        with_anchor: bool = False,
+    ) -> None:
         """``drop_instruction``, ``vary_instruction``: share of batches without instructions, and with other words.
 
         ``vary_apart``: each text of such a batch has its own words, so that none of them tells texts apart.

@@ -9,27 +9,68 @@ from typing import Any
 
 # Fields that may differ when a run is resumed: where and how often, not what.
 FREE_ON_RESUME = frozenset(
-    {"output_dir", "resume_from_checkpoint", "overwrite_output_dir", "save_steps", "save_total_limit", "logging_steps",
-     "eval_steps", "eval_tasks", "eval_data", "report_to", "micro_batch_tokens", "batches_per_pass"}
-)  # fmt: skip
+    {
+        "output_dir",
+        "resume_from_checkpoint",
+        "overwrite_output_dir",
+        "save_steps",
+        "save_total_limit",
+        "logging_steps",
+        "eval_steps",
+        "eval_tasks",
+        "eval_data",
+        "report_to",
+        "micro_batch_tokens",
+        "batches_per_pass",
+    }
+)
 
 # What numbers may be: in words, whether a finite one is so, and the fields that it holds of.
 _RANGES: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
-    ("at least 1", lambda value: value >= 1,
-     ("per_device_train_batch_size", "gradient_accumulation_steps", "batches_per_pass", "max_steps", "sampling_cap",
-      "lora_alpha", "micro_batch_tokens", "matryoshka_dims", "save_steps", "save_total_limit", "logging_steps")),
-    ("at least 2", lambda value: value >= 2,  # a token of text and the one that ends it
-     ("max_source_length",)),
-    ("0 or more", lambda value: value >= 0,
-     ("max_negatives", "consistency", "lora_rank", "weight_decay", "seed", "eval_steps", "eval_examples")),
-    ("a number above 0", lambda value: value > 0,
-     ("cl_temperature", "distillation_weight", "likeness_weight", "learning_rate", "adam_epsilon", "max_grad_norm")),
-    ("0 to 1", lambda value: 0 <= value <= 1,
-     ("drop_instruction", "vary_instruction", "warmup_ratio", "average_with_base")),
-    ("at least 0 and below 1", lambda value: 0 <= value < 1,
-     ("adam_beta1", "adam_beta2", "dropout", "attention_dropout")),
+    (
+        "at least 1",
+        lambda value: value >= 1,
+        (
+            "per_device_train_batch_size",
+            "gradient_accumulation_steps",
+            "batches_per_pass",
+            "max_steps",
+            "sampling_cap",
+            "lora_alpha",
+            "micro_batch_tokens",
+            "matryoshka_dims",
+            "save_steps",
+            "save_total_limit",
+            "logging_steps",
+        ),
+    ),
+    (
+        "at least 2",
+        lambda value: value >= 2,  # a token of text and the one that ends it
+        ("max_source_length",),
+    ),
+    (
+        "0 or more",
+        lambda value: value >= 0,
+        ("max_negatives", "consistency", "lora_rank", "weight_decay", "seed", "eval_steps", "eval_examples"),
+    ),
+    (
+        "a number above 0",
+        lambda value: value > 0,
+        ("cl_temperature", "distillation_weight", "likeness_weight", "learning_rate", "adam_epsilon", "max_grad_norm"),
+    ),
+    (
+        "0 to 1",
+        lambda value: 0 <= value <= 1,
+        ("drop_instruction", "vary_instruction", "warmup_ratio", "average_with_base"),
+    ),
+    (
+        "at least 0 and below 1",
+        lambda value: 0 <= value < 1,
+        ("adam_beta1", "adam_beta2", "dropout", "attention_dropout"),
+    ),
     ("a finite number", math.isfinite, ("guide_margin", "sampling_alpha")),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, kw_only=True)

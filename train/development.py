@@ -64,8 +64,21 @@ class EvaluationSets:
         with tempfile.TemporaryDirectory() as folder:
             model = Path(folder) / "model"
             save_checkpoint(encoder, model, backbone_state=plain_state(encoder.model.backbone))
-            report = _eval("--suite", ",".join(self.names), "--data", self.data, "--models", str(model), "--output",
-                           folder, "--no-cache", "--runtime", "torch", "--device", str(encoder.device))  # fmt: skip
+            report = _eval(
+                "--suite",
+                ",".join(self.names),
+                "--data",
+                self.data,
+                "--models",
+                str(model),
+                "--output",
+                folder,
+                "--no-cache",
+                "--runtime",
+                "torch",
+                "--device",
+                str(encoder.device),
+            )
         results = report["runs"][0]["results"]
         categories: dict[str, list[float]] = {}
         for result in results.values():

@@ -97,9 +97,17 @@ def _of_titles(collection: Collection) -> Mixture:
 
 
 def _mixture(name: str, examples: list[TrainingExample], query_instruction: str, document_instruction: str) -> Mixture:
-    facts = TaskFacts(name=name, file="", rows=len(examples), sha256="", licence="your own",
-                      source=f"collection {name}", symmetric=False, query_instruction=query_instruction,
-                      document_instruction=document_instruction)  # fmt: skip
+    facts = TaskFacts(
+        name=name,
+        file="",
+        rows=len(examples),
+        sha256="",
+        licence="your own",
+        source=f"collection {name}",
+        symmetric=False,
+        query_instruction=query_instruction,
+        document_instruction=document_instruction,
+    )
     return Mixture({name: examples}, {name: facts})
 
 

@@ -142,14 +142,24 @@ def _write(source: Path, output: Path, model: str | None, ranks: Sequence[int], 
     remove_parts(output)
     with atomic_folder(output) as part:
         for name, rows in tqdm(mixture.tasks.items(), desc="mine", unit=" tasks", file=sys.stderr):
-            new = rows if are_of_one_text(rows) else mine(
-                rows, encoder, first=ranks[0], last=ranks[1], margin=margin, num_negatives=count
-            )  # fmt: skip
+            new = (
+                rows
+                if are_of_one_text(rows)
+                else mine(rows, encoder, first=ranks[0], last=ranks[1], margin=margin, num_negatives=count)
+            )
             mined += sum(a.negatives != b.negatives for a, b in zip(new, rows, strict=True))
             old = mixture.facts.get(name)
-            known = {k: v for k, v in vars(old).items() if k not in ("name", "file", "rows", "sha256")} if old else {
-                "licence": "unstated", "source": str(source.name), "symmetric": False, "query_instruction": "",
-                "document_instruction": ""}  # fmt: skip
+            known = (
+                {k: v for k, v in vars(old).items() if k not in ("name", "file", "rows", "sha256")}
+                if old
+                else {
+                    "licence": "unstated",
+                    "source": str(source.name),
+                    "symmetric": False,
+                    "query_instruction": "",
+                    "document_instruction": "",
+                }
+            )
             facts.append(write_task(part, new, name=names[name], **known))
         settings = {"ranks": list(ranks), "margin": margin, "num_negatives": count, "encoder": encoder.fingerprint}
         write_manifest(part, facts, hard_negatives=settings)

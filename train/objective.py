@@ -39,9 +39,15 @@ class Objective:
     """What a run minimises. ``guide``, ``teacher``, ``anchor``: encoders that are not trained, see ``train.loss``."""
 
     def __init__(
-        self, config: TrainConfig, accelerator: Accelerator, pad_id: int, *, guide: InstructorEncoder | None = None,
-        teacher: InstructorEncoder | None = None, anchor: InstructorEncoder | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        config: TrainConfig,
+        accelerator: Accelerator,
+        pad_id: int,
+        *,
+        guide: InstructorEncoder | None = None,
+        teacher: InstructorEncoder | None = None,
+        anchor: InstructorEncoder | None = None,
+    ) -> None:
         """``pad_id``: of the model's tokenizer."""
         self.config, self.accelerator, self.pad_id = config, accelerator, pad_id
         self.guide, self.teacher, self.anchor = guide, teacher, anchor
@@ -121,9 +127,15 @@ class Objective:
                 loss = official_loss(query, positive, negative, config.cl_temperature, ids.used)
             else:
                 loss = info_nce(
-                    query, positive, negative, config.cl_temperature, ids, bidirectional=config.bidirectional,
-                    guide=(guide[0], guide[1], guide[2]) if guide else None, margin=config.guide_margin,
-                )  # fmt: skip
+                    query,
+                    positive,
+                    negative,
+                    config.cl_temperature,
+                    ids,
+                    bidirectional=config.bidirectional,
+                    guide=(guide[0], guide[1], guide[2]) if guide else None,
+                    margin=config.guide_margin,
+                )
             if teacher is not None:
                 known = teacher[0], teacher[1], teacher[2]
                 kept = distillation_loss((query, positive, negative), known, config.cl_temperature, ids.used)

@@ -36,8 +36,10 @@ def make_quantization_aware(encoder: InstructorEncoder) -> int:
 
     checkpoint = encoder.checkpoint
     if not can_build_graph(checkpoint.config):
-        raise ModelError(f"no int8 graph is built of this {checkpoint.config['model_type']!r} model; train it without "
-                         "--quantization_aware")  # fmt: skip
+        raise ModelError(
+            f"no int8 graph is built of this {checkpoint.config['model_type']!r} model; train it without "
+            "--quantization_aware"
+        )
     tokenized = encoder.tokenizer.encode_batch(calibration_texts())
     codes = input_codes(checkpoint, tokenized, encoder.pad_id, allow_pickle=encoder.allow_pickle)
     modules = dict(encoder.model.backbone.named_modules())

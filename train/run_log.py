@@ -103,5 +103,10 @@ class Totals:
     def line(self, step: int, rate: float) -> dict[str, Any]:
         """Return means since the beginning: the loss, and pairs and tokens of this rank a second."""
         seconds = time.perf_counter() - self.started
-        return {"step": step, "loss": sum(self.losses) / len(self.losses), "learning_rate": rate,
-                "pairs_per_second": self.pairs / seconds, "tokens_per_second": self.tokens / seconds}  # fmt: skip
+        return {
+            "step": step,
+            "loss": sum(self.losses) / len(self.losses),
+            "learning_rate": rate,
+            "pairs_per_second": self.pairs / seconds,
+            "tokens_per_second": self.tokens / seconds,
+        }

@@ -37,9 +37,15 @@ class TaskBatchSampler:
     """
 
     def __init__(
-        self, sizes: Mapping[str, int], global_batch_size: int, num_steps: int, *, alpha: float = 0.5,
-        cap: int | None = None, seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        sizes: Mapping[str, int],
+        global_batch_size: int,
+        num_steps: int,
+        *,
+        alpha: float = 0.5,
+        cap: int | None = None,
+        seed: int = 0,
+    ) -> None:
         """``sizes``: examples of each task. Tasks smaller than a batch are left out, which is told on stderr.
 
         Raises:

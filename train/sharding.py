@@ -69,11 +69,7 @@ def gather_optimizer(model: nn.Module, optimizer: Any) -> dict[str, Any]:
 
 def spread(model: nn.Module, optimizer: Any, weights: dict[str, Any], state: dict[str, Any]) -> None:
     """Load whole weights and optimiser state, which every rank has read, into this rank's parts."""
-    from torch.distributed.checkpoint.state_dict import (
-        StateDictOptions,
-        set_model_state_dict,
-        set_optimizer_state_dict,
-    )
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict, set_optimizer_state_dict
 
     options = StateDictOptions(full_state_dict=True)
     set_model_state_dict(model, weights, options=options)

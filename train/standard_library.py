@@ -26,8 +26,21 @@ SIGNATURE_TO_DESCRIPTION = (
     "Represent the description of a Python function for retrieving its signature: ",
 )
 MODULE = "Represent the description of a Python function for classifying the module it belongs to: "
-_SKIPPED = {"test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages", "turtledemo", "__pycache__",
-            "idle_test", "encodings", "pydoc_data", "ensurepip", "_pyrepl"}  # fmt: skip
+_SKIPPED = {
+    "test",
+    "tests",
+    "idlelib",
+    "lib2to3",
+    "site-packages",
+    "dist-packages",
+    "turtledemo",
+    "__pycache__",
+    "idle_test",
+    "encodings",
+    "pydoc_data",
+    "ensurepip",
+    "_pyrepl",
+}
 _MAX_CODE = 1200  # characters
 
 
@@ -120,7 +133,14 @@ def _facts(name: str, rows: list[TrainingExample]) -> TaskFacts:
     first = rows[0]
     same = first.query.instruction == first.positive.instruction
     return TaskFacts(
-        name=name, file="", rows=len(rows), sha256="", licence="PSF-2.0", source=f"{version} standard library",
-        symmetric=same, query_instruction=first.query.instruction, document_instruction=first.positive.instruction,
+        name=name,
+        file="",
+        rows=len(rows),
+        sha256="",
+        licence="PSF-2.0",
+        source=f"{version} standard library",
+        symmetric=same,
+        query_instruction=first.query.instruction,
+        document_instruction=first.positive.instruction,
         kind="classification" if first.label else "pairs",
-    )  # fmt: skip
+    )

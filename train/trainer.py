@@ -149,10 +149,17 @@ class Trainer:
         if self.evaluate:
             scores["after"] = self._evaluate(saved=self.folder / MODEL)
             self.log.write_file(SCORES, scores)
-        return {"model": str(self.folder / MODEL), "steps": self.step_number, "seconds": seconds,
-                "resumed_at": self.step_number - steps,
-                "pairs_per_second": steps * examples_a_step(self.config, self.accelerator.num_processes) / seconds
-                if steps else 0.0, "scores": scores, "best": self.best}  # fmt: skip
+        return {
+            "model": str(self.folder / MODEL),
+            "steps": self.step_number,
+            "seconds": seconds,
+            "resumed_at": self.step_number - steps,
+            "pairs_per_second": steps * examples_a_step(self.config, self.accelerator.num_processes) / seconds
+            if steps
+            else 0.0,
+            "scores": scores,
+            "best": self.best,
+        }
 
     def resume(self) -> None:
         """Go on from the newest whole checkpoint, or the one that is named; from the start where there is none.
@@ -211,9 +218,13 @@ class Trainer:
             raise DivergedError(f"step {self.step_number}: weights are no numbers any more; {_REMEDY}")
         optimizer = self._whole()
         if self.accelerator.is_main_process:
-            state = {"config": self.config.as_dict(), "world_size": self.accelerator.num_processes,
-                     "data": self.mixture.digest, "next_step": self.batches.digest_of(self.step_number),
-                     "best": self.best}  # fmt: skip
+            state = {
+                "config": self.config.as_dict(),
+                "world_size": self.accelerator.num_processes,
+                "data": self.mixture.digest,
+                "next_step": self.batches.digest_of(self.step_number),
+                "best": self.best,
+            }
             checkpoints.save(self.folder, self.step_number, self.whole, optimizer, state)
             checkpoints.keep_newest(self.folder, self.config.save_total_limit, self.step_number)
         self.accelerator.wait_for_everyone()
@@ -242,8 +253,10 @@ class Trainer:
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
         loss = float(torch.stack(losses).sum()) / count
         if not (math.isfinite(loss) and math.isfinite(float(norm))):
-            raise DivergedError(f"step {self.step_number + 1}: the loss is {loss:.3g} and its gradient's norm "
-                                f"{float(norm):.3g}; {_REMEDY}")  # fmt: skip
+            raise DivergedError(
+                f"step {self.step_number + 1}: the loss is {loss:.3g} and its gradient's norm "
+                f"{float(norm):.3g}; {_REMEDY}"
+            )
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step_number += 1
@@ -305,8 +318,14 @@ class Trainer:
         from tqdm import tqdm
 
         shown = self.accelerator.is_main_process
-        return tqdm(total=self.config.max_steps, initial=self.step_number, desc="train", unit=" steps",
-                    file=sys.stderr, disable=not shown)  # fmt: skip
+        return tqdm(
+            total=self.config.max_steps,
+            initial=self.step_number,
+            desc="train",
+            unit=" steps",
+            file=sys.stderr,
+            disable=not shown,
+        )
 
 
 def hash_of(*numbers: int) -> int:

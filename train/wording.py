@@ -44,31 +44,55 @@ _CLASS_OF = re.compile(
 )
 _WHETHER_GOALS = ("telling whether {of}", "deciding whether {of}", "predicting whether {of}", "judging whether {of}")
 _CLASS_GOALS = (
-    "recognizing the {of}", "telling the {of}", "telling which {of}", "sorting {whats} by {head}",
-    "grouping {whats} by {head}", "separating {whats} by {head}", "finding {whats} of the same {head}",
+    "recognizing the {of}",
+    "telling the {of}",
+    "telling which {of}",
+    "sorting {whats} by {head}",
+    "grouping {whats} by {head}",
+    "separating {whats} by {head}",
+    "finding {whats} of the same {head}",
     "finding {whats} that have the {head} in common",
-)  # fmt: skip
+)
 _NAMED_CLASSES = (
-    "telling apart {classes}", "recognizing {classes}", "telling whether it is {classes}",
-    "sorting {whats} into {classes}", "predicting one of {classes}", "classifying it as {classes}",
-)  # fmt: skip
+    "telling apart {classes}",
+    "recognizing {classes}",
+    "telling whether it is {classes}",
+    "sorting {whats} into {classes}",
+    "predicting one of {classes}",
+    "classifying it as {classes}",
+)
 # What a class is good for besides: a prompt's examples are best of the class that is asked for.
 _CLASS_GOAL = re.compile(r"(?:classify|classification|determin|predict|identify|detect)")
 _EXAMPLES = (
-    "retrieving similar examples for {goal}", "retrieving examples for {goal}", "finding demonstrations for {goal}",
-)  # fmt: skip
+    "retrieving similar examples for {goal}",
+    "retrieving examples for {goal}",
+    "finding demonstrations for {goal}",
+)
 _DOMAINS = ("{domain} {kind}", "{domain} {kind}", "{domain} {kind}", "{kind} about {domain}", "{kind} ({domain})")
 # Words that may stand for one another: text types, and what is done with them.
 _LIKE = (
-    ("question", "query", "request"), ("answer", "reply", "response"), ("sentence", "statement"),
-    ("document", "text", "passage"), ("comment", "remark", "post"), ("title", "heading"), ("story", "narrative"),
-    ("review", "critique"), ("tweet", "post", "short message"), ("utterance", "message", "line"),
-    ("retrieving", "finding", "searching for", "looking up", "locating"), ("retrieval", "search", "lookup"),
-    ("classifying", "determining", "predicting", "telling apart"), ("classification", "categorization"),
-    ("comparing", "relating"), ("similar", "comparable", "related"), ("duplicate", "equivalent"),
-    ("supporting", "relevant"), ("measuring", "scoring", "judging"), ("matching", "pairing"),
+    ("question", "query", "request"),
+    ("answer", "reply", "response"),
+    ("sentence", "statement"),
+    ("document", "text", "passage"),
+    ("comment", "remark", "post"),
+    ("title", "heading"),
+    ("story", "narrative"),
+    ("review", "critique"),
+    ("tweet", "post", "short message"),
+    ("utterance", "message", "line"),
+    ("retrieving", "finding", "searching for", "looking up", "locating"),
+    ("retrieval", "search", "lookup"),
+    ("classifying", "determining", "predicting", "telling apart"),
+    ("classification", "categorization"),
+    ("comparing", "relating"),
+    ("similar", "comparable", "related"),
+    ("duplicate", "equivalent"),
+    ("supporting", "relevant"),
+    ("measuring", "scoring", "judging"),
+    ("matching", "pairing"),
     ("examples", "demonstrations"),
-)  # fmt: skip
+)
 _OTHERS = {word: [w for w in like if w != word] for like in _LIKE for word in like}
 _WORD = re.compile(r"[a-z]+")
 _CLASS_NAME = re.compile(r"[^\W\d_](?:[^\d:;_]{0,28}[^\W\d_])?")  # a few words, no numbers

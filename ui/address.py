@@ -21,8 +21,9 @@ def first_collection(session: Session, given: Mapping[str, str]) -> str | None:
     return given["c"] if given.get("c") in session.whole_collections() else session.default_collection()
 
 
-def asked_early(session: Session, name: str | None, instruction: str, view: str | None,
-                given: Mapping[str, str]) -> tuple[str | None, str]:  # fmt: skip
+def asked_early(
+    session: Session, name: str | None, instruction: str, view: str | None, given: Mapping[str, str]
+) -> tuple[str | None, str]:
     """Return the collection and the instruction to search, also where the page was still opening and showed neither."""
     if name:
         return name, instruction

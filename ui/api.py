@@ -34,8 +34,15 @@ def _given(instruction: str) -> str | None:
 def _rankings(session: Session) -> list[Callable[..., Any]]:
     named = session.meant_collection
 
-    def search(query: str, instruction: str = "default", collection: str = "", view: str = "", mode: str = "dense",
-               where: str = "", top_k: int = 10) -> list[dict]:  # fmt: skip
+    def search(
+        query: str,
+        instruction: str = "default",
+        collection: str = "",
+        view: str = "",
+        mode: str = "dense",
+        where: str = "",
+        top_k: int = 10,
+    ) -> list[dict]:
         """Search documents under an instruction: a sentence that says what the search is for, e.g. "Represent the
         astronomy question for retrieving supporting documents: ". Another instruction ranks the documents differently.
 
@@ -51,8 +58,15 @@ def _rankings(session: Session) -> list[Callable[..., Any]]:
         asked = Asked(named(collection), query, _given(instruction), view, mode, where, top_k)
         return [asdict(hit) for hit in session.search(asked, for_page=False).hits]
 
-    def compare(query: str, first_instruction: str, second_instruction: str, collection: str = "", view: str = "",
-                where: str = "", top_k: int = 10) -> dict:  # fmt: skip
+    def compare(
+        query: str,
+        first_instruction: str,
+        second_instruction: str,
+        collection: str = "",
+        view: str = "",
+        where: str = "",
+        top_k: int = 10,
+    ) -> dict:
         """Ask one query under two instructions; say which hits enter, leave and move, and how alike the rankings are.
 
         Args:
@@ -86,8 +100,9 @@ def _single_hits(session: Session) -> list[Callable[..., Any]]:
         asked = Asked(named(collection), query, _given(instruction), view)
         return asdict(session.explain(asked, chunk_id, [asked.instruction])[0])
 
-    def judge(query: str, chunk_id: str, relevant: bool, instruction: str = "default", collection: str = "",
-              view: str = "") -> dict:  # fmt: skip
+    def judge(
+        query: str, chunk_id: str, relevant: bool, instruction: str = "default", collection: str = "", view: str = ""
+    ) -> dict:
         """Store whether a hit is relevant to the query under the instruction.
 
         Args:
@@ -112,8 +127,15 @@ def _stores(session: Session) -> list[Callable[..., Any]]:
         found = [facts(session, name) for name in session.collections()]
         return [{"name": f.name, "chunks": f.chunks, "views": [asdict(view) for view in f.views]} for f in found]
 
-    def prompt(text: str, pool: str, instruction: str = "default", task: str = "", num_examples: int = 8,
-               selector: str = "nearest", budget: int = 0) -> dict:  # fmt: skip
+    def prompt(
+        text: str,
+        pool: str,
+        instruction: str = "default",
+        task: str = "",
+        num_examples: int = 8,
+        selector: str = "nearest",
+        budget: int = 0,
+    ) -> dict:
         """Build a few-shot prompt: the examples of a pool that are nearest to an input under an instruction.
 
         Args:
@@ -128,7 +150,11 @@ def _stores(session: Session) -> list[Callable[..., Any]]:
         """
         asked = AskedPrompt(pool, text, _given(instruction), task, num_examples, selector, budget=budget)
         made = prompt_for(session, asked)
-        return {"prompt": made.text, "num_tokens": made.num_tokens, "notes": list(made.notes),
-                "examples": [d._asdict() for d in made.demonstrations]}  # fmt: skip
+        return {
+            "prompt": made.text,
+            "num_tokens": made.num_tokens,
+            "notes": list(made.notes),
+            "examples": [d._asdict() for d in made.demonstrations],
+        }
 
     return [collections, prompt]

@@ -37,32 +37,80 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--port", type=int, default=7860, metavar="N", help="port; 0: any that is free (default: 7860)")
     add("--collection", metavar="NAME", help="collection to show first, and that programs ask that name none")
-    add("--store", metavar="DIR",
-        help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)")  # fmt: skip
+    add(
+        "--store",
+        metavar="DIR",
+        help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)",
+    )
     add("--model", metavar="MODEL", help="model folder or hub id, of new collections and for the views that it made")
-    add("--gpus", choices=GPU_SPREADS, default="none", help="let NVIDIA GPUs search, each with all vectors or a part "
-        "(extra faiss-gpu; default: none)")  # fmt: skip
-    add("--auth", type=Path, metavar="FILE", help="ask for a name and password: a file of lines "
-        "NAME:PASSWORD, readable by you alone (chmod 600)")  # fmt: skip
-    add("--no-auth", action="store_true", help="let everybody in who can reach a --host that is not this machine's "
-        "own; without it and without --auth such a start is refused")  # fmt: skip
-    add("--read-only", action="store_true", help="search and look only: no ingest, no judgment, no deletion, "
-        "no evaluation")  # fmt: skip
+    add(
+        "--gpus",
+        choices=GPU_SPREADS,
+        default="none",
+        help="let NVIDIA GPUs search, each with all vectors or a part (extra faiss-gpu; default: none)",
+    )
+    add(
+        "--auth",
+        type=Path,
+        metavar="FILE",
+        help="ask for a name and password: a file of lines NAME:PASSWORD, readable by you alone (chmod 600)",
+    )
+    add(
+        "--no-auth",
+        action="store_true",
+        help="let everybody in who can reach a --host that is not this machine's "
+        "own; without it and without --auth such a start is refused",
+    )
+    add(
+        "--read-only",
+        action="store_true",
+        help="search and look only: no ingest, no judgment, no deletion, no evaluation",
+    )
     add("--root-path", default="", metavar="PATH", help="path under which a proxy shows the application, e.g. /search")
-    add("--allow-host", action="append", default=[], dest="allow_hosts", metavar="NAME",
-        help="name or address under which it is reached, beside localhost and --host; may be repeated")  # fmt: skip
-    add("--allow-origin", action="append", default=[], dest="allow_origins", metavar="ORIGIN",
-        help="another site whose pages may ask, e.g. https://search.example.org; may be repeated")  # fmt: skip
-    add("--trust-proxy", action="store_true", help="believe X-Forwarded-Host, -Proto and -For: every request comes "
-        "through a proxy that sets them itself")  # fmt: skip
-    add("--upload-quota", type=positive, default=2_048, metavar="MIB",
-        help="what all uploaded files together may have (default: 2048)")  # fmt: skip
-    add("--allow-folder", action="append", default=[], type=Path, dest="allow_folders", metavar="DIR",
-        help="folder of this machine that may be ingested from the page; may be repeated")  # fmt: skip
+    add(
+        "--allow-host",
+        action="append",
+        default=[],
+        dest="allow_hosts",
+        metavar="NAME",
+        help="name or address under which it is reached, beside localhost and --host; may be repeated",
+    )
+    add(
+        "--allow-origin",
+        action="append",
+        default=[],
+        dest="allow_origins",
+        metavar="ORIGIN",
+        help="another site whose pages may ask, e.g. https://search.example.org; may be repeated",
+    )
+    add(
+        "--trust-proxy",
+        action="store_true",
+        help="believe X-Forwarded-Host, -Proto and -For: every request comes through a proxy that sets them itself",
+    )
+    add(
+        "--upload-quota",
+        type=positive,
+        default=2_048,
+        metavar="MIB",
+        help="what all uploaded files together may have (default: 2048)",
+    )
+    add(
+        "--allow-folder",
+        action="append",
+        default=[],
+        type=Path,
+        dest="allow_folders",
+        metavar="DIR",
+        help="folder of this machine that may be ingested from the page; may be repeated",
+    )
     add("--runs", default=Path("runs"), type=Path, metavar="DIR", help="results of python -m eval (default: runs)")
     add("--llm", metavar="FOLDER", help="local causal language model that prompts may be sent to")
-    add("--llm-endpoint", metavar="URL", help="OpenAI-compatible endpoint that prompts may be sent to; its key "
-        "comes from OPENAI_API_KEY")  # fmt: skip
+    add(
+        "--llm-endpoint",
+        metavar="URL",
+        help="OpenAI-compatible endpoint that prompts may be sent to; its key comes from OPENAI_API_KEY",
+    )
     add("--llm-model", metavar="NAME", help="model of the endpoint")
     add("--llm-tokenizer", type=Path, metavar="FILE", help="tokenizer.json of that model: prompts are counted with it")
     add("--mcp", action="store_true", help="also serve the tools for language models (MCP) at /gradio_api/mcp/")

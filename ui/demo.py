@@ -29,8 +29,13 @@ def start_first_ingest(session: Session, corpus: Path = CORPUS) -> Job | None:
         session.first_job = session.jobs.again(begun[-1].id)
     elif not session.collections() and corpus.is_dir():
         settings = {
-            "paths": [str(corpus)], "collection": NAME, "instruction": DEFAULT_DOCUMENT_INSTRUCTION, "json": True,
-            "progress_json": True, "store": config.store, "model": config.model,
-        }  # fmt: skip
+            "paths": [str(corpus)],
+            "collection": NAME,
+            "instruction": DEFAULT_DOCUMENT_INSTRUCTION,
+            "json": True,
+            "progress_json": True,
+            "store": config.store,
+            "model": config.model,
+        }
         session.first_job = session.jobs.start(TITLE, NAME, "ingest", settings, goes_on=True)
     return session.first_job

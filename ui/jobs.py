@@ -36,8 +36,9 @@ class JobError(InstructorSearchError):
 class Jobs:
     """The jobs of this start of the application, newest last."""
 
-    def __init__(self, *, at_once: int, megabytes: int, hours: float, kept: Path | None = None,
-                 read_only: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self, *, at_once: int, megabytes: int, hours: float, kept: Path | None = None, read_only: bool = False
+    ) -> None:
         """Set how many run at once, and the memory and time that each may take.
 
         ``kept``: folder in which a job that goes on where it stopped is known until it has ended well. ``read_only``:
@@ -69,8 +70,17 @@ class Jobs:
         """Return the jobs that are under way."""
         return [job for job in self.all() if job.is_running]
 
-    def start(self, title: str, collection: str, module: str, settings: Mapping[str, Any], *, goes_on: bool = False,
-              notes: Sequence[str] = (), ended: Callable[[Job, State], None] | None = None) -> Job:  # fmt: skip
+    def start(
+        self,
+        title: str,
+        collection: str,
+        module: str,
+        settings: Mapping[str, Any],
+        *,
+        goes_on: bool = False,
+        notes: Sequence[str] = (),
+        ended: Callable[[Job, State], None] | None = None,
+    ) -> Job:
         """Run ``python -m MODULE`` with these settings and return its job.
 
         ``goes_on``: a second run goes on where the first one stopped, so that it is offered after the application was
@@ -168,9 +178,15 @@ class Jobs:
         printed = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         command = [sys.executable, "-m", "ui.child", *job.module.split()]  # which ends when this process does
         child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=printed, stderr=subprocess.PIPE, text=True, errors="replace",
-            env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}, start_new_session=True,
-        )  # fmt: skip
+            command,
+            stdin=subprocess.PIPE,
+            stdout=printed,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
         assert child.stdin is not None
         _limit_memory(child.pid, self.megabytes)
         with contextlib.suppress(BrokenPipeError):  # it ended at once: its code says so
@@ -179,8 +195,9 @@ class Jobs:
         self._children[job.id] = child
         Thread(target=self._follow, args=(job, child, printed, ended), daemon=True).start()
 
-    def _follow(self, job: Job, child: subprocess.Popen[str], printed: Any,
-                ended: Callable[[Job, State], None] | None) -> None:  # fmt: skip
+    def _follow(
+        self, job: Job, child: subprocess.Popen[str], printed: Any, ended: Callable[[Job, State], None] | None
+    ) -> None:
         """Read what the child tells until it ends."""
         assert child.stderr is not None
         watch = Thread(target=_kill_after, args=(child, self.hours * 3600), daemon=True)

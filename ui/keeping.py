@@ -62,14 +62,28 @@ def facts(session: Session, name: str) -> CollectionFacts:
 
     collection = session.library.collection(name)
     views = tuple(
-        ViewFacts(v.name, v.document_instruction, v.model, v.dim, v.precision,
-                  policy.index_kind(collection, v), collection.missing_vectors(v))
+        ViewFacts(
+            v.name,
+            v.document_instruction,
+            v.model,
+            v.dim,
+            v.precision,
+            policy.index_kind(collection, v),
+            collection.missing_vectors(v),
+        )
         for v in session.views(name)
-    )  # fmt: skip
+    )
     sources = tuple(sorted(collection.sources().values(), key=lambda record: record.source))
     size = sum(path.stat().st_size for path in collection.folder.rglob("*") if path.is_file())
-    return CollectionFacts(name, collection.manifest.created, collection.num_chunks(), size, views, sources,
-                           len(read_judgments(collection)))  # fmt: skip
+    return CollectionFacts(
+        name,
+        collection.manifest.created,
+        collection.num_chunks(),
+        size,
+        views,
+        sources,
+        len(read_judgments(collection)),
+    )
 
 
 def create(session: Session, name: str, instruction: str, batch: str) -> Job:
@@ -112,8 +126,16 @@ def keep_anew(session: Session, name: str, batch: str) -> Kept:
     return session.uploads.keep(batch, name)
 
 
-def start_new(session: Session, title: str, name: str, path: Path, instruction: str, *, notes: Sequence[str] = (),
-              more: Mapping[str, Any] | None = None) -> Job:  # fmt: skip
+def start_new(
+    session: Session,
+    title: str,
+    name: str,
+    path: Path,
+    instruction: str,
+    *,
+    notes: Sequence[str] = (),
+    more: Mapping[str, Any] | None = None,
+) -> Job:
     """Start making a collection of what was uploaded; where it comes to nothing, nothing of it is left."""
 
     def ended(job: Job, state: State) -> None:
@@ -247,17 +269,32 @@ def delete(session: Session, name: str, typed: str) -> None:
     session.uploads.drop(name)
 
 
-def start_ingest(session: Session, title: str, name: str, folders: Sequence[Path], instruction: str | None,
-                 *, view: str | None = None, more: Mapping[str, Any] | None = None, notes: Sequence[str] = (),
-                 ended: Callable[[Job, State], None] | None = None) -> Job:  # fmt: skip
+def start_ingest(
+    session: Session,
+    title: str,
+    name: str,
+    folders: Sequence[Path],
+    instruction: str | None,
+    *,
+    view: str | None = None,
+    more: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+    ended: Callable[[Job, State], None] | None = None,
+) -> Job:
     """Start an ingest of folders or files and return its job; ``more``: settings of it, by the names of its flags."""
     is_new = name not in session.collections()
     if instruction is not None:
         check_length("instruction", instruction, session.limits.instruction_characters)
     resolved = resolve(instruction, "document") if instruction is not None else None
     settings = {
-        "paths": [str(folder) for folder in folders], "collection": name, "json": True, "progress_json": True,
-        "store": session.config.store, "view": view, "model": session.config.model if is_new else None,
-        "instruction": None if is_new and not (resolved or "").strip() else resolved, **(more or {}),
-    }  # fmt: skip
+        "paths": [str(folder) for folder in folders],
+        "collection": name,
+        "json": True,
+        "progress_json": True,
+        "store": session.config.store,
+        "view": view,
+        "model": session.config.model if is_new else None,
+        "instruction": None if is_new and not (resolved or "").strip() else resolved,
+        **(more or {}),
+    }
     return session.jobs.start(title, name, "ingest", settings, goes_on=True, notes=notes, ended=ended)

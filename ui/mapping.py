@@ -47,12 +47,23 @@ def lay_out(
         return kept
     count = opened.num_chunks()
     if count <= AT_ONCE or (method == "pca" and not instructions):
-        return project(opened, views=views, instructions=instructions, method=method,
-                       encoder=session.library.encoder, keep=not session.config.read_only)  # fmt: skip
+        return project(
+            opened,
+            views=views,
+            instructions=instructions,
+            method=method,
+            encoder=session.library.encoder,
+            keep=not session.config.read_only,
+        )
     if instructions and count > MAX_EMBEDDED:
         raise AppError(f"{count:,} chunks are too many to embed for a map; make a view of this instruction first")
-    settings = {"collection": collection, "method": method, "store": session.config.store, "view": list(views),
-                "instruction": list(instructions)}  # fmt: skip
+    settings = {
+        "collection": collection,
+        "method": method,
+        "store": session.config.store,
+        "view": list(views),
+        "instruction": list(instructions),
+    }
     title = f"{collection}: map of {counted(count, 'chunk')}"
     running = [job for job in session.jobs.running() if job.title == title]
     return running[0] if running else session.jobs.start(title, collection, "instructor_search project", settings)

@@ -52,8 +52,9 @@ def build_app(session: Session) -> gr.Blocks:
 def _head() -> gr.Dropdown:
     with gr.Row(elem_classes="app-head"):
         gr.HTML(BRAND, scale=1, min_width=180, js_on_load=script("names"))
-        collection = gr.Dropdown([], label="Collection", elem_id="collection", scale=0, min_width=220,
-                                 elem_classes="collection-pick")  # fmt: skip
+        collection = gr.Dropdown(
+            [], label="Collection", elem_id="collection", scale=0, min_width=220, elem_classes="collection-pick"
+        )
         gr.HTML(THEME, elem_classes="theme-box", js_on_load=script("theme"), min_width=44)
     return collection
 

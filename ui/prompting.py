@@ -70,8 +70,9 @@ def prompt_for(session: Session, asked: AskedPrompt) -> Prompt:
     chosen = pool.select(asked.text, instruction=asked.instruction, k=asked.k, selector=asked.selector)
     counter = load_counter(session.config.llm_tokenizer)
     template: Any = ChatTemplate(task=asked.task) if asked.chat else PromptTemplate(task=asked.task)
-    return build_prompt(chosen, asked.text, budget=asked.budget or None, template=template, count_tokens=counter,
-                        order=asked.order)  # fmt: skip
+    return build_prompt(
+        chosen, asked.text, budget=asked.budget or None, template=template, count_tokens=counter, order=asked.order
+    )
 
 
 def make_pool(session: Session, name: str, batch: str, input_field: str, output_field: str, instruction: str) -> Job:

@@ -130,8 +130,15 @@ def start(session: Session, suite: str, models: str) -> Job:
         raise AppError("name what to evaluate, e.g. default@none, default")
     for model in wanted:  # a folder of this machine, or a model of the hub, is its owner's to name
         if not MODELS.fullmatch(model):
-            raise AppError(f"{model!r:.60} cannot be evaluated here; expected default, default@VARIANT ({VARIANTS}), "
-                           "bm25 or random; others: python -m eval --models")  # fmt: skip
-    settings = {"suite": suite, "data": "bundled", "models": ",".join(wanted), "output": str(session.config.runs),
-                "json": True}  # fmt: skip
+            raise AppError(
+                f"{model!r:.60} cannot be evaluated here; expected default, default@VARIANT ({VARIANTS}), "
+                "bm25 or random; others: python -m eval --models"
+            )
+    settings = {
+        "suite": suite,
+        "data": "bundled",
+        "models": ",".join(wanted),
+        "output": str(session.config.runs),
+        "json": True,
+    }
     return session.jobs.start(f"evaluation: {suite}, {', '.join(wanted)}", "", "eval", settings)

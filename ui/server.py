@@ -100,10 +100,23 @@ def build_server(session: Session, users: dict[str, str] | None = None, address:
     app: Any = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     add_upload_routes(app, session)
     app = gr.mount_gradio_app(
-        app, blocks, path="/", auth=checks_password(users) if users else None, root_path=config.root_path or None,
-        show_error=False, max_file_size=limits.upload_bytes, ssr_mode=False, footer_links=["api"], run_history=False,
-        enable_monitoring=False, pwa=False, mcp_server=config.mcp, theme=make_theme(), css=style(), head=look,
-    )  # fmt: skip
+        app,
+        blocks,
+        path="/",
+        auth=checks_password(users) if users else None,
+        root_path=config.root_path or None,
+        show_error=False,
+        max_file_size=limits.upload_bytes,
+        ssr_mode=False,
+        footer_links=["api"],
+        run_history=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=config.mcp,
+        theme=make_theme(),
+        css=style(),
+        head=look,
+    )
     inner = next(route.app for route in app.routes if isinstance(getattr(route, "app", None), gr.routes.App))
     if blocks.mcp_server_obj:
         blocks.mcp_server_obj._local_url = address  # else the first request's headers would say where it is
@@ -178,8 +191,15 @@ def _server(app: Any) -> Any:
 
     # Addresses hold queries (they can be shared), so that requests are not logged.
     # proxy_headers: whom a request comes from is what the connection says (ui/gates/forwarded.py).
-    config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=3,
-                            proxy_headers=False, limit_concurrency=_CONNECTIONS)  # fmt: skip
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+        proxy_headers=False,
+        limit_concurrency=_CONNECTIONS,
+    )
     config.load()
     logging.getLogger("uvicorn.error").addFilter(_is_no_ending)
     signal.signal(signal.SIGTERM, _as_ctrl_c)  # uvicorn ends in order, and then raises the signal again

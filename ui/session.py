@@ -120,9 +120,11 @@ class Session:
             read_only=config.read_only,
         )
         self.uploads = Uploads(
-            store, file_bytes=limits.upload_bytes, batch_files=limits.upload_files,
+            store,
+            file_bytes=limits.upload_bytes,
+            batch_files=limits.upload_files,
             total_bytes=config.upload_quota * MEBIBYTE,
-        )  # fmt: skip
+        )
         self.language_model: LanguageModel | None = None  # opened with the first prompt that is sent
         self._marking = Semaphore()  # one search at a time embeds sentences: many would take the cores from one another
         self.first_job: Job | None = None  # makes the demo collection, on the first start
@@ -188,9 +190,13 @@ class Session:
         by_meaning = for_page and self._marking.acquire(blocking=False)
         try:
             hits = searcher.search(
-                asked.query, instruction=asked.instruction, where=asked.where.strip() or None, top_k=asked.top_k,
-                mode=asked.mode, snippets="auto" if by_meaning else "words",
-            )  # fmt: skip
+                asked.query,
+                instruction=asked.instruction,
+                where=asked.where.strip() or None,
+                top_k=asked.top_k,
+                mode=asked.mode,
+                snippets="auto" if by_meaning else "words",
+            )
         finally:
             if by_meaning:
                 self._marking.release()

@@ -42,9 +42,15 @@ HEAD = """<script>(() => {
 def make_theme() -> gr.themes.Base:
     """Return the theme."""
     theme = gr.themes.Base(
-        primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=_SANS, font_mono=_MONO, radius_size="md",
-        text_size="md", spacing_size="md",
-    )  # fmt: skip
+        primary_hue="teal",
+        secondary_hue="teal",
+        neutral_hue="slate",
+        font=_SANS,
+        font_mono=_MONO,
+        radius_size="md",
+        text_size="md",
+        spacing_size="md",
+    )
     return theme.set(
         body_background_fill="#f6f8f9",
         body_background_fill_dark="#0f1518",

@@ -208,8 +208,9 @@ class Uploads:
             if self._used + size > self.total_bytes:
                 raise UploadError(
                     f"all uploads together may have {self.total_bytes >> 20} MiB, and they have; delete a collection, "
-                    "or start with a larger --upload-quota", 507
-                )  # fmt: skip
+                    "or start with a larger --upload-quota",
+                    507,
+                )
             self._used += size
 
     def _give_back(self, size: int) -> None:
@@ -251,8 +252,11 @@ def free_name(folder: Path, relative: PurePosixPath) -> Path:
 
 
 def _files(folder: Path) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in folder.rglob("*")
-            if path.is_file() and not path.name.startswith(".")]  # fmt: skip
+    return [
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    ]
 
 
 def _size(folder: Path) -> int:

@@ -69,10 +69,17 @@ def _run_model(study: Study, system: System, tasks: Sequence[EvalTask], config: 
     study.values.setdefault("models", {})[system.label] = rows
     columns = ("set", "metric", "vote-k", "random", "difference", "95 % interval", "seeds won")
     lines = [
-        (name, r["metric"], percent(r["vote_k"]), percent(r["random"]), signed(r["difference"]),
-         span(*r["interval_95"], sign=True), f"{r['seeds_won']} of {NUM_SEEDS}")
+        (
+            name,
+            r["metric"],
+            percent(r["vote_k"]),
+            percent(r["random"]),
+            signed(r["difference"]),
+            span(*r["interval_95"], sign=True),
+            f"{r['seeds_won']} of {NUM_SEEDS}",
+        )
         for name, r in rows.items()
-    ]  # fmt: skip
+    ]
     if rows:
         means = [float(np.mean([r[key] for r in rows.values()])) for key in ("vote_k", "random", "difference")]
         study.values.setdefault("averages", {})[system.label] = dict(
@@ -98,14 +105,23 @@ def _run_task(system: System, task: PromptRetrievalTask, config: EvalConfig, tol
         at_random = generator.choice(drawn, count, replace=False)
         for way, own in enumerate((by_votes, at_random)):
             values[way, seed] = _judged(task, examples, own, pool, asked, copies, k)
-    return {"metric": RETRIEVAL_MEASURES[task.output], "vote_k": float(values[0].mean()),
-            "random": float(values[1].mean()), **_compared(values[0] - values[1], config)}  # fmt: skip
+    return {
+        "metric": RETRIEVAL_MEASURES[task.output],
+        "vote_k": float(values[0].mean()),
+        "random": float(values[1].mean()),
+        **_compared(values[0] - values[1], config),
+    }
 
 
 def _judged(
-    task: PromptRetrievalTask, examples: Examples, own: np.ndarray, pool: np.ndarray, asked: np.ndarray,
-    copies: list[set[int]], k: int,
-) -> list[float]:  # fmt: skip
+    task: PromptRetrievalTask,
+    examples: Examples,
+    own: np.ndarray,
+    pool: np.ndarray,
+    asked: np.ndarray,
+    copies: list[set[int]],
+    k: int,
+) -> list[float]:
     place = {int(p): i for i, p in enumerate(own)}
     annotated = [examples.pool[p] for p in own]
     forbidden = [{place[p] for p in copy if p in place} for copy in copies]
@@ -129,5 +145,9 @@ def _interval(differences: np.ndarray, config: EvalConfig) -> list[float | None]
 def _compared(differences: np.ndarray, config: EvalConfig) -> dict[str, Any]:
     """Return the mean difference, (seeds, inputs), and its interval over draws of seeds and of inputs."""
     per_seed = differences.mean(1)
-    return {"difference": float(differences.mean()), "interval_95": _interval(differences, config),
-            "per_seed": per_seed.tolist(), "seeds_won": int((per_seed > 0).sum())}  # fmt: skip
+    return {
+        "difference": float(differences.mean()),
+        "interval_95": _interval(differences, config),
+        "per_seed": per_seed.tolist(),
+        "seeds_won": int((per_seed > 0).sum()),
+    }

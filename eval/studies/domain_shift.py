@@ -36,10 +36,16 @@ def run_domain_shift(
                 continue
             values = _group(own, runs, config) | {"sets": {name: domains[name] for name in own}}
             study.values.setdefault("models", {}).setdefault(model, {})[group] = values
-            rows.append((
-                group, str(len(own)), percent(values["without"]), percent(values["with"]), signed(values["gain"]),
-                span(*values["interval_95"], sign=True),
-            ))  # fmt: skip
+            rows.append(
+                (
+                    group,
+                    str(len(own)),
+                    percent(values["without"]),
+                    percent(values["with"]),
+                    signed(values["gain"]),
+                    span(*values["interval_95"], sign=True),
+                )
+            )
         study.grids.append(Grid(model, ("domains", "sets", "without", "with", "gain", "95 % interval"), rows))
     if study.values:
         study.svg = groups_plot(study.values["models"], GROUPS)

@@ -31,8 +31,9 @@ def run_instructions(
             study.notes.append(f"{model}: {error}")
             continue
         study.values.setdefault("models", {})[model] = {
-            "sets": [asdict(d) for d in result.tasks], "averages": [asdict(d) for d in result.averages]
-        }  # fmt: skip
+            "sets": [asdict(d) for d in result.tasks],
+            "averages": [asdict(d) for d in result.averages],
+        }
         columns = ("set", "without", "with", "gain", "95 % interval", "significant")
         study.grids.append(Grid(model, columns, [_words(d) for d in [*result.tasks, *result.averages]]))
     if study.notes:

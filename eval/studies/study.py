@@ -101,9 +101,13 @@ def bases(config: EvalConfig) -> list[str]:
 
 
 def run_variants(
-    study: Study, config: EvalConfig, tasks: Sequence[EvalTask], source: str, variants: Sequence[str],
+    study: Study,
+    config: EvalConfig,
+    tasks: Sequence[EvalTask],
+    source: str,
+    variants: Sequence[str],
     progress: Progress | None,
-) -> dict[str, dict[str, Run]]:  # fmt: skip
+) -> dict[str, dict[str, Run]]:
     """Return model (by a label that no other has) -> variant -> run, of the models that have run under all variants.
 
     Failures and an interruption go into ``study``.

@@ -133,7 +133,11 @@ def read_thumb(references: Path, hypotheses: Path) -> list[Row]:
 
     judged = read_rows(hypotheses, {"seg_id": LABEL, "hyp": TEXT, "human_score": NUMBER}, without_references)
     return [
-        {"id": row["seg_id"], "references": by_segment[row["seg_id"]], "candidate": row["hyp"],
-         "human_score": row["human_score"]}
+        {
+            "id": row["seg_id"],
+            "references": by_segment[row["seg_id"]],
+            "candidate": row["hyp"],
+            "human_score": row["human_score"],
+        }
         for row in judged
-    ]  # fmt: skip
+    ]

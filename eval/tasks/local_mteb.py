@@ -91,11 +91,14 @@ class LocalRetrieval(LocalTask, AbsTaskRetrieval):
     def read(self) -> dict[str, RetrievalSplitData]:
         """Return the test split, or train and test."""
         corpus, queries, qrels, self.notes = read_retrieval(self.folder)
-        return {"test": _split_data(
-            [{"id": d["_id"], "title": d.get("title") or "", "text": d["text"]} for d in corpus],
-            [{"id": q["_id"], "text": q["text"]} for q in queries],
-            qrels, None,
-        )}  # fmt: skip
+        return {
+            "test": _split_data(
+                [{"id": d["_id"], "title": d.get("title") or "", "text": d["text"]} for d in corpus],
+                [{"id": q["_id"], "text": q["text"]} for q in queries],
+                qrels,
+                None,
+            )
+        }
 
 
 class LocalReranking(LocalTask, AbsTaskRetrieval):

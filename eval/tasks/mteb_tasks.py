@@ -130,9 +130,14 @@ def _run(task: AbsTask, model: Any, folder: Path) -> Outcome:
     predictions_folder = Path(tempfile.mkdtemp(prefix="predictions-", dir=folder))
     try:
         result = mteb.evaluate(
-            model, task, cache=None, co2_tracker=False, prediction_folder=predictions_folder, show_progress_bar=False,
+            model,
+            task,
+            cache=None,
+            co2_tracker=False,
+            prediction_folder=predictions_folder,
+            show_progress_bar=False,
             encode_kwargs={**_ENCODE_KWARGS},
-        ).task_results[0]  # fmt: skip
+        ).task_results[0]
         predictions = json.loads((predictions_folder / task.prediction_file_name).read_text(encoding="utf-8"))
     finally:
         shutil.rmtree(predictions_folder, ignore_errors=True)
@@ -215,8 +220,13 @@ def _pairs(task: AbsTaskPairClassification, predictions: Any, rows: Any, scores:
     labels = rows[task.label_column_name]
     if len(labels) == 1 and isinstance(labels[0], list):  # the old format: all pairs in one row
         labels = labels[0]
-    keys = {"cosine": "cosine_scores", "similarity": "similarity_scores", "dot": "dot_scores",
-            "manhattan": "manhattan_distances", "euclidean": "euclidean_distances"}  # fmt: skip
+    keys = {
+        "cosine": "cosine_scores",
+        "similarity": "similarity_scores",
+        "dot": "dot_scores",
+        "manhattan": "manhattan_distances",
+        "euclidean": "euclidean_distances",
+    }
     used = min(keys, key=lambda name: abs(scores[f"{name}_ap"] - scores["main_score"]))
     sign = -1.0 if keys[used].endswith("distances") else 1.0
     values = sign * np.asarray(predictions[keys[used]], dtype=np.float64)

@@ -44,11 +44,7 @@ RETRIEVAL_MEASURES = {
     Output.TEXT: "retrieved_rouge_l",
     Output.PROGRAM: "program_similarity",
 }
-LLM_MEASURES = {
-    Output.LABEL: "llm_accuracy",
-    Output.TEXT: "llm_rouge_l",
-    Output.PROGRAM: "llm_exact_match",
-}
+LLM_MEASURES = {Output.LABEL: "llm_accuracy", Output.TEXT: "llm_rouge_l", Output.PROGRAM: "llm_exact_match"}
 _ANSWER_TOKENS = {Output.LABEL: 16, Output.TEXT: 64, Output.PROGRAM: 200}
 
 
@@ -100,8 +96,16 @@ class PromptRetrievalTask(EvalTask):
         pool = system.embed([e.input for e in examples.pool], sides.document, context)
         asked = system.embed([e.input for e in examples.test], sides.query, context)
         copies = copies_of(examples)
-        positions = select_examples(examples.pool, examples.test, pool, asked, copies, context.selector,
-                                    context.num_demonstrations, context.seed)  # fmt: skip
+        positions = select_examples(
+            examples.pool,
+            examples.test,
+            pool,
+            asked,
+            copies,
+            context.selector,
+            context.num_demonstrations,
+            context.seed,
+        )
         retrieved = [[examples.pool[p] for p in places] for places in positions]
         notes = []
         if left_out := sum(map(bool, copies)):

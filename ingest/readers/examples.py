@@ -15,9 +15,15 @@ INPUT, OUTPUT, TASK = "input", "output", "task"  # in the metadata, whatever the
 
 
 def example_documents(
-    records: Iterable[Mapping[str, Any]], path: Path, source: str, fields: ExampleFields, *, numbered: bool = True,
-    place: str = "", convert: Callable[[Any], Any] = lambda cell: cell,
-) -> Iterator[Document]:  # fmt: skip
+    records: Iterable[Mapping[str, Any]],
+    path: Path,
+    source: str,
+    fields: ExampleFields,
+    *,
+    numbered: bool = True,
+    place: str = "",
+    convert: Callable[[Any], Any] = lambda cell: cell,
+) -> Iterator[Document]:
     """Yield one document a row; one without a block for a row that lacks its input or its output.
 
     Raises:
@@ -58,8 +64,11 @@ def _metadata(row: Mapping[str, Any], fields: ExampleFields, convert: Callable[[
 
 
 def _check(fields: ExampleFields, seen: Mapping[str, None], num_rows: int, num_examples: int) -> None:
-    flags = {"--input-field": fields.input_field, "--output-field": fields.output_field,
-             "--task-field": fields.task_field}  # fmt: skip
+    flags = {
+        "--input-field": fields.input_field,
+        "--output-field": fields.output_field,
+        "--task-field": fields.task_field,
+    }
     missing = [f"{name} ({flag})" for flag, name in flags.items() if name is not None and name not in seen]
     if seen and missing:
         raise ReaderError(f"no column {', '.join(missing)}; there is: {', '.join(seen)}")

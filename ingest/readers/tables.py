@@ -17,8 +17,21 @@ from ingest.readers.rows import flatten
 from instructor_search.errors import ReaderError
 from instructor_search.records import Block, Document
 
-TEXT_COLUMNS = ("text", "content", "body", "abstract", "review", "description", "comment", "message", "question",
-                "document", "passage", "summary", "note")  # fmt: skip
+TEXT_COLUMNS = (
+    "text",
+    "content",
+    "body",
+    "abstract",
+    "review",
+    "description",
+    "comment",
+    "message",
+    "question",
+    "document",
+    "passage",
+    "summary",
+    "note",
+)
 EXTRA_CELLS = "extra_cells"
 TITLE_COLUMNS = ("title", "subject", "headline", "name")
 
@@ -114,10 +127,15 @@ def read_parquet(path: Path, source: str, options: ReadOptions) -> Iterator[Docu
 
 
 def row_documents(
-    records: Iterable[Mapping[str, Any]], path: Path, source: str, options: ReadOptions, *, numbered: bool = True,
+    records: Iterable[Mapping[str, Any]],
+    path: Path,
+    source: str,
+    options: ReadOptions,
+    *,
+    numbered: bool = True,
     place: str = "",
     convert: Callable[[Any], Any] = lambda cell: cell,
-) -> Iterator[Document]:  # fmt: skip
+) -> Iterator[Document]:
     """Turn rows into documents; ``place`` names the part of the file that they are from (a sheet).
 
     ``convert`` turns a metadata cell into a number or a truth value; the text is kept as it is written.
@@ -126,8 +144,9 @@ def row_documents(
         ReaderError: a text column that was asked for is not there.
     """
     if options.examples is not None:
-        yield from example_documents(records, path, source, options.examples, numbered=numbered, place=place,
-                                     convert=convert)  # fmt: skip
+        yield from example_documents(
+            records, path, source, options.examples, numbered=numbered, place=place, convert=convert
+        )
         return
     found = not options.text_fields
     seen: dict[str, None] = {}

@@ -32,20 +32,31 @@ def add_commands(commands: Any) -> None:
 
 def _add_compare(commands: Any) -> None:
     compare = commands.add_parser(
-        "compare", help="ask one query under several instructions or views: what enters, leaves and moves",
+        "compare",
+        help="ask one query under several instructions or views: what enters, leaves and moves",
         description="Ask one query under several instructions or views: the hits of each side, what entered, left and "
         "moved, and the rank-biased overlap (0 to 1, p = 0.9).",
-        epilog=_COMPARE_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+        epilog=_COMPARE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     compare.add_argument("query", help="what to look for")
     collection_flags(compare)
-    compare.add_argument("--instruction", action="append", default=[], metavar="TEXT", help="query instruction, or "
-                         "@NAME of the library; give two or more, or one with several views")  # fmt: skip
+    compare.add_argument(
+        "--instruction",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="query instruction, or @NAME of the library; give two or more, or one with several views",
+    )
     compare.add_argument("--view", action="append", default=[], metavar="NAME", help="view; give one, or one a side")
     compare.add_argument("--top-k", type=positive, default=10, metavar="N", help="hits of each side (default: 10)")
     compare.add_argument("--where", metavar="FILTER", help="only chunks that match")
-    compare.add_argument("--mode", choices=("dense", "text", "hybrid"), default="dense", help="as of search; text is "
-                         "refused, as all sides would be the same (default: dense)")  # fmt: skip
+    compare.add_argument(
+        "--mode",
+        choices=("dense", "text", "hybrid"),
+        default="dense",
+        help="as of search; text is refused, as all sides would be the same (default: dense)",
+    )
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(run=_compare)
 
@@ -68,8 +79,13 @@ def _add_explain(commands: Any) -> None:
         "parts sum to the score, also through a model's dense layer.",
     )
     _hit_of_query(explain)
-    explain.add_argument("--instruction", action="append", default=[], metavar="TEXT", help="query instruction, or "
-                         "@NAME; may be repeated to see another beside it (default: the view's, and none)")  # fmt: skip
+    explain.add_argument(
+        "--instruction",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="query instruction, or @NAME; may be repeated to see another beside it (default: the view's, and none)",
+    )
     explain.add_argument("--tokens", action="store_true", help="show every token, not only the sentences")
     explain.set_defaults(run=_explain)
 
@@ -116,8 +132,13 @@ def _add_project(commands: Any) -> None:
     )
     collection_flags(project)
     project.add_argument("--view", action="append", default=[], metavar="NAME", help="view to draw; may be given twice")
-    project.add_argument("--instruction", action="append", default=[], metavar="TEXT", help="document instruction to "
-                         "draw under without making a view (small collections); after the views")  # fmt: skip
+    project.add_argument(
+        "--instruction",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="document instruction to draw under without making a view (small collections); after the views",
+    )
     project.add_argument("--method", choices=("tsne", "pca"), default="tsne", help="how (default: tsne)")
     project.add_argument("--output", type=Path, metavar="FILE", help="write the points as JSON lines")
     project.add_argument("--json", action="store_true", help="print JSON")
@@ -195,8 +216,10 @@ def _judge(args: argparse.Namespace) -> int:
     if args.relevant is None:
         asked = (args.query, instruction, view.name, args.chunk)
         if asked not in {judgment.key for judgment in read_judgments(collection)}:
-            raise ValueError(f"no judgment of {args.chunk!r} for this query under {instruction!r} in view {view.name}; "
-                             "nothing was taken back (the command judgments lists them)")  # fmt: skip
+            raise ValueError(
+                f"no judgment of {args.chunk!r} for this query under {instruction!r} in view {view.name}; "
+                "nothing was taken back (the command judgments lists them)"
+            )
     made = judge(collection, view, args.chunk, query=args.query, instruction=instruction, relevant=args.relevant)
     said = {True: "relevant", False: "not relevant", None: "taken back"}[made.relevant]
     print(json.dumps(asdict(made), ensure_ascii=False) if args.json else f"{made.chunk_id}: {said}")
@@ -232,8 +255,13 @@ def _project(args: argparse.Namespace) -> int:
     if args.output:
         args.output.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     labels = [layout.label for layout in found.layouts]
-    facts = {"labels": labels, "method": found.method, "chunks": len(rows),
-             "seconds": round(found.seconds, 3), "from_cache": found.from_cache}  # fmt: skip
+    facts = {
+        "labels": labels,
+        "method": found.method,
+        "chunks": len(rows),
+        "seconds": round(found.seconds, 3),
+        "from_cache": found.from_cache,
+    }
     if args.json:
         print(json.dumps(facts if args.output else {**facts, "rows": rows}))
     else:

@@ -54,20 +54,37 @@ def _add_export(commands: Any) -> None:
 
 def _add_index(commands: Any) -> None:
     index = commands.add_parser(
-        "index", help="make the vector index of a view, and measure its recall and time", epilog=_INDEX_EXAMPLES,
+        "index",
+        help="make the vector index of a view, and measure its recall and time",
+        epilog=_INDEX_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     collection_flags(index)
     index.add_argument("--view", metavar="NAME", help="view (default: the one called default, or the only one)")
-    index.add_argument("--kind", metavar="KIND", default="auto", help="auto (by size and memory), exact, flat, ivf-pq, "
-                       "ivf-rabitq, hnsw-sq8, lance-hnsw-sq or lance-ivf-rq (default: auto)")  # fmt: skip
-    index.add_argument("--target-recall", type=float, default=0.95, metavar="R", help="recall@10 to reach, against "
-                       "exact search (default: 0.95)")  # fmt: skip
-    index.add_argument("--queries", metavar="FILE", help="queries to measure with, one a line (default: the view's own "
-                       "vectors)")  # fmt: skip
+    index.add_argument(
+        "--kind",
+        metavar="KIND",
+        default="auto",
+        help="auto (by size and memory), exact, flat, ivf-pq, "
+        "ivf-rabitq, hnsw-sq8, lance-hnsw-sq or lance-ivf-rq (default: auto)",
+    )
+    index.add_argument(
+        "--target-recall",
+        type=float,
+        default=0.95,
+        metavar="R",
+        help="recall@10 to reach, against exact search (default: 0.95)",
+    )
+    index.add_argument(
+        "--queries", metavar="FILE", help="queries to measure with, one a line (default: the view's own vectors)"
+    )
     index.add_argument("--instruction", metavar="TEXT", help="of the queries, or @NAME (default: the view's)")
-    index.add_argument("--gpus", choices=GPU_SPREADS, default="none", help="measure it on NVIDIA GPUs, each with all "
-                       "vectors or a part (extra faiss-gpu; default: none)")  # fmt: skip
+    index.add_argument(
+        "--gpus",
+        choices=GPU_SPREADS,
+        default="none",
+        help="measure it on NVIDIA GPUs, each with all vectors or a part (extra faiss-gpu; default: none)",
+    )
     index.add_argument("--json", action="store_true", help="print JSON")
     index.set_defaults(run=_index)
     maintain = commands.add_parser(
@@ -121,8 +138,10 @@ def _index(args: argparse.Namespace) -> int:
         f"{collection.name}, view {view.name}: {report.kind} ({report.asked}) over {counted(report.vectors, 'vector')}"
     )
     print(f"recall@10 {report.recall:.3f} (target {report.target_recall}), measured with {report.queries}")
-    print(f"one search {report.p50:.2f} ms, p95 {report.p95:.2f} ms, rows included; built in "
-          f"{report.build_seconds:.1f} s, {report.size / 1e6:.1f} MB")  # fmt: skip
+    print(
+        f"one search {report.p50:.2f} ms, p95 {report.p95:.2f} ms, rows included; built in "
+        f"{report.build_seconds:.1f} s, {report.size / 1e6:.1f} MB"
+    )
     if report.recall < report.target_recall:
         sys.stderr.write("the target was not reached: choose another --kind, or exact\n")
     return 0

@@ -33,8 +33,12 @@ The endpoint's key is read from the environment (OPENAI_API_KEY)."""
 def add_commands(commands: Any) -> None:
     """Add the command to the parser's."""
     raw = argparse.RawDescriptionHelpFormatter
-    prompt = commands.add_parser("prompt", help="build a prompt of retrieved examples, and have it answered",
-                                 epilog=_EXAMPLES, formatter_class=raw)  # fmt: skip
+    prompt = commands.add_parser(
+        "prompt",
+        help="build a prompt of retrieved examples, and have it answered",
+        epilog=_EXAMPLES,
+        formatter_class=raw,
+    )
     prompt.add_argument("input", help="the input asked about; - reads it from stdin")
     pool_flags(prompt)
     _selection_flags(prompt)
@@ -60,8 +64,13 @@ def _selection_flags(parser: argparse.ArgumentParser) -> None:
     add("--selector", choices=[*map(str, Selector)], default="nearest", help="how they are selected (default: nearest)")
     add("--diversity", type=float, default=0.3, metavar="D", help="of mmr and dpp, 0 to 1 (default: 0.3)")
     add("--seed", type=int, default=0, metavar="N", help="of what is drawn (default: 0)")
-    add("--max-cosine", type=float, default=0.99, metavar="C", help="examples this near to the input count as copies "
-        "of it and are left out (default: 0.99)")  # fmt: skip
+    add(
+        "--max-cosine",
+        type=float,
+        default=0.99,
+        metavar="C",
+        help="examples this near to the input count as copies of it and are left out (default: 0.99)",
+    )
 
 
 def _form_flags(parser: argparse.ArgumentParser) -> None:
@@ -74,10 +83,18 @@ def _form_flags(parser: argparse.ArgumentParser) -> None:
         "--demonstration", metavar="FORM", help=r"an example in words (default: 'Input: {input}\nOutput: {output}\n\n')"
     )
     add("--question", metavar="FORM", help=r"the input (default: 'Input: {input}\nOutput:')")
-    add("--budget", type=positive, metavar="N", help=f"tokens of the prompt at most (default: {_BUDGET}, or what the "
-        "local model's window leaves)")  # fmt: skip
-    add("--tokenizer", metavar="FILE", help="of the target model: tokenizer.json, a model folder, or .tiktoken "
-        "(default: the local model's, else characters / 4)")  # fmt: skip
+    add(
+        "--budget",
+        type=positive,
+        metavar="N",
+        help=f"tokens of the prompt at most (default: {_BUDGET}, or what the local model's window leaves)",
+    )
+    add(
+        "--tokenizer",
+        metavar="FILE",
+        help="of the target model: tokenizer.json, a model folder, or .tiktoken "
+        "(default: the local model's, else characters / 4)",
+    )
 
 
 def _answer_flags(parser: argparse.ArgumentParser) -> None:
@@ -104,12 +121,21 @@ def _prompt(args: argparse.Namespace) -> int:
     template = _template(args, counter)
     pool = ExamplePool(pool_name(args), args.store, view=args.view)
     instruction = None if args.instruction is None else resolve(args.instruction)
-    found = pool.select(text, instruction=instruction, k=args.k, selector=args.selector, where=args.where,
-                        diversity=args.diversity, seed=args.seed, max_cosine=args.max_cosine)  # fmt: skip
+    found = pool.select(
+        text,
+        instruction=instruction,
+        k=args.k,
+        selector=args.selector,
+        where=args.where,
+        diversity=args.diversity,
+        seed=args.seed,
+        max_cosine=args.max_cosine,
+    )
     llm = local or (_endpoint_model(args, counter) if args.answer else None)
     budget = _budget(args, llm)
-    prompt = build_prompt(found, text, budget=budget, template=template, count_tokens=counter, order=args.order,
-                          seed=args.seed)  # fmt: skip
+    prompt = build_prompt(
+        found, text, budget=budget, template=template, count_tokens=counter, order=args.order, seed=args.seed
+    )
     said = None
     if llm is not None:
         from instructor_search.in_context.answers import answer
@@ -178,8 +204,14 @@ def _endpoint_model(args: argparse.Namespace, counter: TokenCounter) -> Language
     from instructor_search.in_context.llm import Usage
 
     usage = Usage(*_prices(args.prices)) if args.prices else Usage()
-    return EndpointModel(args.endpoint, args.llm, timeout_seconds=args.timeout, num_retries=args.retries, usage=usage,
-                         count_tokens=counter)  # fmt: skip
+    return EndpointModel(
+        args.endpoint,
+        args.llm,
+        timeout_seconds=args.timeout,
+        num_retries=args.retries,
+        usage=usage,
+        count_tokens=counter,
+    )
 
 
 def _prices(text: str) -> tuple[float, float]:
@@ -196,35 +228,58 @@ def _budget(args: argparse.Namespace, llm: LanguageModel | None) -> int:
     if room is None:
         return int(args.budget or _BUDGET)
     if room < 1:
-        raise ValueError(f"--answer-tokens {args.answer_tokens} leaves no room for a prompt: the window of {args.llm} "
-                         f"holds {room + args.answer_tokens}")  # fmt: skip
+        raise ValueError(
+            f"--answer-tokens {args.answer_tokens} leaves no room for a prompt: the window of {args.llm} "
+            f"holds {room + args.answer_tokens}"
+        )
     if args.budget is not None and args.budget > room:
-        raise ValueError(f"--budget {args.budget} does not fit: the window of {args.llm} leaves {room} tokens beside "
-                         f"{args.answer_tokens} of the answer")  # fmt: skip
+        raise ValueError(
+            f"--budget {args.budget} does not fit: the window of {args.llm} leaves {room} tokens beside "
+            f"{args.answer_tokens} of the answer"
+        )
     return int(args.budget or min(_BUDGET, room))
 
 
 def _print_prompt(
-    args: argparse.Namespace, pool: Any, prompt: Prompt, instruction: str | None, budget: int, said: str | None,
+    args: argparse.Namespace,
+    pool: Any,
+    prompt: Prompt,
+    instruction: str | None,
+    budget: int,
+    said: str | None,
     llm: LanguageModel | None,
-) -> None:  # fmt: skip
+) -> None:
     if args.json:
-        facts = {"pool": pool.collection.name, "view": pool.view.name, "model": pool.view.model,
-                 "fingerprint": pool.view.fingerprint, "document_instruction": pool.view.document_instruction,
-                 "instruction": pool.view.document_instruction if instruction is None else instruction,
-                 "selector": args.selector, "order": args.order, "budget": budget}  # fmt: skip
-        shown = {"prompt": prompt.text, "messages": [m._asdict() for m in prompt.messages],
-                 "num_tokens": prompt.num_tokens, "demonstrations": [_facts(d) for d in prompt.demonstrations],
-                 "left_out": [{**_facts(left.demonstration), "reason": left.reason} for left in prompt.left_out],
-                 "notes": list(prompt.notes)}  # fmt: skip
+        facts = {
+            "pool": pool.collection.name,
+            "view": pool.view.name,
+            "model": pool.view.model,
+            "fingerprint": pool.view.fingerprint,
+            "document_instruction": pool.view.document_instruction,
+            "instruction": pool.view.document_instruction if instruction is None else instruction,
+            "selector": args.selector,
+            "order": args.order,
+            "budget": budget,
+        }
+        shown = {
+            "prompt": prompt.text,
+            "messages": [m._asdict() for m in prompt.messages],
+            "num_tokens": prompt.num_tokens,
+            "demonstrations": [_facts(d) for d in prompt.demonstrations],
+            "left_out": [{**_facts(left.demonstration), "reason": left.reason} for left in prompt.left_out],
+            "notes": list(prompt.notes),
+        }
         answered = {"answer": said, "llm": llm.name, "usage": llm.usage.as_dict()} if llm is not None else {}
         print(json.dumps(facts | shown | answered, ensure_ascii=False))
         return
     print(prompt.text if said is None else said)
     used, left = len(prompt.demonstrations), [item.reason for item in prompt.left_out]
     why = ", ".join(f"{left.count(reason)} {reason}" for reason in dict.fromkeys(left))
-    sys.stderr.write(f"{counted(used, 'example')}, {prompt.num_tokens} of {budget} tokens"
-                     + (f"; left out: {why}" if why else "") + "\n")  # fmt: skip
+    sys.stderr.write(
+        f"{counted(used, 'example')}, {prompt.num_tokens} of {budget} tokens"
+        + (f"; left out: {why}" if why else "")
+        + "\n"
+    )
     for note in prompt.notes:
         sys.stderr.write(f"note: {note}\n")
     if used + len(left) < args.k:

@@ -118,10 +118,18 @@ def _search(args: argparse.Namespace) -> int:
         searcher = Searcher(collection, model, args.view)
     instruction = resolve(args.instruction, documents_under=view.document_instruction)
     hits = searcher.search(
-        args.query, instruction=instruction, where=args.where, top_k=args.top_k, offset=args.offset, mode=args.mode,
-        dense_weight=args.dense_weight, reranker=_reranker(args, searcher), drop_copies=args.drop_copies,
-        diversity=args.diversity, snippets=args.snippets,
-    )  # fmt: skip
+        args.query,
+        instruction=instruction,
+        where=args.where,
+        top_k=args.top_k,
+        offset=args.offset,
+        mode=args.mode,
+        dense_weight=args.dense_weight,
+        reranker=_reranker(args, searcher),
+        drop_copies=args.drop_copies,
+        diversity=args.diversity,
+        snippets=args.snippets,
+    )
     if "load" in searcher.seconds:
         searcher.seconds["load"] = loading
     if searcher.num_query_tokens_cut:
@@ -131,9 +139,14 @@ def _search(args: argparse.Namespace) -> int:
         )
     if args.json:
         head = {"query": args.query, "instruction": instruction, "mode": args.mode, "collection": collection.name}
-        facts = {"view": view.name, "document_instruction": view.document_instruction, "model": view.model,
-                 "fingerprint": view.fingerprint, "seconds": searcher.seconds,
-                 "query_tokens_cut": searcher.num_query_tokens_cut}  # fmt: skip
+        facts = {
+            "view": view.name,
+            "document_instruction": view.document_instruction,
+            "model": view.model,
+            "fingerprint": view.fingerprint,
+            "seconds": searcher.seconds,
+            "query_tokens_cut": searcher.num_query_tokens_cut,
+        }
         print(json.dumps(head | facts | {"hits": [asdict(hit) for hit in hits]}, ensure_ascii=False))
     else:
         print(_format_search(args, searcher, instruction, hits))

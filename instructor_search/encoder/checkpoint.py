@@ -55,8 +55,13 @@ class Checkpoint:
         return self.dense[-1].out_features if self.dense else self.hidden_size
 
 
-def resolve_folder(name_or_path: str | None, *, allow_pickle: bool = False, revision: str | None = None,
-                   cache_folder: str | None = None) -> tuple[Path, str]:  # fmt: skip
+def resolve_folder(
+    name_or_path: str | None,
+    *,
+    allow_pickle: bool = False,
+    revision: str | None = None,
+    cache_folder: str | None = None,
+) -> tuple[Path, str]:
     """Return the folder of a model and its name; None or "default" is our own, a hub id is downloaded (and cached).
 
     ``all-MiniLM-L6-v2``, which the default model was trained from, is found in the package of the extra ``base-model``.

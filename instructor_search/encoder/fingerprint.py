@@ -13,10 +13,16 @@ from instructor_search.errors import ModelError
 from instructor_search.files import file_hash
 
 _SETTINGS = {  # what a transformer's config.json says that no weight shows, and what it says of most
-    "num_attention_heads": 12, "n_heads": 12, "d_kv": 64, "hidden_act": "gelu", "activation": "gelu",
-    "feed_forward_proj": "relu", "layer_norm_eps": 1e-12, "layer_norm_epsilon": 1e-6,
+    "num_attention_heads": 12,
+    "n_heads": 12,
+    "d_kv": 64,
+    "hidden_act": "gelu",
+    "activation": "gelu",
+    "feed_forward_proj": "relu",
+    "layer_norm_eps": 1e-12,
+    "layer_norm_epsilon": 1e-6,
     "relative_attention_max_distance": 128,
-}  # fmt: skip
+}
 
 
 def fingerprint(checkpoint: Checkpoint, *, dialect: str, max_tokens: int, allow_pickle: bool = False) -> str:

@@ -27,9 +27,16 @@ class Annotation:
 
 
 def annotate(
-    collection: Collection, count: int, *, view: str | None = None, where: str | None = None, k: int = NEIGHBOURS,
-    rho: int = RHO, exact: bool | None = None, on_done: Callable[[int, int], None] | None = None,
-) -> Annotation:  # fmt: skip
+    collection: Collection,
+    count: int,
+    *,
+    view: str | None = None,
+    where: str | None = None,
+    k: int = NEIGHBOURS,
+    rho: int = RHO,
+    exact: bool | None = None,
+    on_done: Callable[[int, int], None] | None = None,
+) -> Annotation:
     """Return the ``count`` items that fast vote-k chooses (``vote_k``); of equal scores the lower chunk id.
 
     Args:

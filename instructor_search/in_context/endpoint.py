@@ -90,8 +90,13 @@ class EndpointModel:
             LanguageModelError: there was none after all retries.
         """
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [m._asdict() for m in prompt]
-        body = {"model": self.name, "messages": messages, "max_tokens": max_tokens, "temperature": 0,
-                "stop": list(stop)}  # fmt: skip
+        body = {
+            "model": self.name,
+            "messages": messages,
+            "max_tokens": max_tokens,
+            "temperature": 0,
+            "stop": list(stop),
+        }
         answer = self._post(self.url, body)
         try:
             content = answer["choices"][0]["message"]["content"] or ""
@@ -102,8 +107,9 @@ class EndpointModel:
         self._count(answer)
         return content
 
-    def generate_many(self, prompts: Sequence[Asked], *, max_tokens: int = 64,
-                      stop: Sequence[str] = ("\n\n",)) -> list[str]:  # fmt: skip
+    def generate_many(
+        self, prompts: Sequence[Asked], *, max_tokens: int = 64, stop: Sequence[str] = ("\n\n",)
+    ) -> list[str]:
         """Return the answers in the order of the prompts, ``max_concurrent`` of them asked for at once.
 
         Raises:
@@ -136,8 +142,14 @@ class EndpointModel:
     def _likelihood(self, prompt: str, option: str) -> float | None:
         if not self._gives_likelihoods:
             return None
-        body = {"model": self.name, "prompt": prompt + option, "max_tokens": 1, "temperature": 0, "echo": True,
-                "logprobs": 1}  # fmt: skip
+        body = {
+            "model": self.name,
+            "prompt": prompt + option,
+            "max_tokens": 1,
+            "temperature": 0,
+            "echo": True,
+            "logprobs": 1,
+        }
         try:
             answer = self._post(f"{self.base}/completions", body)
             facts = answer["choices"][0]["logprobs"]
@@ -157,8 +169,11 @@ class EndpointModel:
     def _count(self, answer: dict[str, Any]) -> None:
         usage = answer.get("usage")
         counts = usage if isinstance(usage, dict) else {}
-        self.usage.add(num_requests=1, num_prompt_tokens=_whole(counts.get("prompt_tokens")),
-                       num_answer_tokens=_whole(counts.get("completion_tokens")))  # fmt: skip
+        self.usage.add(
+            num_requests=1,
+            num_prompt_tokens=_whole(counts.get("prompt_tokens")),
+            num_answer_tokens=_whole(counts.get("completion_tokens")),
+        )
 
     def _post(self, url: str, body: dict[str, Any]) -> dict[str, Any]:
         """Return the answer's JSON object; passing failures are tried again.

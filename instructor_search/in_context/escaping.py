@@ -16,8 +16,14 @@ _INVISIBLE = r"\u00ad\u200b-\u200f\u2060\ufeff"
 _BLANK = rf"[^\S{_BREAKS}]*"
 _GAP = rf"[\s{_INVISIBLE}]*"  # what may stand between the start of a line and a delimiter, and still read as one
 # Control tokens of widespread models: first character, rest. A tokenizer that is at hand lists its own.
-_CONTROL = [("<", r"[|｜][^<>\s]{1,60}[|｜]>"), ("<", r"/?s>"), ("<", r"(?:start|end)_of_turn>"),
-            ("<", r"(?:bos|eos|pad|unk)>"), ("<", r"</?SYS>>"), (r"\[", r"/?INST\]")]  # fmt: skip
+_CONTROL = [
+    ("<", r"[|｜][^<>\s]{1,60}[|｜]>"),
+    ("<", r"/?s>"),
+    ("<", r"(?:start|end)_of_turn>"),
+    ("<", r"(?:bos|eos|pad|unk)>"),
+    ("<", r"</?SYS>>"),
+    (r"\[", r"/?INST\]"),
+]
 
 
 class _Rule:
@@ -38,9 +44,14 @@ class Escape:
     """Escapes texts for the slots of one template, and gives them back."""
 
     def __init__(
-        self, line_starts: Iterable[str] = (), anywhere: Iterable[str] = (), *, blank_lines: bool = False,
-        one_line: bool = False, control_tokens: Iterable[str] = (),
-    ) -> None:  # fmt: skip
+        self,
+        line_starts: Iterable[str] = (),
+        anywhere: Iterable[str] = (),
+        *,
+        blank_lines: bool = False,
+        one_line: bool = False,
+        control_tokens: Iterable[str] = (),
+    ) -> None:
         r"""Name what separates.
 
         Args:

@@ -142,8 +142,9 @@ class LocalModel:
 
     def counter(self) -> TokenCounter:
         """Return what counts tokens as this model does, of texts and of chats."""
-        return TokenCounter(self.name, self.count_tokens, control_tokens=self._tokenizer.all_special_tokens,
-                            count_chat=self._count_chat)  # fmt: skip
+        return TokenCounter(
+            self.name, self.count_tokens, control_tokens=self._tokenizer.all_special_tokens, count_chat=self._count_chat
+        )
 
     def _count_chat(self, messages: Sequence[Message]) -> int:
         has_form = bool(getattr(self._tokenizer, "chat_template", None))

@@ -49,9 +49,14 @@ class NeighbourGraph:
 
 
 def neighbour_graph(
-    vectors: np.ndarray, k: int = NEIGHBOURS, *, exact: bool | None = None, target_recall: float = TARGET_RECALL,
-    seed: int = 0, on_done: Callable[[int], None] | None = None,
-) -> NeighbourGraph:  # fmt: skip
+    vectors: np.ndarray,
+    k: int = NEIGHBOURS,
+    *,
+    exact: bool | None = None,
+    target_recall: float = TARGET_RECALL,
+    seed: int = 0,
+    on_done: Callable[[int], None] | None = None,
+) -> NeighbourGraph:
     """Return the graph of ``vectors``, (n, dim), by cosine; of fewer than k + 1 items everyone is a neighbour.
 
     Args:

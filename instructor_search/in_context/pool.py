@@ -40,9 +40,13 @@ class ExamplePool:
     """Demonstrations out of a collection, for an input and under an instruction."""
 
     def __init__(
-        self, collection: Collection | str, store: str | Path | None = None, *, encoder: Encoder | None = None,
+        self,
+        collection: Collection | str,
+        store: str | Path | None = None,
+        *,
+        encoder: Encoder | None = None,
         view: str | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Open a pool by its name, or over an open collection; ``encoder`` and ``view`` as for ``Searcher``.
 
         Raises:
@@ -119,8 +123,9 @@ class ExamplePool:
             found = self._with_all_outputs(asked, found, k, guard)
         vectors = self._vectors(found)
         scores = np.array([d.score for d in found], dtype=np.float32)
-        order = choose(selector, Candidates(scores, vectors, [d.output for d in found]), k, diversity=diversity,
-                       seed=seed)  # fmt: skip
+        order = choose(
+            selector, Candidates(scores, vectors, [d.output for d in found]), k, diversity=diversity, seed=seed
+        )
         return [found[i] for i in order]
 
     # -- candidates ------------------------------------------------------------------------------------------------
@@ -129,8 +134,14 @@ class ExamplePool:
         """Return the best ``count`` examples that may be shown, best first; more are looked at where some may not."""
         depth = min(count + _SPARE, MAX_TOP_K)
         while True:
-            hits = self.searcher.search(asked.text, instruction=asked.instruction, where=asked.where, top_k=depth,
-                                        snippets="none", mode=_MODES.get(asked.selector, Mode.DENSE))  # fmt: skip
+            hits = self.searcher.search(
+                asked.text,
+                instruction=asked.instruction,
+                where=asked.where,
+                top_k=depth,
+                snippets="none",
+                mode=_MODES.get(asked.selector, Mode.DENSE),
+            )
             kept = guard.sift([self._of_hit(hit) for hit in hits])
             if len(kept) >= count or len(hits) < depth or depth == MAX_TOP_K:
                 return kept[:count]
@@ -190,8 +201,11 @@ class ExamplePool:
         """Return examples by their ids, in that order; one that is no more there is left out."""
         table = self.collection.rows_by_id(list(ids), ["id", "document_id", "text", "metadata"])
         rows = {row["id"]: row for row in table.to_pylist()}
-        return [self._example(rows[i]["text"], json.loads(rows[i]["metadata"]), i, rows[i]["document_id"], 0.0)
-                for i in ids if i in rows]  # fmt: skip
+        return [
+            self._example(rows[i]["text"], json.loads(rows[i]["metadata"]), i, rows[i]["document_id"], 0.0)
+            for i in ids
+            if i in rows
+        ]
 
     def _of_hit(self, hit: Hit) -> Demonstration:
         own = {k: v for k, v in hit.metadata.items() if k in self.collection.manifest.fields}

@@ -80,9 +80,13 @@ def build_prompt(
         taken, rendered, size = taken + 1, longer, longer_size
     left_out = [*dropped, *(Dropped(d, "over the budget") for d in kept[taken:])]
     return Prompt(
-        rendered.text, tuple(_arranged(kept, taken, places)), size, tuple(left_out), rendered.messages,
+        rendered.text,
+        tuple(_arranged(kept, taken, places)),
+        size,
+        tuple(left_out),
+        rendered.messages,
         notes_of(rendered, count_tokens),
-    )  # fmt: skip
+    )
 
 
 def _sized(

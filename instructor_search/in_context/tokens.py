@@ -34,9 +34,15 @@ class TokenCounter:
     """Counts tokens of texts and of chats. ``control_tokens``: texts that the model reads as commands of its format."""
 
     def __init__(
-        self, name: str, count: Callable[[str], int], *, control_tokens: Sequence[str] = (),
-        count_chat: Callable[[Sequence[Message]], int] | None = None, is_exact: bool = True, notes: Sequence[str] = (),
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        count: Callable[[str], int],
+        *,
+        control_tokens: Sequence[str] = (),
+        count_chat: Callable[[Sequence[Message]], int] | None = None,
+        is_exact: bool = True,
+        notes: Sequence[str] = (),
+    ) -> None:
         """``count``: of a text that stands alone, with what a model puts around it; ``count_chat``: of messages."""
         self.name, self.count, self.control_tokens = name, count, tuple(control_tokens)
         self.count_chat, self.is_exact, self.notes = count_chat, is_exact, tuple(notes)
@@ -134,5 +140,9 @@ def _of_tiktoken(file: Path) -> TokenCounter:
     encoding = tiktoken.Encoding(**facts)
     same = hashlib.sha256(content).hexdigest() in expected
     notes = () if same else (f"{file.name} is not the published file of that name",)
-    return TokenCounter(str(file), lambda text: len(encoding.encode(text, disallowed_special=())),
-                        control_tokens=sorted(encoding.special_tokens_set), notes=notes)  # fmt: skip
+    return TokenCounter(
+        str(file),
+        lambda text: len(encoding.encode(text, disallowed_special=())),
+        control_tokens=sorted(encoding.special_tokens_set),
+        notes=notes,
+    )

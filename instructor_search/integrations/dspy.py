@@ -25,9 +25,17 @@ class InstructedExamples:
     """Called with the inputs of a signature, gives its demonstrations, as ``dspy.KNN`` does."""
 
     def __init__(
-        self, pool: ExamplePool, *, k: int = 4, selector: str = "nearest", instruction: str | None = None,
-        where: str | None = None, input_field: str = "question", output_field: str = "answer", **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        pool: ExamplePool,
+        *,
+        k: int = 4,
+        selector: str = "nearest",
+        instruction: str | None = None,
+        where: str | None = None,
+        input_field: str = "question",
+        output_field: str = "answer",
+        **options: Any,
+    ) -> None:
         """``input_field``, ``output_field``: of the signature. ``options``: more of ``ExamplePool.select``.
 
         Raises:

@@ -25,10 +25,19 @@ class InstructedExampleSelector(BaseExampleSelector):
     """Selects the examples of a pool that are near to the input, under an instruction of one's own."""
 
     def __init__(
-        self, pool: ExamplePool, *, k: int = 4, selector: str = "nearest", instruction: str | None = None,
-        where: str | None = None, input_key: str = "input", output_key: str = "output",
-        input_variable: str | None = None, nearest_last: bool = True, **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        pool: ExamplePool,
+        *,
+        k: int = 4,
+        selector: str = "nearest",
+        instruction: str | None = None,
+        where: str | None = None,
+        input_key: str = "input",
+        output_key: str = "output",
+        input_variable: str | None = None,
+        nearest_last: bool = True,
+        **options: Any,
+    ) -> None:
         """Choose how examples are selected.
 
         Args:

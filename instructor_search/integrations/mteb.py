@@ -191,9 +191,14 @@ class CollectionSearch:
     def _hits(self, text: str, instruction: str, depth: int) -> list[Hit]:
         assert self._searcher is not None  # search() looked
         return self._searcher.search(
-            text, instruction=instruction, top_k=depth, mode=self.mode, reranker=self.reranker,
-            rerank_depth=self.rerank_depth, snippets="none",
-        )  # fmt: skip
+            text,
+            instruction=instruction,
+            top_k=depth,
+            mode=self.mode,
+            reranker=self.reranker,
+            rerank_depth=self.rerank_depth,
+            snippets="none",
+        )
 
     def close(self) -> None:
         """Delete the tables."""

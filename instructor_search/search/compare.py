@@ -102,9 +102,14 @@ def compare(
 
 
 def difference(
-    before: Sequence[Hit], after: Sequence[Hit], ranks_before: dict[str, int], ranks_after: dict[str, int],
-    *, first: int = 0, second: int = 1,
-) -> Difference:  # fmt: skip
+    before: Sequence[Hit],
+    after: Sequence[Hit],
+    ranks_before: dict[str, int],
+    ranks_after: dict[str, int],
+    *,
+    first: int = 0,
+    second: int = 1,
+) -> Difference:
     """Return what changes between two rankings; ``ranks``: of the deeper rankings, by chunk id."""
     old, new = {h.chunk_id: h for h in before}, {h.chunk_id: h for h in after}
 

@@ -53,8 +53,9 @@ def read_document(collection: Collection, chunk_id: str) -> StoredDocument:
     text, passages = _joined(rows)
     first = rows[0]
     metadata = json.loads(first["metadata"]) if first["metadata"] else {}
-    return StoredDocument(found[0]["document_id"], first["source"], first["title"], text, passages,
-                          {"mime": first["mime"], **metadata})  # fmt: skip
+    return StoredDocument(
+        found[0]["document_id"], first["source"], first["title"], text, passages, {"mime": first["mime"], **metadata}
+    )
 
 
 def _rows_of(collection: Collection, document_id: str, columns: list[str]) -> list[dict[str, Any]]:

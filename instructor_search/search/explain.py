@@ -79,9 +79,13 @@ class Explainer:
 
 
 def explain_hit(
-    searcher: Searcher, chunk_id: str, query: str, instructions: Sequence[GivenInstruction], *,
+    searcher: Searcher,
+    chunk_id: str,
+    query: str,
+    instructions: Sequence[GivenInstruction],
+    *,
     explainer: Explainer | None = None,
-) -> list[Explanation]:  # fmt: skip
+) -> list[Explanation]:
     """Return why a chunk has its score for ``query``, once under each of the query ``instructions``.
 
     Raises:

@@ -18,15 +18,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from instructor_search.errors import FilterError
-from instructor_search.store.indexes.metadata import (
-    FALSE,
-    UNKNOWN,
-    Condition,
-    RowFilter,
-    Test,
-    json_value,
-    total_order,
-)
+from instructor_search.store.indexes.metadata import FALSE, UNKNOWN, Condition, RowFilter, Test, json_value, total_order
 from instructor_search.store.schema import FILTER_FIELDS, quoted
 
 MAX_LENGTH = 4000  # characters
@@ -37,8 +29,13 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge
-}  # fmt: skip
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 _PREFIX = "metadata."  # tells a metadata field from a column of the same name
 _KEYWORDS = ("and", "or", "not", "in", "contains", "exists")
 
@@ -200,9 +197,8 @@ class _Parser:
                 return self._made(name, sql, lambda c: c.integers.where(compare, whole))
             place = total_order(number)
             return self._made(
-                name, f"(TRY_CAST({column} AS DOUBLE) {sign} {number!r})",
-                lambda c: c.orders.where(compare, place),
-            )  # fmt: skip
+                name, f"(TRY_CAST({column} AS DOUBLE) {sign} {number!r})", lambda c: c.orders.where(compare, place)
+            )
         if kind == "bool" and value.text.lower() not in ("true", "false"):
             raise self._error(value.position, f"{name} is true or false")
         text = value.text.lower() if kind == "bool" else value.text

@@ -66,9 +66,13 @@ def make_index(
 
 
 def measure(
-    collection: Collection, view: View, *, queries: np.ndarray | None = None, build_seconds: float = 0.0,
+    collection: Collection,
+    view: View,
+    *,
+    queries: np.ndarray | None = None,
+    build_seconds: float = 0.0,
     gpus: str = "none",
-) -> IndexReport:  # fmt: skip
+) -> IndexReport:
     """Measure the index that ``view`` has: each query is searched alone, rows included."""
     own: list[str] = []
     count = collection.chunks.count_rows(f"{view.checksum_column} IS NOT NULL")
@@ -95,11 +99,19 @@ def measure(
     of_lance = lance.index_of(collection.chunks, view.column)
     size = index.size if index is not None else getattr(of_lance, "size_bytes", 0) or 0
     return IndexReport(
-        view=view.name, kind=kind, asked=wish.kind, vectors=count, recall=float(np.mean(shares)) if shares else 1.0,
-        target_recall=wish.target_recall, build_seconds=build_seconds, size=int(size),
-        p50=float(np.median(times)) if times else 0.0, p95=float(np.percentile(times, 95)) if times else 0.0,
-        queries="given" if given else "vectors of the view", setting=index.facts.setting if index else None,
-    )  # fmt: skip
+        view=view.name,
+        kind=kind,
+        asked=wish.kind,
+        vectors=count,
+        recall=float(np.mean(shares)) if shares else 1.0,
+        target_recall=wish.target_recall,
+        build_seconds=build_seconds,
+        size=int(size),
+        p50=float(np.median(times)) if times else 0.0,
+        p95=float(np.percentile(times, 95)) if times else 0.0,
+        queries="given" if given else "vectors of the view",
+        setting=index.facts.setting if index else None,
+    )
 
 
 def _sample(collection: Collection, view: View, count: int) -> tuple[np.ndarray, list[str]]:

@@ -166,8 +166,9 @@ def _stored(collection: Collection, view: View) -> dict[str, np.ndarray]:
     return vectors
 
 
-def _embedded(collection: Collection, side: _Side, encoder: Callable[[View], Any], told: Callable[[str], None],
-              count: int) -> dict[str, np.ndarray]:  # fmt: skip
+def _embedded(
+    collection: Collection, side: _Side, encoder: Callable[[View], Any], told: Callable[[str], None], count: int
+) -> dict[str, np.ndarray]:
     if count > MAX_EMBEDDED:
         raise ValueError(
             f"{collection.name!r} has {count:,} chunks; up to {MAX_EMBEDDED:,} are embedded for a map. Make a view of "
@@ -210,12 +211,14 @@ def _tsne(components: np.ndarray, first: np.ndarray | None) -> np.ndarray:
     start = spread * start / max(float(start.std(0).max()), 1e-12)
     perplexity = min(30.0, (len(components) - 1) / 3)
     tsne = TSNE(
-        perplexity=perplexity, initialization=np.ascontiguousarray(start, np.float64), random_state=_SEED,
+        perplexity=perplexity,
+        initialization=np.ascontiguousarray(start, np.float64),
+        random_state=_SEED,
         n_jobs=-1 if len(components) >= 5_000 else 1,  # threads that wait for one another cost more than they give
         negative_gradient_method="bh" if len(components) < 5_000 else "fft",
         early_exaggeration_iter=250 if first is None else 0,  # which would lay the points out anew
         n_iter=500 if len(components) < 20_000 else 350,
-    )  # fmt: skip
+    )
     return np.asarray(tsne.fit(np.ascontiguousarray(components, np.float64)), np.float32)
 
 

@@ -22,12 +22,7 @@ from instructor_search.search.filters import compile_filter
 from instructor_search.search.ranking import MAX_TOP_K, Candidate, Mode, Ranking, RankingOptions, fuse
 from instructor_search.search.reranking import Reranker
 from instructor_search.search.sentences import Passage, SentenceFinder
-from instructor_search.search.snippets import (
-    Snippets,
-    lexical_scores,
-    snippet_around,
-    split_sentences,
-)
+from instructor_search.search.snippets import Snippets, lexical_scores, snippet_around, split_sentences
 from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View
 from instructor_search.store.schema import HEADING_SEPARATOR, SHOWN_COLUMNS
@@ -194,9 +189,14 @@ class Searcher:
         return np.array([near[0].score for near in found if len(near) >= at_least])
 
     def more_like(
-        self, chunk_id: str, *, where: str | None = None, top_k: int = 10, drop_copies: float | None = None,
+        self,
+        chunk_id: str,
+        *,
+        where: str | None = None,
+        top_k: int = 10,
+        drop_copies: float | None = None,
         diversity: float = 0.0,
-    ) -> list[Hit]:  # fmt: skip
+    ) -> list[Hit]:
         """Return the chunks whose vectors are nearest to that of a chunk, which is not among them.
 
         Raises:

@@ -169,9 +169,11 @@ class Collection(CollectionTable):
 
 
 def _documents(
-    texts: Sequence[str], metadata: Sequence[Mapping[str, Any]] | None, ids: Sequence[str] | None,
+    texts: Sequence[str],
+    metadata: Sequence[Mapping[str, Any]] | None,
+    ids: Sequence[str] | None,
     titles: Sequence[str] | None,
-) -> list[Document]:  # fmt: skip
+) -> list[Document]:
     """Return a document a text, in their order.
 
     Raises:

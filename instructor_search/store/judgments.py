@@ -47,9 +47,14 @@ class Judgment:
 
 
 def judge(
-    collection: CollectionTable, view: View, chunk_id: str, *, query: str, relevant: bool | None,
+    collection: CollectionTable,
+    view: View,
+    chunk_id: str,
+    *,
+    query: str,
+    relevant: bool | None,
     instruction: GivenInstruction = None,
-) -> Judgment:  # fmt: skip
+) -> Judgment:
     """Store whether a chunk is relevant to ``query`` under ``instruction`` (``instruction_rule.resolve``); return it.
 
     Raises:
@@ -66,8 +71,17 @@ def judge(
     rows = collection.rows_by_id([chunk_id], ["document_id", "text"]).to_pylist()
     if not rows:
         raise StoreError(f"{collection.name!r} has no chunk {chunk_id!r}; ids stand in search --json and --explain")
-    made = Judgment(query, sentence, view.name, view.document_instruction, chunk_id, rows[0]["document_id"],
-                    rows[0]["text"], relevant, datetime.now(UTC).isoformat(timespec="seconds"))  # fmt: skip
+    made = Judgment(
+        query,
+        sentence,
+        view.name,
+        view.document_instruction,
+        chunk_id,
+        rows[0]["document_id"],
+        rows[0]["text"],
+        relevant,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+    )
     _append(collection.folder / FILE, json.dumps(asdict(made), ensure_ascii=False))
     return made
 

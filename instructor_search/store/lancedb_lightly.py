@@ -103,11 +103,4 @@ with _deferring():
     from lancedb.index import Bitmap, BTree, HnswSq, IvfRq
     from lancedb.table import Table
 
-__all__ = [
-    "BTree",
-    "Bitmap",
-    "HnswSq",
-    "IvfRq",
-    "Table",
-    "lancedb",
-]
+__all__ = ["BTree", "Bitmap", "HnswSq", "IvfRq", "Table", "lancedb"]

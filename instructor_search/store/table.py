@@ -148,8 +148,15 @@ class CollectionTable:
         return None
 
     @clear_errors
-    def add_view(self, encoder: Encoder, document_instruction: GivenInstruction, name: str, *, model: str | None = None,
-                 allow_pickle: bool = False) -> View:  # fmt: skip
+    def add_view(
+        self,
+        encoder: Encoder,
+        document_instruction: GivenInstruction,
+        name: str,
+        *,
+        model: str | None = None,
+        allow_pickle: bool = False,
+    ) -> View:
         """Add an empty vector column for ``encoder`` and ``document_instruction``; other columns are not touched."""
         if name in self.manifest.views:
             raise StoreError(f"collection {self.name!r} has a view {name!r} already; choose another --view name")

@@ -23,13 +23,7 @@ from instructor_search.errors import StoreError
 from instructor_search.instructions import InstructedText
 from instructor_search.records import Chunk, Document
 from instructor_search.store.manifest import View, infer_field_types
-from instructor_search.store.schema import (
-    HEADING_SEPARATOR,
-    SourceRecord,
-    chunk_id,
-    chunk_schema,
-    content_hash,
-)
+from instructor_search.store.schema import HEADING_SEPARATOR, SourceRecord, chunk_id, chunk_schema, content_hash
 from instructor_search.store.table import CollectionTable
 from instructor_search.store.vectors import sound_vectors, vector_arrays
 

@@ -49,8 +49,12 @@ def test_a_room_is_started_with_its_own_arguments(name):
 
 def test_a_room_keeps_its_exit_code_and_its_line(tmp_path):
     done = start("ingest", "nowhere", "--instruction", "--store", str(tmp_path))
-    alone = subprocess.run([sys.executable, "-m", "ingest", "nowhere", "--instruction", "--store", str(tmp_path)],
-                           cwd=ROOT, capture_output=True, text=True)  # fmt: skip
+    alone = subprocess.run(
+        [sys.executable, "-m", "ingest", "nowhere", "--instruction", "--store", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, done.stderr) == (alone.returncode, alone.stderr) and alone.returncode != 0
 
 
@@ -91,8 +95,10 @@ def test_bash_completes_with_the_script(capsys, tmp_path):
     script = tmp_path / "completion.bash"
     script.write_text(capsys.readouterr().out, encoding="utf-8")
     subprocess.run(["bash", "-n", str(script)], check=True)
-    ask = 'source "$1"; COMP_WORDS=(instructor-search {0}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); ' \
-        '_shtab_instructor_search; printf "%s\\n" "${{COMPREPLY[@]}}"'  # fmt: skip
+    ask = (
+        'source "$1"; COMP_WORDS=(instructor-search {0}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); '
+        '_shtab_instructor_search; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    )
     for words, completed in (("ver", "verify"), ("search --top", "--top-k"), ("ingest --pru", "--prune")):
         done = subprocess.run(["bash", "-c", ask.format(words), "bash", str(script)], capture_output=True, text=True)
         assert completed in done.stdout.split(), done.stderr

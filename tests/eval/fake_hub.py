@@ -56,21 +56,36 @@ class FakeHub:
     def _api(self, name: str, folder: Path, rest: str, body: bytes) -> object:
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         entries = [
-            {"type": "file", "path": p.relative_to(folder).as_posix(), "size": p.stat().st_size,
-             "oid": hashlib.sha1(p.read_bytes(), usedforsecurity=False).hexdigest()}
+            {
+                "type": "file",
+                "path": p.relative_to(folder).as_posix(),
+                "size": p.stat().st_size,
+                "oid": hashlib.sha1(p.read_bytes(), usedforsecurity=False).hexdigest(),
+            }
             for p in files
-        ]  # fmt: skip
+        ]
         if rest.startswith("/tree/"):
             inside = rest.removeprefix("/tree/").split("/", 1)
             return [e for e in entries if len(inside) == 1 or e["path"].startswith(inside[1])]
         if rest.startswith("/paths-info/"):
-            wanted = json.loads(body)["paths"] if body.startswith(b"{") else [
-                unquote(part.split("=", 1)[1]) for part in body.decode().split("&") if part.startswith("paths=")
-            ]  # fmt: skip
+            wanted = (
+                json.loads(body)["paths"]
+                if body.startswith(b"{")
+                else [unquote(part.split("=", 1)[1]) for part in body.decode().split("&") if part.startswith("paths=")]
+            )
             return [e for e in entries if e["path"] in wanted]
         siblings = [{"rfilename": e["path"]} for e in entries]
-        return {"id": name, "sha": COMMIT, "siblings": siblings, "private": False, "tags": [], "downloads": 0, "likes": 0,
-                "gated": False, "disabled": False}  # fmt: skip
+        return {
+            "id": name,
+            "sha": COMMIT,
+            "siblings": siblings,
+            "private": False,
+            "tags": [],
+            "downloads": 0,
+            "likes": 0,
+            "gated": False,
+            "disabled": False,
+        }
 
     @staticmethod
     def _send_json(request: BaseHTTPRequestHandler, value: object) -> None:

@@ -18,8 +18,22 @@ def two(tmp_path_factory, cli):
     """Three runs on three sets; a test that changes them takes a copy."""
     folder = tmp_path_factory.mktemp("compared")
     output = folder / "runs"
-    assert cli(["--suite", "all", "--data", copy_sets(folder / "data"), "--output", output, "--quiet",
-                "--models", "default,default@none,random"]) == 0  # fmt: skip
+    assert (
+        cli(
+            [
+                "--suite",
+                "all",
+                "--data",
+                copy_sets(folder / "data"),
+                "--output",
+                output,
+                "--quiet",
+                "--models",
+                "default,default@none,random",
+            ]
+        )
+        == 0
+    )
     return output
 
 
@@ -69,8 +83,10 @@ def test_holm_by_hand():
         return Difference(name, Category.STS, 0, 0, 0, 0, 0, p)
 
     # thresholds for four: .05/4 = .0125, .05/3 = .0167, .05/2 = .025, .05
-    marked = {d.name: d.is_significant for d in _holm([difference(n, p) for n, p in
-              (("a", 0.04), ("b", 0.012), ("c", 0.016), ("d", 0.03))])}  # fmt: skip
+    marked = {
+        d.name: d.is_significant
+        for d in _holm([difference(n, p) for n, p in (("a", 0.04), ("b", 0.012), ("c", 0.016), ("d", 0.03))])
+    }
     assert marked == {"b": True, "c": True, "d": False, "a": False}
 
 

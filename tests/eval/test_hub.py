@@ -71,11 +71,16 @@ def repositories(tmp_path_factory):
         rows = [{"text": r["input"], "label": 0, "label_text": r["output"]} for r in rows_of(tone / f"{split}.jsonl")]
         write_rows(root / f"tone/{split}.jsonl", rows)
     return {
-        "mteb/biosses-sts": sts, "mteb/twittersemeval2015-pairclassification": root / "pairs",
-        "mteb/arxiv-clustering-s2s": root / "clusters", "mteb/banking77": root / "classes", "mteb/summeval": root / "news",
-        "mteb/scifact": root / "garden", "mteb/SciDocsRR": root / "ranked", "SetFit/sst5": root / "tone",
+        "mteb/biosses-sts": sts,
+        "mteb/twittersemeval2015-pairclassification": root / "pairs",
+        "mteb/arxiv-clustering-s2s": root / "clusters",
+        "mteb/banking77": root / "classes",
+        "mteb/summeval": root / "news",
+        "mteb/scifact": root / "garden",
+        "mteb/SciDocsRR": root / "ranked",
+        "SetFit/sst5": root / "tone",
         **dict.fromkeys((part.metadata.dataset["path"] for part in forums), root / "garden"),
-    }  # fmt: skip
+    }
 
 
 def run(hub, home, *arguments, model="default"):
@@ -101,8 +106,13 @@ def test_the_papers_sets_run_on_hub_data(repositories, tmp_path, default_system,
     # the same data through the local classes, under the instructions of the paper's sets
     local = {t.info.name: t for t in choose_source("bundled").tasks}
     hub_tasks = {t.info.name: t.info for t in choose_source("hub").tasks}
-    same = {"SciFact": "GardenAnswers", "TwitterSemEval2015": "LibraryQuestions", "BIOSSES": "EverydaySentences",
-            "Banking77Classification": "ShopMessages", "SST-5": "ToneOfMessage"}  # fmt: skip
+    same = {
+        "SciFact": "GardenAnswers",
+        "TwitterSemEval2015": "LibraryQuestions",
+        "BIOSSES": "EverydaySentences",
+        "Banking77Classification": "ShopMessages",
+        "SST-5": "ToneOfMessage",
+    }
     for name, own in same.items():
         expected = local[own].evaluate(default_system, hub_tasks[name].instruction, context).scores["main_score"]
         assert results[name]["score"] == pytest.approx(expected, abs=2e-6), name
@@ -219,8 +229,12 @@ def test_readers_of_the_published_files(tmp_path):
     questions = [{"question": f"q{i}", "query": f"SELECT {i} ;"} for i in range(4)]
     assert geoquery(put("e.json", questions), put("f.json", questions[:2])).pool[3].output == "SELECT 3 ;"
 
-    turn = {"ID": "d1", "domains": ["hotel"], "dialog": {"sys": ["none"], "usr": ["a cheap hotel"]},
-            "turn_slot_values": {"hotel-type": "hotel", "hotel-pricerange": "cheap|low"}}  # fmt: skip
+    turn = {
+        "ID": "d1",
+        "domains": ["hotel"],
+        "dialog": {"sys": ["none"], "usr": ["a cheap hotel"]},
+        "turn_slot_values": {"hotel-type": "hotel", "hotel-pricerange": "cheap|low"},
+    }
     other = turn | {"ID": "d2", "domains": ["police"]}
     turns = multiwoz(put("g.json", [turn, other]), put("h.json", [turn]))
     assert [tuple(e)[:2] for e in turns.pool] == [

@@ -23,8 +23,9 @@ def test_variants_are_made_from_the_slots():
     assert variants["none"] == ("", "") and variants["tag"] == ("Health: ", "Health: ")
     assert variants["short"] == ("medical question: ", "medical article: ") and variants["detailed"] == both
     assert variants["paraphrase-1"] == (
-        "Encode the medical question for retrieving articles: ", "Encode the medical article for retrieval: ",
-    )  # fmt: skip
+        "Encode the medical question for retrieving articles: ",
+        "Encode the medical article for retrieval: ",
+    )
     assert len({variants[name] for name in PARAPHRASES}) == 5
 
 

@@ -48,8 +48,12 @@ def test_the_tasks_own_metric_is_the_score(data, endpoint, ask):
     assert values["instructor_search"]["metric"] == "llm_exact_match"
     assert scores["demonstrations_per_prompt"] == 4.0 and expected < scores["llm_rouge_l"] <= 1
     assert values["instructor_search"]["settings"] == {
-        "seed": 42, "protocol": 1, "num_demonstrations": 4, "llm": f"tiny at {endpoint.url}", "prompt_tokens": 1000,
-    }  # fmt: skip
+        "seed": 42,
+        "protocol": 1,
+        "num_demonstrations": 4,
+        "llm": f"tiny at {endpoint.url}",
+        "prompt_tokens": 1000,
+    }
 
 
 def test_results_of_several_models_and_of_none_stand_side_by_side(endpoint, ask, output):
@@ -60,8 +64,9 @@ def test_results_of_several_models_and_of_none_stand_side_by_side(endpoint, ask,
     plain = runs.pop("instructor-minilm")
     assert plain.metric == "program_similarity"
     assert sorted(label.rpartition("-")[0] for label in runs) == [
-        "instructor-minilm+llm=other", "instructor-minilm+llm=tiny",
-    ]  # fmt: skip
+        "instructor-minilm+llm=other",
+        "instructor-minilm+llm=tiny",
+    ]
     assert {result.metric for result in runs.values()} == {"llm_exact_match"}
 
 

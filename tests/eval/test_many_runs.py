@@ -85,8 +85,9 @@ def test_two_precisions_of_one_model_are_told_apart(sts, output, capsys, cli, ea
     assert [line.split()[1] for line in head] == [name.removesuffix(" (local)") for name in names]
     assert find_run(names[1], output).results["EverydaySentences"].facts["precision"] == "bf16"
     assert sorted(distinct_labels(read_runs(output))) == [
-        "instructor-minilm+precision=bf16", "instructor-minilm+precision=fp32",
-    ]  # fmt: skip
+        "instructor-minilm+precision=bf16",
+        "instructor-minilm+precision=fp32",
+    ]
 
 
 def test_two_rerankers_are_told_apart(output, capsys, cli):

@@ -90,8 +90,10 @@ def test_clustering_over_several_seeds_is_the_mean_of_each_ones_v_measure(run, c
     assert outcome.scores["v_measures"] == pytest.approx(expected, abs=1e-9) and len(set(expected)) > 1
     assert outcome.scores["main_score"] == pytest.approx(np.mean(expected), abs=1e-9)
     assert outcome.units.score() == pytest.approx(np.mean(expected), abs=1e-9)
-    assert outcome.notes == [f"mean of 4 seeds of k-means, standard deviation {100 * np.std(expected, ddof=1):.2f}; "
-                             f"mteb's one gives {100 * expected[0]:.2f}"]  # fmt: skip
+    assert outcome.notes == [
+        f"mean of 4 seeds of k-means, standard deviation {100 * np.std(expected, ddof=1):.2f}; "
+        f"mteb's one gives {100 * expected[0]:.2f}"
+    ]
     assert outcome.units.num_units == len(rows)
 
 

@@ -19,8 +19,17 @@ PLACE = PUBLISHED_MODELS.index("sentence-transformers/all-MiniLM-L6-v2")
 def run(tmp_path_factory):
     output = tmp_path_factory.mktemp("runs")
     names = "SciFact,Banking77,STS12,STS13,STS14,STS15,SummEval"
-    command = ["--suite", names, "--data", str(DATA), "--models", "all-MiniLM-L6-v2@none", "--output", str(output),
-               "--quiet"]  # fmt: skip
+    command = [
+        "--suite",
+        names,
+        "--data",
+        str(DATA),
+        "--models",
+        "all-MiniLM-L6-v2@none",
+        "--output",
+        str(output),
+        "--quiet",
+    ]
     assert main(command) == 0
     return find_run("all-MiniLM-L6-v2@none", output)
 

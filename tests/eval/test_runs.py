@@ -32,9 +32,15 @@ def test_a_table_ends_the_run_and_a_second_run_does_nothing_again(data, output, 
     lines = first.out.splitlines()
     assert lines[0].split() == ["task", "metric", "instructor-minilm"]
     assert [line.split()[0] for line in lines[2:] if line] == [
-        "LibraryQuestions", "pair-classification", "EverydaySentences", "sts", "FileCommands", "prompt-retrieval",
-        "average", "average",
-    ]  # fmt: skip
+        "LibraryQuestions",
+        "pair-classification",
+        "EverydaySentences",
+        "sts",
+        "FileCommands",
+        "prompt-retrieval",
+        "average",
+        "average",
+    ]
     assert "3 run, 0 known, 0 failed" in first.err and "data: local" in first.err
     before = {p: p.stat().st_mtime_ns for p in (output / "results").rglob("*.npz")}
     assert cli(["--suite", "all", "--data", str(data), "--output", str(output)]) == 0
@@ -186,9 +192,7 @@ def test_mteb_loads_what_was_written(data, output, evaluate):
     assert evaluate("--suite", "all", "--data", data, "--models", "default,default@none", output=output) == 0
     cache = mteb.ResultCache(output)
     loaded = cache.load_results(load_experiments="match_name", validate_and_filter=False)
-    found = {
-        (m.model_name, r.task_name): r.get_score() for m in loaded.model_results for r in m.task_results
-    }  # fmt: skip
+    found = {(m.model_name, r.task_name): r.get_score() for m in loaded.model_results for r in m.task_results}
     assert {name for _, name in found} == {"LibraryQuestions", "EverydaySentences", "FileCommands"}
     assert {model for model, _ in found} == {"instructor-search/instructor-minilm"}
     assert len(loaded.model_results) == 2  # with and without instructions are two experiments
@@ -290,8 +294,10 @@ def test_the_list_of_tasks(data, capsys, cli):
     assert "robustness, complexity, domain-shift" in shown and "Represent the library question" in shown
     assert cli(["--list", "--data", str(data), "--quiet", "--json"]) == 0
     assert {t["name"] for t in json.loads(capsys.readouterr().out)["tasks"]} == {
-        "LibraryQuestions", "EverydaySentences", "FileCommands",
-    }  # fmt: skip
+        "LibraryQuestions",
+        "EverydaySentences",
+        "FileCommands",
+    }
 
 
 def test_runs_are_listed(data, output, capsys, cli, evaluate):

@@ -62,9 +62,11 @@ def test_combinations_are_runs_side_by_side(cli, data, tmp_path, capsys):
     assert cli(["--suite", "all", "--selectors", "nearest,random", "--demonstrations", "8,2", *arguments]) == 0
     runs = json.loads(capsys.readouterr().out)["runs"]
     assert [(r["label"], len(r["results"])) for r in runs] == [
-        ("instructor-minilm", 3), ("instructor-minilm+demonstrations=2", 1), ("instructor-minilm+selector=random", 1),
+        ("instructor-minilm", 3),
+        ("instructor-minilm+demonstrations=2", 1),
+        ("instructor-minilm+selector=random", 1),
         ("instructor-minilm+selector=random+demonstrations=2", 1),
-    ]  # fmt: skip
+    ]
     scores = [r["results"]["FileCommands"]["score"] for r in runs]
     assert scores[1] > scores[3] and len(set(scores)) == 4
     low, high = runs[1]["results"]["FileCommands"]["interval_95"]
@@ -79,18 +81,21 @@ def test_combinations_leave_out_what_retrieves_no_examples(cli, tmp_path, capsys
     assert cli([*wanted, *arguments]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [(run["label"], sorted(run["results"])) for run in found["runs"]] == [
-        ("bm25", ["MuseumQuestions"]), ("random", ["FileCommands", "MuseumQuestions"]),
+        ("bm25", ["MuseumQuestions"]),
+        ("random", ["FileCommands", "MuseumQuestions"]),
         ("random+selector=text", ["FileCommands"]),
-    ]  # fmt: skip
+    ]
     assert found["broken"] == {}
 
 
 @pytest.mark.parametrize(
     ("flags", "code", "said"),
-    [(["--selectors", "nearest,best"], 1, "--selectors names best; expected of nearest, mmr"),
-     (["--demonstrations", "0"], 2, "'0' is not a whole number of at least 1"),
-     (["--suite", "sts", "--selectors", "nearest,mmr"], 1, "are for prompt retrieval; none of its sets was chosen")],
-)  # fmt: skip
+    [
+        (["--selectors", "nearest,best"], 1, "--selectors names best; expected of nearest, mmr"),
+        (["--demonstrations", "0"], 2, "'0' is not a whole number of at least 1"),
+        (["--suite", "sts", "--selectors", "nearest,mmr"], 1, "are for prompt retrieval; none of its sets was chosen"),
+    ],
+)
 def test_wrong_flags_are_one_line(cli, data, tmp_path, capsys, flags, code, said):
     words = [*(["--suite", "FileCommands"] if "--suite" not in flags else []), *flags, "--data", data]
     try:

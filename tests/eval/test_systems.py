@@ -186,8 +186,12 @@ def test_random_vectors_are_the_same_for_the_same_text():
 def test_bm25_scores_every_candidate():
     from datasets import Dataset
 
-    corpus = Dataset.from_list([{"id": f"d{i}", "title": "", "text": t} for i, t in
-                                enumerate(["bees make honey", "rocks are hard", "honey cake", "rivers"])])  # fmt: skip
+    corpus = Dataset.from_list(
+        [
+            {"id": f"d{i}", "title": "", "text": t}
+            for i, t in enumerate(["bees make honey", "rocks are hard", "honey cake", "rivers"])
+        ]
+    )
     queries = Dataset.from_list([{"id": "q", "text": "honey bees"}])
     task = type("Task", (), {"eval_langs": ["eng-Latn"]})
     search = Bm25()
@@ -200,8 +204,10 @@ def test_bm25_scores_every_candidate():
 def test_the_models_of_the_paper_are_known_to_mteb():
     import mteb
 
-    assert register_models() == [*(f"hkunlp/instructor-{s}" for s in ("base", "large", "xl")),
-                                 "instructor-search/instructor-minilm"]  # fmt: skip
+    assert register_models() == [
+        *(f"hkunlp/instructor-{s}" for s in ("base", "large", "xl")),
+        "instructor-search/instructor-minilm",
+    ]
     meta = mteb.get_model_meta("hkunlp/instructor-large")
     assert (meta.n_parameters, meta.embed_dim, meta.max_tokens) == (335_726_080, 768, 512)
     assert meta.use_instructions and meta.training_datasets == {"NQ", "MSMARCO", "FEVER", "HotpotQA"}

@@ -107,8 +107,13 @@ def test_draws_depend_on_seed_and_size_alone():
 
 
 def test_units_come_back_from_disk(tmp_path):
-    units = Units((CASES["spearman"][0], CASES["v_measure"][0], Group("pearson", {"first": TIED, "second": GOLD,
-                                                                                   "unit": np.arange(N) // 2})))  # fmt: skip
+    units = Units(
+        (
+            CASES["spearman"][0],
+            CASES["v_measure"][0],
+            Group("pearson", {"first": TIED, "second": GOLD, "unit": np.arange(N) // 2}),
+        )
+    )
     units.save(tmp_path / "units.npz")
     again = Units.load(tmp_path / "units.npz")
     assert [g.kind for g in again.groups] == ["spearman", "v_measure", "pearson"]

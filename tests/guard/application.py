@@ -21,8 +21,9 @@ ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/")
 def application(guard: Guard, *arguments: object) -> Iterator[str]:
     """Yield the address of an application; it is ended by Ctrl-C, and must end well."""
     command = guard.watched([sys.executable, "-m", "ui.app", "--port", "0", *map(str, arguments)])
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=guard.folder,
-                               env=guard.environment())  # fmt: skip
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=guard.folder, env=guard.environment()
+    )
     watchdog = Timer(240, process.kill)
     watchdog.start()
     try:

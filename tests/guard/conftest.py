@@ -90,10 +90,14 @@ def pool(prepared, store, tiny_folder):
 def rows(prepared):
     """Returns a file in MEDI's form."""
     made = [
-        {"query": ["Represent the number: ", f"number {i} of many"], "pos": ["Represent the word: ", f"word {i} of many"],
-         "neg": ["Represent the word: ", f"word {i + 1} of few"], "task_name": "numbers"}
+        {
+            "query": ["Represent the number: ", f"number {i} of many"],
+            "pos": ["Represent the word: ", f"word {i} of many"],
+            "neg": ["Represent the word: ", f"word {i + 1} of few"],
+            "task_name": "numbers",
+        }
         for i in range(60)
-    ]  # fmt: skip
+    ]
     (prepared.folder / "rows.jsonl").write_text(json.dumps(made))
     return prepared.folder / "rows.jsonl"
 

@@ -70,9 +70,12 @@ class Guard:
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment of a new user: no switches, no caches, no proxy, no consent given or refused."""
-        own = {"HOME": str(self.folder / "home"), "CONNECTIONS_ATTEMPTED": str(self.folder / "attempted.jsonl"),
-               "CONNECTIONS_STARTED": str(self.folder / "started.jsonl"),
-               "PYTHONPATH": os.pathsep.join([str(ON_PATH), str(ROOT)])}  # fmt: skip
+        own = {
+            "HOME": str(self.folder / "home"),
+            "CONNECTIONS_ATTEMPTED": str(self.folder / "attempted.jsonl"),
+            "CONNECTIONS_STARTED": str(self.folder / "started.jsonl"),
+            "PYTHONPATH": os.pathsep.join([str(ON_PATH), str(ROOT)]),
+        }
         return {name: os.environ[name] for name in KEPT if name in os.environ} | own | more
 
     def watched(self, command: Sequence[str]) -> list[str]:
@@ -85,9 +88,15 @@ class Guard:
     def run(self, *command: object, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
-            self.watched([str(c) for c in command]), capture_output=True, text=True, stdin=subprocess.DEVNULL,
-            check=False, cwd=self.folder, env=self.environment(**more), timeout=600,
-        )  # fmt: skip
+            self.watched([str(c) for c in command]),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            cwd=self.folder,
+            env=self.environment(**more),
+            timeout=600,
+        )
 
     def module(self, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
         """Run ``python -m WORDS``; it must succeed."""
@@ -109,9 +118,13 @@ class Guard:
     def attempts(self) -> list[Attempt]:
         """Return all connections beyond this machine that were tried so far."""
         found = [
-            Attempt("python", line["address"], f"{line['event']} of {' '.join(line['command'])}; {' > '.join(line['stack'])}")
+            Attempt(
+                "python",
+                line["address"],
+                f"{line['event']} of {' '.join(line['command'])}; {' > '.join(line['stack'])}",
+            )
             for line in _lines(self.folder / "attempted.jsonl")
-        ]  # fmt: skip
+        ]
         for trace in sorted((self.folder / "native").iterdir()):
             found += native_attempts(trace.read_text(encoding="utf-8", errors="replace"))
         return found

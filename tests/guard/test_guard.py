@@ -15,10 +15,10 @@ PYTHON = {
     "gethostbyname": "import socket; socket.gethostbyname('example.invalid')",
     "forked": "import os, socket\nif os.fork() == 0: socket.create_connection(('192.0.2.1', 80), 1)\nos.wait()",
     "spawned": "from multiprocessing import get_context\nimport socket\n"
-               "p = get_context('spawn').Process(target=socket.gethostbyname, args=('example.invalid',))\n"
-               "if __name__ == '__main__': p.start(); p.join()",
+    "p = get_context('spawn').Process(target=socket.gethostbyname, args=('example.invalid',))\n"
+    "if __name__ == '__main__': p.start(); p.join()",
     "swallowed": "import socket\ntry: socket.create_connection(('192.0.2.1', 80), 1)\nexcept OSError: pass",
-}  # fmt: skip
+}
 HERE = """
 import socket, threading, urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -31,9 +31,26 @@ def test_training(name, guard, filled):
 def test_two_processes_ask_for_no_name_but_their_machine_s(tmp_path, tiny_folder, store, titled):
     """torch asks what this machine and 127.0.0.1 are called, of a name server where no file says it; no more."""
     guard = Guard(tmp_path)
-    words = ["-m", "train", "--model_name_or_path", tiny_folder, "--store", store, "--from_collection", titled,
-             "--output_dir", tmp_path / "run", "--max_steps", "2", "--per_device_train_batch_size", "4",
-             "--eval_examples", "5", "--max_source_length", "32"]  # fmt: skip
+    words = [
+        "-m",
+        "train",
+        "--model_name_or_path",
+        tiny_folder,
+        "--store",
+        store,
+        "--from_collection",
+        titled,
+        "--output_dir",
+        tmp_path / "run",
+        "--max_steps",
+        "2",
+        "--per_device_train_batch_size",
+        "4",
+        "--eval_examples",
+        "5",
+        "--max_source_length",
+        "32",
+    ]
     done = guard.run(
         BIN / "torchrun", "--nproc_per_node", "2", "--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0", *words
     )

@@ -75,12 +75,16 @@ def test_counters_and_cost(endpoint):
     asked.generate("Output: x")
     asked.generate([Message("system", "s"), Message("user", "Output: y")])
     assert endpoint.requests[-1][2]["messages"] == [
-        {"role": "system", "content": "s"}, {"role": "user", "content": "Output: y"}
-    ]  # fmt: skip
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "Output: y"},
+    ]
     assert asked.usage.as_dict() == {
-        "num_requests": 2, "num_failed_tries": 1, "num_prompt_tokens": 14, "num_answer_tokens": 4,
+        "num_requests": 2,
+        "num_failed_tries": 1,
+        "num_prompt_tokens": 14,
+        "num_answer_tokens": 4,
         "cost": pytest.approx((14 * 2 + 4 * 10) / 1e6),
-    }  # fmt: skip
+    }
 
 
 def test_no_more_requests_are_under_way_than_allowed(endpoint):
@@ -124,10 +128,16 @@ def test_a_slow_answer_is_given_up(endpoint):
 
 @pytest.mark.parametrize(
     ("raw", "said"),
-    [(b"<html>busy</html>", "its answer is no JSON"), (b"[1]", "no JSON object"), (b"", "its answer is no JSON"),
-     (b'{"choices": []}', "without choices"), (b'{"choices": [{"message": {"content": [1]}}]}', "list content"),
-     (b'{"choices": 3}', "without choices"), (b"\xff\xfe", "its answer is no JSON")],
-)  # fmt: skip
+    [
+        (b"<html>busy</html>", "its answer is no JSON"),
+        (b"[1]", "no JSON object"),
+        (b"", "its answer is no JSON"),
+        (b'{"choices": []}', "without choices"),
+        (b'{"choices": [{"message": {"content": [1]}}]}', "list content"),
+        (b'{"choices": 3}', "without choices"),
+        (b"\xff\xfe", "its answer is no JSON"),
+    ],
+)
 def test_malformed_answers_are_one_line(endpoint, raw, said):
     endpoint.raw = raw
     with pytest.raises(LanguageModelError, match=re.escape(said)) as caught:

@@ -126,9 +126,11 @@ def test_the_greatest_k_is_within_what_a_search_gives(pool):
 
 def test_what_cannot_be_meant(pool, store, words):
     for wrong, said in (
-        ({"selector": "best"}, "selector is 'best'; expected one of nearest, mmr"), ({"k": 0}, "k is 0"), ({"seed": -1}, "seed is -1"),
+        ({"selector": "best"}, "selector is 'best'; expected one of nearest, mmr"),
+        ({"k": 0}, "k is 0"),
+        ({"seed": -1}, "seed is -1"),
         ({"diversity": 2}, "diversity is 2; expected 0 to 1"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ValueError, match=said):
             pool.select("a", **wrong)
     with pytest.raises(ValueError, match="the input is empty"):

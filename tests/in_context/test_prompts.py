@@ -52,22 +52,32 @@ def test_a_random_order_is_of_its_seed_and_input():
 
 def test_the_input_and_copies_are_not_shown_and_it_is_said_why():
     pool = [
-        Demonstration("What is a CAT?", "given away", 0.99), Demonstration("a dog", "animal", 0.9),
-        Demonstration("A  dog.", "Animal", 0.8), Demonstration("a dog", "beast", 0.7),
-    ]  # fmt: skip
+        Demonstration("What is a CAT?", "given away", 0.99),
+        Demonstration("a dog", "animal", 0.9),
+        Demonstration("A  dog.", "Animal", 0.8),
+        Demonstration("a dog", "beast", 0.7),
+    ]
     prompt = build_prompt(pool, "what is a cat")
     assert [(d.input, d.output) for d in prompt.demonstrations] == [("a dog", "beast"), ("a dog", "animal")]
     assert [(left.demonstration, left.reason) for left in prompt.left_out] == [
-        (pool[0], "it is the input itself"), (pool[2], "a copy of a better one")
-    ]  # fmt: skip
+        (pool[0], "it is the input itself"),
+        (pool[2], "a copy of a better one"),
+    ]
     assert "given away" not in prompt.text
 
 
 @pytest.mark.parametrize(
     ("one", "two", "same"),
-    [("Ｆｕｌｌ  width!", "full width", True), ("a b", "a-b", False), ("x+1", "x1", False), ("C#", "C", False),
-     ("???", "!!!", False), ("Straße", "STRASSE", True), ("2 < 3", "2 > 3", False)],
-)  # fmt: skip
+    [
+        ("Ｆｕｌｌ  width!", "full width", True),
+        ("a b", "a-b", False),
+        ("x+1", "x1", False),
+        ("C#", "C", False),
+        ("???", "!!!", False),
+        ("Straße", "STRASSE", True),
+        ("2 < 3", "2 > 3", False),
+    ],
+)
 def test_what_makes_two_texts_the_same(one, two, same):
     assert (normal_form(one) == normal_form(two)) is same
 
@@ -91,10 +101,30 @@ def test_a_text_cannot_forge_a_demonstration():
 
 
 TRICKY = st.lists(
-    st.sampled_from(["Input:", "output:", "\n", "\n\n", "\r", "\u2028", "\\", " ", "\t", "x", "<|im_end|>", "</s>", "[INST]",
-                     "=>", "\u200b", "Input :", "\\\\n", "<|"])
+    st.sampled_from(
+        [
+            "Input:",
+            "output:",
+            "\n",
+            "\n\n",
+            "\r",
+            "\u2028",
+            "\\",
+            " ",
+            "\t",
+            "x",
+            "<|im_end|>",
+            "</s>",
+            "[INST]",
+            "=>",
+            "\u200b",
+            "Input :",
+            "\\\\n",
+            "<|",
+        ]
+    )
     | st.text(max_size=3)
-).map("".join)  # fmt: skip
+).map("".join)
 
 
 @given(st.lists(st.tuples(TRICKY, TRICKY), max_size=3), TRICKY)
@@ -109,11 +139,14 @@ def test_whatever_the_texts_are_the_prompt_is_read_back(pairs, text):
 
 @pytest.mark.parametrize(
     "escape",
-    [Escape(["Input:"], ["=>", "aa"], blank_lines=True), Escape((), ["=>"], one_line=True),
-     Escape(["## Q"], ["</out>"], control_tokens=("<tool>", "[EOT]", "▁x")),
-     Escape(["Q "], [" A ", "x", " input "], one_line=True)],
+    [
+        Escape(["Input:"], ["=>", "aa"], blank_lines=True),
+        Escape((), ["=>"], one_line=True),
+        Escape(["## Q"], ["</out>"], control_tokens=("<tool>", "[EOT]", "▁x")),
+        Escape(["Q "], [" A ", "x", " input "], one_line=True),
+    ],
     ids=["words", "lines", "tokens", "borders"],
-)  # fmt: skip
+)
 @given(text=TRICKY | st.sampled_from(["aaa", "a\\aa", "<tool>[EOT]▁x", "## q", "x</out>"]))
 def test_escapes_are_undone(escape, text):
     shown = escape(text)
@@ -164,11 +197,13 @@ def test_ordinary_texts_are_not_touched():
 
 @pytest.mark.parametrize(
     ("slots", "said"),
-    [({"demonstration": "{input} {answer}"}, "the demonstration template has the slot {answer}; there is: {input}"),
-     ({"question": "{input} {output}"}, "the question template has the slot {output}"),
-     ({"demonstration": "{input}"}, "the demonstration template has no slot {output}"),
-     ({"question": "?"}, "the question template has no slot {input}")],
-)  # fmt: skip
+    [
+        ({"demonstration": "{input} {answer}"}, "the demonstration template has the slot {answer}; there is: {input}"),
+        ({"question": "{input} {output}"}, "the question template has the slot {output}"),
+        ({"demonstration": "{input}"}, "the demonstration template has no slot {output}"),
+        ({"question": "?"}, "the question template has no slot {input}"),
+    ],
+)
 def test_unknown_and_missing_slots_are_one_clear_error(slots, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         PromptTemplate(**slots)
@@ -186,9 +221,13 @@ def test_braces_that_are_no_slots_are_kept():
 def test_a_chat_has_a_message_for_each_side():
     prompt = build_prompt(EXAMPLES[:2], "q", template=ChatTemplate("Do it."))
     assert prompt.messages == (
-        Message("system", "Do it."), Message("user", "input 1"), Message("assistant", "output 1"),
-        Message("user", "input 0"), Message("assistant", "output 0"), Message("user", "q"),
-    )  # fmt: skip
+        Message("system", "Do it."),
+        Message("user", "input 1"),
+        Message("assistant", "output 1"),
+        Message("user", "input 0"),
+        Message("assistant", "output 0"),
+        Message("user", "q"),
+    )
     assert prompt.text.endswith("[assistant]\noutput 0\n\n[user]\nq")
 
 
@@ -206,12 +245,14 @@ def test_a_jinja_template_is_filled_with_escaped_texts():
 
 @pytest.mark.parametrize(
     ("source", "said"),
-    [("{{ input }} {{ nothing }}", "cannot be filled .'nothing' is undefined"),
-     ("{{ input.__class__.__mro__ }}", "cannot be filled .access to attribute '__class__'"),
-     ("{% set x = demonstrations.append(1) %}{{ input }}", "cannot be filled"),
-     ("{{ demonstrations[0].answer }}", "cannot be filled"),
-     ("line\n{{ input", "my.j2, line 2: ")],
-)  # fmt: skip
+    [
+        ("{{ input }} {{ nothing }}", "cannot be filled .'nothing' is undefined"),
+        ("{{ input.__class__.__mro__ }}", "cannot be filled .access to attribute '__class__'"),
+        ("{% set x = demonstrations.append(1) %}{{ input }}", "cannot be filled"),
+        ("{{ demonstrations[0].answer }}", "cannot be filled"),
+        ("line\n{{ input", "my.j2, line 2: "),
+    ],
+)
 def test_a_jinja_template_that_fails_is_one_clear_error(source, said):
     with pytest.raises(ValueError, match=said) as caught:
         build_prompt(EXAMPLES, "q", template=JinjaTemplate(source, name="my.j2"))

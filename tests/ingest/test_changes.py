@@ -231,8 +231,9 @@ def test_a_folder_and_a_part_of_it_are_the_same_files(run, folder):
     (folder / "sub/c.txt").unlink()
     assert run(prune=True).removed == 1
     assert {r["source"] for r in Collection.open("docs").chunks.search().select(["source"]).to_list()} == {
-        "docs/a.txt", "docs/b.md",
-    }  # fmt: skip
+        "docs/a.txt",
+        "docs/b.md",
+    }
 
 
 def test_a_part_first_and_the_whole_later(run, folder):

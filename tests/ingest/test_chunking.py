@@ -27,8 +27,11 @@ def t5():
 
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=12)
-paragraph = st.lists(st.sampled_from(["The", "value", "of", "e.g.", "3.14", "end.", "So!", "东京。", "\n", "- a"]) | words,
-                     min_size=1, max_size=60).map(" ".join)  # fmt: skip
+paragraph = st.lists(
+    st.sampled_from(["The", "value", "of", "e.g.", "3.14", "end.", "So!", "东京。", "\n", "- a"]) | words,
+    min_size=1,
+    max_size=60,
+).map(" ".join)
 texts = st.lists(paragraph, min_size=1, max_size=8)
 
 

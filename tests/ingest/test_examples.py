@@ -64,8 +64,11 @@ def test_a_row_is_an_example_with_output_and_task_as_text(run, tmp_path, suffix)
     assert rows["what is a cat"]["metadata"]["column output"] == "x"  # another column of that name
     manifest = Collection.open("pool").manifest
     assert manifest.examples == {
-        "input_field": "question", "output_field": "answer", "task_field": "kind", "embed": "input"
-    }  # fmt: skip
+        "input_field": "question",
+        "output_field": "answer",
+        "task_field": "kind",
+        "embed": "input",
+    }
     assert manifest.fields["output"] == "string"
 
 
@@ -147,8 +150,13 @@ def test_a_data_set_of_the_hub_is_read_like_its_folder(tmp_path, tiny_folder):
 
     def run(name):
         words = [name, "--examples", *FIELDS, "--model", str(tiny_folder), "--store", str(tmp_path / "store"), "--json"]
-        done = subprocess.run([sys.executable, "-m", "ingest", *words, "--quiet"], capture_output=True, text=True, cwd=ROOT,
-                              env=os.environ | place)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "ingest", *words, "--quiet"],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | place,
+        )
         return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
 
     try:

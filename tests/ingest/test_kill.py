@@ -150,8 +150,9 @@ from ingest.cli import main
 sys.exit(main(sys.argv[1:]))
 """
     arguments = [str(folder), "--store", str(store), "--model", str(tiny_folder), "--instruction", "--quiet"]
-    child = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                             text=True, cwd=ROOT)  # fmt: skip
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         time.sleep(0.02)

@@ -78,8 +78,11 @@ def test_a_changed_file_embeds_only_its_changed_chunks(run, folder, store):
     for key in kept:
         assert before[key]["vector_default"] == after[key]["vector_default"]
     assert {r["text"] for r in after.values() if r["source"] == "docs/rows.csv"} == {
-        "the object", "the new value", "the cost", "the committee",
-    }  # fmt: skip
+        "the object",
+        "the new value",
+        "the cost",
+        "the committee",
+    }
 
 
 def test_rows_that_move_keep_their_vectors_and_learn_their_new_place(run, folder, store):

@@ -292,9 +292,20 @@ def test_nothing_of_an_odd_table_is_lost(tmp_path):
 
 @pytest.mark.parametrize(
     ("cell", "value"),
-    [("12", 12), ("-3.50", -3.5), ("007", "007"), ("1_000", "1_000"), ("12e3", "12e3"), ("12345678901234567890", "12345678901234567890"),
-     ("True", True), ("0", 0), ("0.5", 0.5), ("1.2.3", "1.2.3"), ("", "")],
-)  # fmt: skip
+    [
+        ("12", 12),
+        ("-3.50", -3.5),
+        ("007", "007"),
+        ("1_000", "1_000"),
+        ("12e3", "12e3"),
+        ("12345678901234567890", "12345678901234567890"),
+        ("True", True),
+        ("0", 0),
+        ("0.5", 0.5),
+        ("1.2.3", "1.2.3"),
+        ("", ""),
+    ],
+)
 def test_cells_are_numbers_only_where_they_are_written_as_such(cell, value):
     from ingest.readers.tables import typed
 

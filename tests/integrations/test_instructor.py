@@ -14,8 +14,17 @@ I1, I2 = "Represent the Science title: ", "Represent the review: "
 T1, T2 = "Parton energy loss", "The value of the object"
 PAIRS = [[I1, T1], [I2, T2]]
 # Of InstructorEmbedding 1.0.1, in this order.
-OLD = ["self", "sentences", "batch_size", "show_progress_bar", "output_value", "convert_to_numpy", "convert_to_tensor",
-       "device", "normalize_embeddings"]  # fmt: skip
+OLD = [
+    "self",
+    "sentences",
+    "batch_size",
+    "show_progress_bar",
+    "output_value",
+    "convert_to_numpy",
+    "convert_to_tensor",
+    "device",
+    "normalize_embeddings",
+]
 
 
 @pytest.fixture(scope="module")

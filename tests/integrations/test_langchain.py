@@ -22,9 +22,12 @@ def test_it_fills_langchain_s_prompts(pool):  # noqa: F811
     selector = InstructedExampleSelector(pool, k=2, input_key="question", output_key="answer")
     assert isinstance(selector, BaseExampleSelector)
     prompt = FewShotPromptTemplate(
-        example_selector=selector, example_prompt=PromptTemplate.from_template("Q: {question}\nA: {answer}"),
-        suffix="Q: {question}\nA:", input_variables=["question"], example_separator="\n",
-    )  # fmt: skip
+        example_selector=selector,
+        example_prompt=PromptTemplate.from_template("Q: {question}\nA: {answer}"),
+        suffix="Q: {question}\nA:",
+        input_variables=["question"],
+        example_separator="\n",
+    )
     text = prompt.format(question="cat oak")
     near = pool.select("cat oak", k=2)
     assert text == "".join(f"Q: {d.input}\nA: {d.output}\n" for d in reversed(near)) + "Q: cat oak\nA:"

@@ -31,10 +31,17 @@ def table(tmp_path_factory):
     schema = pa.schema(CHUNK_FIELDS)
     base = {f.name: None for f in CHUNK_FIELDS}
     rows = [
-        base | {"id": str(i), "metadata": json.dumps(row), "source": f"root/{i}.md", "page": i, "text": f"text {i}",
-                "mtime": 1_700_000_000.0 + i * 86_400}
+        base
+        | {
+            "id": str(i),
+            "metadata": json.dumps(row),
+            "source": f"root/{i}.md",
+            "page": i,
+            "text": f"text {i}",
+            "mtime": 1_700_000_000.0 + i * 86_400,
+        }
         for i, row in enumerate(ROWS)
-    ]  # fmt: skip
+    ]
     arrays = [pa.array([r[f.name] for r in rows], f.type) for f in CHUNK_FIELDS]
     return db.create_table("chunks", pa.Table.from_arrays(arrays, schema=schema))
 
@@ -111,9 +118,15 @@ def test_wrong_filters_say_where_and_what(where, message):
 
 
 PAYLOADS = [
-    "x' OR '1'='1", "x'; DROP TABLE chunks; --", "' OR 1=1 --", "\\' OR 1=1 --", "x') OR ('1'='1", "'' OR ''=''",
-    "x\" OR \"1\"=\"1", "%' OR kind LIKE '%",
-]  # fmt: skip
+    "x' OR '1'='1",
+    "x'; DROP TABLE chunks; --",
+    "' OR 1=1 --",
+    "\\' OR 1=1 --",
+    "x') OR ('1'='1",
+    "'' OR ''=''",
+    'x" OR "1"="1',
+    "%' OR kind LIKE '%",
+]
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
@@ -146,8 +159,13 @@ comparison = st.tuples(st.just("year"), st.sampled_from(["<", "<=", ">", ">=", "
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.recursive(comparison, lambda inner: st.tuples(st.sampled_from(["and", "or"]), inner, inner)
-                    | st.tuples(st.just("not"), inner), max_leaves=6))  # fmt: skip
+@given(
+    st.recursive(
+        comparison,
+        lambda inner: st.tuples(st.sampled_from(["and", "or"]), inner, inner) | st.tuples(st.just("not"), inner),
+        max_leaves=6,
+    )
+)
 def test_logic_equals_a_plain_evaluation(table, tree):
     def text(node):
         if node[0] == "year":

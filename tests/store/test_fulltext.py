@@ -28,10 +28,13 @@ def rows(view, numbers, word=""):
     rng = np.random.default_rng(numbers[0])
     texts = [" ".join([*rng.choice(WORDS, 5 + n % 7), word, f"n{n}"]) for n in numbers]
     values = {
-        "id": [f"{n:032x}" for n in numbers], "source": [f"s{n % 10}" for n in numbers], "text": texts,
-        "title": [None if n % 3 else f"{WORDS[n % 10]} title" for n in numbers], "ordinal": numbers,
+        "id": [f"{n:032x}" for n in numbers],
+        "source": [f"s{n % 10}" for n in numbers],
+        "text": texts,
+        "title": [None if n % 3 else f"{WORDS[n % 10]} title" for n in numbers],
+        "ordinal": numbers,
         "content_hash": list(map(content_hash, texts)),
-    }  # fmt: skip
+    }
     base = [pa.array(values.get(f.name, [None] * len(numbers)), f.type) for f in chunk_schema([])]
     vectors = np.ones((len(numbers), DIM), np.float32)
     return pa.Table.from_arrays([*base, *vector_arrays(view, vectors)], schema=chunk_schema([view]))

@@ -124,9 +124,12 @@ class Machine(RuleBasedStateMachine):
 
 
 FEW = settings(
-    max_examples=4, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck),
+    max_examples=4,
+    stateful_step_count=15,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # making a failing case smaller takes minutes
-)  # fmt: skip
+)
 
 
 @pytest.fixture(autouse=True)

@@ -75,8 +75,10 @@ def test_maintenance_makes_all_that_are_due_and_a_view_takes_its_own_with_it(mad
     collection.add_view(HashEncoder(DIM), "other: ", "other")
     with collection.writing():
         assert [line.split(" (")[0] for line in maintenance.maintain(collection)] == [
-            "filter indexes of source, mime, mtime", "full-text index", "vector index of view default",
-        ]  # fmt: skip
+            "filter indexes of source, mime, mtime",
+            "full-text index",
+            "vector index of view default",
+        ]
         assert maintenance.maintain(collection) == []
         maintenance.drop_view(collection, "default")
     assert {path.relative_to(collection.folder).parts[0] for path in files_of(collection)} == {"words", "rows"}

@@ -30,22 +30,47 @@ VALUES = [
     "0x1",
 ]
 FILTERS = [
-    "year >= 1990", "year != 7", "not year = 7", "year exists", "not year exists", "year = 9007199254740993",
-    "year > 9007199254740992", "year = 0", "year < 0.5", "year > 1e9", "kind = abc", 'kind = "7"', "kind contains école",
-    "kind contains 'ας'", "kind < b", "mix = 7", "mix = '7'", "mix in (7, abc, nan)", "not mix in (7, abc)",
-    "ok = true", "not ok = true", "kind = abc and year > 3", "kind = abc or not year > 3", "page = 2 and year > 3",
-    "page = 2 or year > 3", "not (page = 2 and year > 3) and kind exists", "(year > 3 and page > 1) and mix exists",
-    """ "odd 'name'" = x or year = 7""", "not (kind = abc and ok = true) and not (year < 5 or mix = 7)",
-]  # fmt: skip
+    "year >= 1990",
+    "year != 7",
+    "not year = 7",
+    "year exists",
+    "not year exists",
+    "year = 9007199254740993",
+    "year > 9007199254740992",
+    "year = 0",
+    "year < 0.5",
+    "year > 1e9",
+    "kind = abc",
+    'kind = "7"',
+    "kind contains école",
+    "kind contains 'ας'",
+    "kind < b",
+    "mix = 7",
+    "mix = '7'",
+    "mix in (7, abc, nan)",
+    "not mix in (7, abc)",
+    "ok = true",
+    "not ok = true",
+    "kind = abc and year > 3",
+    "kind = abc or not year > 3",
+    "page = 2 and year > 3",
+    "page = 2 or year > 3",
+    "not (page = 2 and year > 3) and kind exists",
+    "(year > 3 and page > 1) and mix exists",
+    """ "odd 'name'" = x or year = 7""",
+    "not (kind = abc and ok = true) and not (year < 5 or mix = 7)",
+]
 
 
 def rows(first, metadata):
     given_rows = [json.dumps(values) for values in metadata]
-    return pa.table({
-        "id": [f"{first + i:032d}" for i in range(len(metadata))],
-        "page": pa.array([i % 4 for i in range(len(metadata))], pa.int32()),
-        "metadata": pa.array(given_rows, pa.json_()),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "id": [f"{first + i:032d}" for i in range(len(metadata))],
+            "page": pa.array([i % 4 for i in range(len(metadata))], pa.int32()),
+            "metadata": pa.array(given_rows, pa.json_()),
+        }
+    )
 
 
 def some(seed, count):

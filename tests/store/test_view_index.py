@@ -33,8 +33,12 @@ def name_of(number):
 def rows(view, numbers, rng):
     """Chunks whose vectors are random, and neither unit nor alike."""
     vectors = (rng.normal(size=(len(numbers), DIM)) * rng.uniform(0.5, 2, size=(len(numbers), 1))).astype(np.float32)
-    values = {"id": [name_of(n) for n in numbers], "source": [f"s{n % 7}" for n in numbers],
-              "text": [f"text {n}" for n in numbers], "ordinal": list(numbers)}  # fmt: skip
+    values = {
+        "id": [name_of(n) for n in numbers],
+        "source": [f"s{n % 7}" for n in numbers],
+        "text": [f"text {n}" for n in numbers],
+        "ordinal": list(numbers),
+    }
     schema = chunk_schema([view])
     base = [pa.array(values.get(f.name, [None] * len(numbers)), f.type) for f in chunk_schema([])]
     return pa.Table.from_arrays([*base, *vector_arrays(view, vectors)], schema=schema)

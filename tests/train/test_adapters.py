@@ -147,8 +147,14 @@ def test_a_mixture_may_be_built_where_one_stands(tmp_path, monkeypatch):
 
 
 def test_symmetry_holds_for_every_source(tmp_path, capsys):
-    lines(tmp_path / "ni/task1_a.json", {"Definition": "Say it.", "Instance License": "MIT", "Instances": [
-        {"input": "a", "output": "x"}, {"input": "b", "output": "y"}]})  # fmt: skip
+    lines(
+        tmp_path / "ni/task1_a.json",
+        {
+            "Definition": "Say it.",
+            "Instance License": "MIT",
+            "Instances": [{"input": "a", "output": "x"}, {"input": "b", "output": "y"}],
+        },
+    )
     table(tmp_path / "list.txt", "\ufefftask1_a\n")
     (task,) = read_super_ni(tmp_path / "ni", tmp_path / "list.txt")
     assert task.licence == "MIT" and task.symmetric

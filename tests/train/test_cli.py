@@ -173,17 +173,43 @@ def test_a_value_that_cannot_be_meant_is_named(name, value):
 def test_the_defaults_and_values_at_the_ends_of_ranges_are_taken():
     assert TrainConfig().as_dict()["max_source_length"] == 96
     TrainConfig(
-        matryoshka_dims=(1,), guide_margin=-2.0, consistency=0.0, lora_rank=1, lora_alpha=1, sampling_cap=1,
-        eval_examples=0, max_negatives=0, seed=0, weight_decay=0.0, dropout=None, attention_dropout=None, adam_beta1=0.0,
-        warmup_ratio=1.0, drop_instruction=0.0, max_source_length=2,
-    )  # fmt: skip
+        matryoshka_dims=(1,),
+        guide_margin=-2.0,
+        consistency=0.0,
+        lora_rank=1,
+        lora_alpha=1,
+        sampling_cap=1,
+        eval_examples=0,
+        max_negatives=0,
+        seed=0,
+        weight_decay=0.0,
+        dropout=None,
+        attention_dropout=None,
+        adam_beta1=0.0,
+        warmup_ratio=1.0,
+        drop_instruction=0.0,
+        max_source_length=2,
+    )
 
 
 @pytest.mark.slow
 def test_a_run_that_was_interrupted_and_killed_goes_on(tiny_folder, tmp_path):
     data = write(tmp_path / "data.jsonl", rows(80))
-    common = ["--model_name_or_path", tiny_folder, "--mixture", data, "--save_steps", "1", "--json",
-              "--per_device_train_batch_size", "4", "--eval_examples", "5", "--max_steps", "60"]  # fmt: skip
+    common = [
+        "--model_name_or_path",
+        tiny_folder,
+        "--mixture",
+        data,
+        "--save_steps",
+        "1",
+        "--json",
+        "--per_device_train_batch_size",
+        "4",
+        "--eval_examples",
+        "5",
+        "--max_steps",
+        "60",
+    ]
     command = [sys.executable, "-m", "train", *map(str, common), "--output_dir", str(tmp_path / "run")]
     reached = []
     for number in (signal.SIGINT, signal.SIGKILL):
@@ -205,7 +231,9 @@ def test_a_run_that_was_interrupted_and_killed_goes_on(tiny_folder, tmp_path):
 
 
 def test_help_is_quick():
-    done = subprocess.run([sys.executable, "-X", "importtime", "-m", "train", "--help"], capture_output=True, text=True, cwd=ROOT)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "train", "--help"], capture_output=True, text=True, cwd=ROOT
+    )
     assert done.returncode == 0 and "--cl_temperature" in done.stdout
     loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert "train.config" in loaded and not loaded & {"torch", "accelerate", "transformers", "numpy"}

@@ -52,8 +52,14 @@ def test_only_tasks_that_allow_it_get_one():
         task("pairs", [("a question", "an answer", ())]),
     ]
     names = [(t.name, t.kind) for t in with_contrast(given, 0)]
-    assert names == [("x", "classification"), ("contrast_x", "pairs"), ("x", "classification"), ("x", "pairs"),
-                     ("contrast_x", "pairs"), ("x", "pairs")]  # fmt: skip
+    assert names == [
+        ("x", "classification"),
+        ("contrast_x", "pairs"),
+        ("x", "classification"),
+        ("x", "pairs"),
+        ("contrast_x", "pairs"),
+        ("x", "pairs"),
+    ]
 
 
 def test_a_row_without_a_query_or_text_gives_none():
@@ -80,9 +86,14 @@ def test_the_command_adds_them(tmp_path):
 
     data = tmp_path / "data"
     data.mkdir()
-    entry = {"name": "topics", "kind": "classification", "file": "topics.jsonl", "licence_class": "open",
-             "query_instruction": "Represent the sentence for classifying its topic: ",
-             "doc_instruction": "Represent the sentence for classifying its topic: "}  # fmt: skip
+    entry = {
+        "name": "topics",
+        "kind": "classification",
+        "file": "topics.jsonl",
+        "licence_class": "open",
+        "query_instruction": "Represent the sentence for classifying its topic: ",
+        "doc_instruction": "Represent the sentence for classifying its topic: ",
+    }
     (data / "manifest.json").write_text(json.dumps({"files": [entry]}))
     lines = [json.dumps({"text": text, "label": label}) for text, label in TOPICS * 2]
     (data / "topics.jsonl").write_text("\n".join(lines))
@@ -173,8 +184,14 @@ def test_the_command_keeps_evaluation_texts_out_of_instructions(tmp_path):
     from train.medi.cli import main
 
     rows = [(f"{sentence} (word: bark)", *SENSES[0][1:]) for sentence in ("the police were notified", "a loud one")]
-    entry = {"name": "senses", "kind": "pair", "file": "senses.jsonl", "licence_class": "open",
-             "query_instruction": "Q: ", "doc_instruction": "D: "}  # fmt: skip
+    entry = {
+        "name": "senses",
+        "kind": "pair",
+        "file": "senses.jsonl",
+        "licence_class": "open",
+        "query_instruction": "Q: ",
+        "doc_instruction": "D: ",
+    }
     for name, lines in (
         ("data/senses.jsonl", [{"query": query, "pos": positive, "neg": wrong} for query, positive, wrong in rows]),
         ("data/manifest.json", [{"files": [entry]}]),

@@ -16,8 +16,22 @@ from train.development import EvaluationSets
 def test_the_scores_are_those_of_eval(tiny_folder, tmp_path, capsys):
     sets = EvaluationSets(["sts", "reranking"], "bundled")
     scores = sets(load_encoder(str(tiny_folder), runtime="torch", device="cpu"))
-    code = evaluate(["--suite", "sts,reranking", "--data", "bundled", "--models", str(tiny_folder), "--json",
-                     "--output", str(tmp_path), "--runtime", "torch", "--quiet"])  # fmt: skip
+    code = evaluate(
+        [
+            "--suite",
+            "sts,reranking",
+            "--data",
+            "bundled",
+            "--models",
+            str(tiny_folder),
+            "--json",
+            "--output",
+            str(tmp_path),
+            "--runtime",
+            "torch",
+            "--quiet",
+        ]
+    )
     results = json.loads(capsys.readouterr().out)["runs"][0]["results"]
     assert code == 0 and scores.keys() == {*results, "average"}
     for name, result in results.items():
@@ -29,9 +43,27 @@ def test_the_scores_are_those_of_eval(tiny_folder, tmp_path, capsys):
 @pytest.mark.slow
 def test_training_scores_on_them_and_keeps_the_best(tiny_folder, tmp_path, capsys):
     name = next((ROOT / "eval/bundled/sts").iterdir()).name
-    arguments = ["--model_name_or_path", str(tiny_folder), "--output_dir", str(tmp_path / "run"), "--max_steps", "2",
-                 "--eval_steps", "1", "--eval_tasks", name, "--eval_data", "bundled", "--max_source_length", "32",
-                 "--per_device_train_batch_size", "4", "--tasks", "stdlib-signatures", "--json"]  # fmt: skip
+    arguments = [
+        "--model_name_or_path",
+        str(tiny_folder),
+        "--output_dir",
+        str(tmp_path / "run"),
+        "--max_steps",
+        "2",
+        "--eval_steps",
+        "1",
+        "--eval_tasks",
+        name,
+        "--eval_data",
+        "bundled",
+        "--max_source_length",
+        "32",
+        "--per_device_train_batch_size",
+        "4",
+        "--tasks",
+        "stdlib-signatures",
+        "--json",
+    ]
     assert main(arguments) == 0
     report = json.loads(capsys.readouterr().out)
     assert {*report["scores"]} == {"before", "1", "2", "after"} and {*report["scores"]["after"]} == {name, "average"}

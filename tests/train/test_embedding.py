@@ -80,14 +80,13 @@ def test_only_the_last_piece_is_synchronised(model):
 
     for last, expected in ((True, False), (False, True)):
         calls.clear()
-        cached_backward(made, parts, loss_of, lambda v: calls.append(silent[0]) or v.backward(), no_sync=no_sync, sync_last=last)  # fmt: skip
+        cached_backward(
+            made, parts, loss_of, lambda v: calls.append(silent[0]) or v.backward(), no_sync=no_sync, sync_last=last
+        )
         assert calls == [True] * (len(parts) - 1) + [expected]
 
 
-@pytest.mark.parametrize(
-    ("length", "bf16", "fused"),
-    [(17, True, False), (18, True, True), (17, False, True)],
-)
+@pytest.mark.parametrize(("length", "bf16", "fused"), [(17, True, False), (18, True, True), (17, False, True)])
 def test_attention_in_bf16_is_fused_for_long_texts_alone(monkeypatch, length, bf16, fused):
     """What runs is what PyTorch's own profiler saw; what comes out is the same attention."""
     monkeypatch.setattr(embedding, "PLAIN_ATTENTION_LENGTH", 17)

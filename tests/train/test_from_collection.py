@@ -108,8 +108,19 @@ def test_a_run_on_few_judged_hits(words, count, size, scored, collection, tiny_f
     for number in range(words):
         query = texts[number]["text"][:40] if count == 1 else ("water", "time")[number]
         assert len(say(collection, count, True, query, "")) == count
-    arguments = ["--from_collection", "corpus", "--store", str(tmp_path / "store"), "--max_steps", "2", "--json",
-                 "--model_name_or_path", str(tiny_folder), "--output_dir", str(tmp_path / "run")]  # fmt: skip
+    arguments = [
+        "--from_collection",
+        "corpus",
+        "--store",
+        str(tmp_path / "store"),
+        "--max_steps",
+        "2",
+        "--json",
+        "--model_name_or_path",
+        str(tiny_folder),
+        "--output_dir",
+        str(tmp_path / "run"),
+    ]
     assert main(arguments) == 0
     told = capsys.readouterr()
     assert f"corpus-judgments: {size} examples to train on: --per_device_train_batch_size is {size} instead" in told.err

@@ -31,8 +31,19 @@ def saved(folder):
 @pytest.fixture
 def run(tiny_folder, tmp_path):
     """A run of three steps with a checkpoint each, and the command that made it."""
-    arguments = ["--mixture", write(tmp_path / "data.jsonl", rows()), "--model_name_or_path", str(tiny_folder), *FAST,
-                 "--save_steps", "1", "--save_total_limit", "3", "--output_dir", str(tmp_path / "run")]  # fmt: skip
+    arguments = [
+        "--mixture",
+        write(tmp_path / "data.jsonl", rows()),
+        "--model_name_or_path",
+        str(tiny_folder),
+        *FAST,
+        "--save_steps",
+        "1",
+        "--save_total_limit",
+        "3",
+        "--output_dir",
+        str(tmp_path / "run"),
+    ]
     assert main(arguments) == 0
     return tmp_path / "run", arguments
 
@@ -81,8 +92,9 @@ def test_a_run_that_starts_anew_says_each_step_once(tiny_folder, tmp_path):
     for stop in (3, 8):
         made = trainer(tiny_folder, config(tmp_path / "run", save_steps=100, logging_steps=1))
         real = made.step
-        made.step = lambda made=made, real=real, stop=stop: (_ for _ in ()).throw(KeyboardInterrupt) if (
-            made.step_number == stop) else real()  # fmt: skip
+        made.step = lambda made=made, real=real, stop=stop: (
+            (_ for _ in ()).throw(KeyboardInterrupt) if (made.step_number == stop) else real()
+        )
         if stop == 3:
             with pytest.raises(KeyboardInterrupt):
                 made.run()
@@ -110,8 +122,11 @@ def test_damaged_checkpoints_of_later_steps_take_no_whole_ones_place(tiny_folder
 
 def test_the_best_model_of_another_folder_is_not_this_ones(tiny_folder, tmp_path):
     def made(name, score, **options):
-        return trainer(tiny_folder, config(tmp_path / name, max_steps=4, save_steps=2, eval_steps=2, **options),
-                       evaluate=lambda _: {"average": score})  # fmt: skip
+        return trainer(
+            tiny_folder,
+            config(tmp_path / name, max_steps=4, save_steps=2, eval_steps=2, **options),
+            evaluate=lambda _: {"average": score},
+        )
 
     assert made("first", 0.9).run()["best"] == {"step": 2, "score": 0.9}
     report = made("second", 0.5, resume_from_checkpoint=str(tmp_path / "first/checkpoint-2")).run()
@@ -149,8 +164,9 @@ def test_consistency_alone_leaves_likeness_its_own_target(tiny_folder, tmp_path)
         for value in other.model.parameters():
             value.add_(0.05 * torch.randn(value.shape, generator=torch.Generator().manual_seed(1)))
     for name, options in {"plain": {}, "first weights": {"consistency": 5.0}, "named": {"anchor": "it"}}.items():
-        made = trainer(tiny_folder, config(tmp_path / name, dropout=0.0, **options), data,
-                       anchor=other if options else None)  # fmt: skip
+        made = trainer(
+            tiny_folder, config(tmp_path / name, dropout=0.0, **options), data, anchor=other if options else None
+        )
         number = next(n for n in range(8) if made.batches.sampler.batch(n).task == "likeness")
         losses[name] = float(made.objective.backward(made.model, [made.batches.prepared(number)[1]], 1.0, last=True))
     assert losses["plain"] == losses["first weights"] != losses["named"]
@@ -159,12 +175,45 @@ def test_consistency_alone_leaves_likeness_its_own_target(tiny_folder, tmp_path)
 @pytest.mark.slow
 def test_torchrun_makes_one_run_of_two_processes_on_a_cpu(tiny_folder, tmp_path):
     data = write(tmp_path / "data.jsonl", rows(80))
-    common = ["--model_name_or_path", str(tiny_folder), "--mixture", data, "--json", "--dropout", "0", "--no-bf16",
-              "--eval_examples", "5", "--max_steps", "3", "--max_source_length", "32"]  # fmt: skip
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m",
-               "train", *common, "--per_device_train_batch_size", "4", "--output_dir", str(tmp_path / "two")]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False,
-                          env={k: v for k, v in os.environ.items() if k != "ACCELERATE_USE_CPU"})  # fmt: skip
+    common = [
+        "--model_name_or_path",
+        str(tiny_folder),
+        "--mixture",
+        data,
+        "--json",
+        "--dropout",
+        "0",
+        "--no-bf16",
+        "--eval_examples",
+        "5",
+        "--max_steps",
+        "3",
+        "--max_source_length",
+        "32",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        "-m",
+        "train",
+        *common,
+        "--per_device_train_batch_size",
+        "4",
+        "--output_dir",
+        str(tmp_path / "two"),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={k: v for k, v in os.environ.items() if k != "ACCELERATE_USE_CPU"},
+    )
     assert done.returncode == 0, done.stderr[-800:]
     assert json.loads(done.stdout)["steps"] == 3 and done.stdout.count("\n") == 1
     assert main([*common, "--per_device_train_batch_size", "8", "--output_dir", str(tmp_path / "one")]) == 0

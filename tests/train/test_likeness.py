@@ -26,17 +26,25 @@ def task(kind, rows, query, document="", name="x"):
     return RawTask(name, kind, rows, query, document or query, "MIT", "somewhere", symmetric=False)
 
 
-POSTS = task("classification", [(f"post number {n}", str(n % 3)) for n in range(2000)],
-             "Represent the forum post for classifying its mood: ")  # fmt: skip
-ANSWERS = task("pairs", [(f"question {n}", f"answer {n}" + " word" * LONG_WORDS, ()) for n in range(200)],
-               "Represent the medical question for retrieving an answer: ",
-               "Represent the medical answer for retrieval: ")  # fmt: skip
+POSTS = task(
+    "classification",
+    [(f"post number {n}", str(n % 3)) for n in range(2000)],
+    "Represent the forum post for classifying its mood: ",
+)
+ANSWERS = task(
+    "pairs",
+    [(f"question {n}", f"answer {n}" + " word" * LONG_WORDS, ()) for n in range(200)],
+    "Represent the medical question for retrieving an answer: ",
+    "Represent the medical answer for retrieval: ",
+)
 ALIKE = "Represent the sentence for measuring similarity: "
 
 
 def likeness_mixture():
-    rows = [TrainingExample(InstructedText(ALIKE, e.query.text), InstructedText("", e.query.text))
-            for e in mixture().tasks["colour"]]  # fmt: skip
+    rows = [
+        TrainingExample(InstructedText(ALIKE, e.query.text), InstructedText("", e.query.text))
+        for e in mixture().tasks["colour"]
+    ]
     return Mixture({"likeness": rows}, {})
 
 
@@ -54,8 +62,11 @@ def test_prose_is_asked_for_its_likeness_and_finds_itself():
 
 
 def test_questions_few_texts_and_short_documents_give_none():
-    questions = task("classification", [(f"who is {n}", "a") for n in range(500)],
-                     "Represent the trivia question for classifying its category: ")  # fmt: skip
+    questions = task(
+        "classification",
+        [(f"who is {n}", "a") for n in range(500)],
+        "Represent the trivia question for classifying its category: ",
+    )
     assert prose(questions, 0) is None
     assert prose(task("classification", POSTS.rows[:100], POSTS.query_instruction), 0) is None
     short = task("pairs", [(f"q{n}", f"a {n}", ()) for n in range(500)], ANSWERS.query_instruction)
@@ -113,8 +124,9 @@ def test_a_batch_of_likeness_is_never_without_its_instruction(tiny):
 def trainer_and_anchor(tiny_folder, tmp_path, data, anchored):
     """A trainer of 30 steps, the model that it keeps to (if ``anchored``), and texts that are not in the data."""
     anchor = load_encoder(str(tiny_folder), device="cpu")
-    made = trainer(tiny_folder, config(tmp_path / "run", dropout=0.0, max_steps=30), data,
-                   anchor=anchor if anchored else None)  # fmt: skip
+    made = trainer(
+        tiny_folder, config(tmp_path / "run", dropout=0.0, max_steps=30), data, anchor=anchor if anchored else None
+    )
     return made, anchor, [e.query.text for e in mixture().tasks["thing"][:30]]
 
 

@@ -44,7 +44,10 @@ def identities(size=7, negatives=2):
 
 def plain_info_nce(query, positive, negative, temperature, wrong, bidirectional):
     """The same by loops over rows and candidates, in float64."""
-    q, p, n = (x.double().numpy() / np.linalg.norm(x.double().numpy(), axis=1, keepdims=True) for x in (query, positive, negative))  # fmt: skip
+    q, p, n = (
+        x.double().numpy() / np.linalg.norm(x.double().numpy(), axis=1, keepdims=True)
+        for x in (query, positive, negative)
+    )
     candidates, total = np.concatenate([p, n]), 0.0
     for i in range(len(q)):
         scores = [q[i] @ c / temperature for j, c in enumerate(candidates) if not wrong[i, j]]

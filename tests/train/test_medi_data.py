@@ -153,8 +153,15 @@ def test_the_next_best_is_the_negative_where_the_best_is_the_positive():
 
 def manifest(folder, name, rows, **more):
     lines(folder / f"{name}.jsonl", rows)
-    entry = {"name": name, "kind": "pair", "file": f"{name}.jsonl", "licence_class": "open",
-             "symmetry": "asymmetric", "query_instruction": "Q: ", "doc_instruction": "D: "}  # fmt: skip
+    entry = {
+        "name": name,
+        "kind": "pair",
+        "file": f"{name}.jsonl",
+        "licence_class": "open",
+        "symmetry": "asymmetric",
+        "query_instruction": "Q: ",
+        "doc_instruction": "D: ",
+    }
     (folder / "manifest.json").write_text(json.dumps({"files": [entry | more]}))
     return str(folder)
 
@@ -177,8 +184,14 @@ def test_what_is_left_out_is_said_and_names_may_be_in_any_folder(tmp_path, capsy
 def test_a_hub_set_that_cannot_be_had_is_one_line(tmp_path):
     command = [sys.executable, "-m", "train.medi", "build", "--output", str(tmp_path / "out"), "--examples"]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([*command, "hub:no-one/nothing?query=a&positive=b"], capture_output=True, text=True,
-                          env=environment, cwd=tmp_path, check=False)  # fmt: skip
+    done = subprocess.run(
+        [*command, "hub:no-one/nothing?query=a&positive=b"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        check=False,
+    )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "error: hub:no-one/nothing cannot be loaded" in done.stderr and not (tmp_path / "out").exists()
 
@@ -187,8 +200,14 @@ def test_a_build_that_is_ended_takes_its_part_away(tmp_path, tiny_folder):
     folder = tmp_path / "data"
     lines(folder / "c.jsonl", [{"text": f"text {i} " * 60, "label": str(i % 2)} for i in range(8000)])
     manifest(folder, "x", [])
-    entry = {"name": "c", "kind": "classification", "file": "c.jsonl", "licence_class": "open",
-             "query_instruction": "Q: ", "doc_instruction": "Q: "}  # fmt: skip
+    entry = {
+        "name": "c",
+        "kind": "classification",
+        "file": "c.jsonl",
+        "licence_class": "open",
+        "query_instruction": "Q: ",
+        "doc_instruction": "Q: ",
+    }
     (folder / "manifest.json").write_text(json.dumps({"files": [entry]}))
     out = tmp_path / "made/out"
     command = [sys.executable, "-m", "train.medi", "build", "--data", str(folder), "--output", str(out)]

@@ -15,8 +15,10 @@ def task(rows, document="Represent the medical answer for retrieval: "):
 
 
 def passage(number):
-    return " ".join(f"Sentence {n} of passage {number} has just about fifteen words so that it is long enough here."
-                    for n in range(8))  # fmt: skip
+    return " ".join(
+        f"Sentence {n} of passage {number} has just about fifteen words so that it is long enough here."
+        for n in range(8)
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,8 +100,14 @@ def test_the_command_adds_them(tmp_path):
 
     data = tmp_path / "data"
     data.mkdir()
-    entry = {"name": "facts", "kind": "pairs", "file": "facts.jsonl", "licence_class": "open", "query_instruction": "",
-             "doc_instruction": "Represent the factbook entry for retrieval: "}  # fmt: skip
+    entry = {
+        "name": "facts",
+        "kind": "pairs",
+        "file": "facts.jsonl",
+        "licence_class": "open",
+        "query_instruction": "",
+        "doc_instruction": "Represent the factbook entry for retrieval: ",
+    }
     (data / "manifest.json").write_text(json.dumps({"files": [entry]}))
     lines = [json.dumps({"query": query, "pos": document}) for query, document, _ in FACTS]
     (data / "facts.jsonl").write_text("\n".join(lines))

@@ -40,8 +40,15 @@ def mixture(count=60):
 
 
 def config(folder, **options):
-    values = {"per_device_train_batch_size": 8, "max_steps": 8, "save_steps": 3, "learning_rate": 1e-3,
-              "max_source_length": 48, "logging_steps": 2, "dropout": 0.1}  # fmt: skip
+    values = {
+        "per_device_train_batch_size": 8,
+        "max_steps": 8,
+        "save_steps": 3,
+        "learning_rate": 1e-3,
+        "max_source_length": 48,
+        "logging_steps": 2,
+        "dropout": 0.1,
+    }
     return TrainConfig(output_dir=str(folder), bf16=False, **{**values, **options})
 
 
@@ -155,8 +162,16 @@ def test_batches_that_go_through_the_model_together_do_not_change_the_result(tin
     results, losses = [], []
     for together in (1, 3, 5):  # of five: 3 + 2
         folder = tmp_path / str(together)
-        made = config(folder, dropout=0.0, max_steps=3, gradient_accumulation_steps=5, batches_per_pass=together,
-                      vary_instruction=0.8, logging_steps=1, **options)  # fmt: skip
+        made = config(
+            folder,
+            dropout=0.0,
+            max_steps=3,
+            gradient_accumulation_steps=5,
+            batches_per_pass=together,
+            vary_instruction=0.8,
+            logging_steps=1,
+            **options,
+        )
         run = trainer(tiny_folder, made, data, **dict.fromkeys(roles, other))
         assert set(run.batches.sampler.tasks) == set(data.tasks)
         run.run()

@@ -59,8 +59,23 @@ Path(f"{folder}-rank{rank}.json").write_text(json.dumps([rank, size, tasks]))
 def train(processes, folder, model, **options):
     script = folder.with_suffix(".py")
     script.write_text(RUN)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", "0",
-              "--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"] if processes > 1 else [sys.executable]  # fmt: skip
+    launch = (
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc_per_node",
+            str(processes),
+            "--master_port",
+            "0",
+            "--rdzv_backend",
+            "c10d",
+            "--rdzv_endpoint",
+            "localhost:0",
+        ]
+        if processes > 1
+        else [sys.executable]
+    )
     command = [*launch, str(script), str(folder), str(model), "8", json.dumps(options)]
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(folder.parent)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)

@@ -20,16 +20,7 @@ from train.medi.criteria import AREAS, NAMED_SHARE
 from train.medi.likeness import with_likeness
 from train.medi.passages import with_passages
 from train.medi.purposes import PURPOSES, TEXTS
-from train.medi.wordings import (
-    MAX_WORDS,
-    OPEN_SHARE,
-    OWN_ROWS,
-    PURPOSE_ROWS,
-    of_area,
-    of_purpose,
-    own,
-    with_wordings,
-)
+from train.medi.wordings import MAX_WORDS, OPEN_SHARE, OWN_ROWS, PURPOSE_ROWS, of_area, of_purpose, own, with_wordings
 from train.wording import ENDINGS, FORMS
 
 FIRST, SECOND = "Represent the sentence for finding its colour: ", "Encode this text by what colour it names: "
@@ -38,8 +29,10 @@ SPELLED_OUT = re.compile(r"\b(?P<by>on|about|concerning|be it|whether) (?P<value
 
 
 def wordings_mixture():
-    rows = [TrainingExample(InstructedText(FIRST, e.query.text), InstructedText(SECOND, e.query.text))
-            for e in mixture().tasks["colour"]]  # fmt: skip
+    rows = [
+        TrainingExample(InstructedText(FIRST, e.query.text), InstructedText(SECOND, e.query.text))
+        for e in mixture().tasks["colour"]
+    ]
     return Mixture({"wordings": rows}, {})
 
 
@@ -66,8 +59,13 @@ def test_a_task_is_asked_in_its_own_instructions_other_words():
 
 def test_a_purpose_is_asked_in_its_words_and_an_open_one_in_none_too():
     def asked(instruction, purpose):
-        forms = [form.format(a=a, what=kind, goal=goal) for form in FORMS for a in ("a", "an") for kind in purpose.kinds
-                 for goal in purpose.goals]  # fmt: skip
+        forms = [
+            form.format(a=a, what=kind, goal=goal)
+            for form in FORMS
+            for a in ("a", "an")
+            for kind in purpose.kinds
+            for goal in purpose.goals
+        ]
         return any(instruction == form + ending for form in forms for ending in ENDINGS)
 
     texts = [f"text {n}" for n in range(PURPOSE_ROWS + 50)]
@@ -138,8 +136,10 @@ def test_a_side_that_is_null_is_no_text():
     assert {"wordings_x", "likeness_x", "wordings_of_tweet_criteria"} <= names
     texts = [row[0].query.text if t.kind == "ready" else row[0] for t in made for row in t.rows if t.name != "x"]
     assert len(texts) > 1000 and not {"None", None} & set(texts)
-    passages = [(None, " ".join(f"Sentence {n} of {i} has just about so many words that it is long." for n in range(8)), ())
-                for i in range(200)]  # fmt: skip
+    passages = [
+        (None, " ".join(f"Sentence {n} of {i} has just about so many words that it is long." for n in range(8)), ())
+        for i in range(200)
+    ]
     facts = [(f"Land {s}: aspect {a}", None if a == 11 else "value", ()) for s in range(30) for a in range(12)]
     rows = [*passages, *facts, (None, None, ())]
     _, sentences, pages = with_passages([task("pairs", rows, "Represent the question: ", "Represent the text: ")], 0)
@@ -150,8 +150,14 @@ def test_a_side_that_is_null_is_no_text():
 def test_the_command_adds_them(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
-    entry = {"name": "posts", "kind": "classification", "file": "posts.jsonl", "licence_class": "open",
-             "query_instruction": POSTS.query_instruction, "doc_instruction": POSTS.query_instruction}  # fmt: skip
+    entry = {
+        "name": "posts",
+        "kind": "classification",
+        "file": "posts.jsonl",
+        "licence_class": "open",
+        "query_instruction": POSTS.query_instruction,
+        "doc_instruction": POSTS.query_instruction,
+    }
     (data / "manifest.json").write_text(json.dumps({"files": [entry]}))
     (data / "posts.jsonl").write_text("\n".join(json.dumps({"text": t, "label": x}) for t, x in POSTS.rows[:300]))
     assert main(["build", "--data", str(data), "--wordings", "--output", str(tmp_path / "m")]) == 0

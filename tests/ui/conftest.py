@@ -45,9 +45,13 @@ class Application:
     def __init__(self, *arguments: str, cwd: Path = ROOT) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ui.app", "--port", "0", *arguments], stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, cwd=cwd, env=environment,
-        )  # fmt: skip
+            [sys.executable, "-m", "ui.app", "--port", "0", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=cwd,
+            env=environment,
+        )
         self.lines: list[str] = []
         self._ready = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
@@ -136,9 +140,10 @@ def open_page(browser):
 
     def open_at(address: str, *, width: int = 1280, height: int = 900, dark: bool = False, ready: str = "#query"):
         context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light",
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
             permissions=["clipboard-read", "clipboard-write"],
-        )  # fmt: skip
+        )
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(240_000)  # a slow day takes three times as long

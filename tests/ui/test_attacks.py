@@ -16,12 +16,37 @@ import pytest
 from tests.ui.attacking import EVIL, Attacker, functions_with_inputs
 from tests.ui.conftest import running
 
-ROUTES = ["/", "/config", "/gradio_api/info", "/gradio_api/openapi.json", "/theme.css", "/assets/x.js", "/static/x",
-          "/gradio_api/file=README.md", "/gradio_api/queue/data?session_hash=a", "/gradio_api/heartbeat/abc",
-          "/gradio_api/startup-events", "/gradio_api/app_id", "/gradio_api/mcp/", "/logout", "/manifest.json"]  # fmt: skip
-POSTS = ["/gradio_api/queue/join", "/gradio_api/run/search", "/gradio_api/api/search", "/gradio_api/call/search",
-         "/gradio_api/call/v2/search", "/gradio_api/upload", "/gradio_api/component_server", "/gradio_api/reset",
-         "/gradio_api/cancel", "/login", "/gradio_api/mcp/", "/uploads/01234567-0123-0123-0123-0123456789ab?name=a"]  # fmt: skip
+ROUTES = [
+    "/",
+    "/config",
+    "/gradio_api/info",
+    "/gradio_api/openapi.json",
+    "/theme.css",
+    "/assets/x.js",
+    "/static/x",
+    "/gradio_api/file=README.md",
+    "/gradio_api/queue/data?session_hash=a",
+    "/gradio_api/heartbeat/abc",
+    "/gradio_api/startup-events",
+    "/gradio_api/app_id",
+    "/gradio_api/mcp/",
+    "/logout",
+    "/manifest.json",
+]
+POSTS = [
+    "/gradio_api/queue/join",
+    "/gradio_api/run/search",
+    "/gradio_api/api/search",
+    "/gradio_api/call/search",
+    "/gradio_api/call/v2/search",
+    "/gradio_api/upload",
+    "/gradio_api/component_server",
+    "/gradio_api/reset",
+    "/gradio_api/cancel",
+    "/login",
+    "/gradio_api/mcp/",
+    "/uploads/01234567-0123-0123-0123-0123456789ab?name=a",
+]
 
 
 @pytest.fixture
@@ -120,8 +145,18 @@ def test_no_value_and_no_path_makes_the_server_fetch(victim):
         assert listener.came == []
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "..%2f..%2f..%2fetc/passwd", "/proc/self/environ", "README.md",
-                                  "/etc/./passwd", "C:/x", "file:///etc/passwd"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "..%2f..%2f..%2fetc/passwd",
+        "/proc/self/environ",
+        "README.md",
+        "/etc/./passwd",
+        "C:/x",
+        "file:///etc/passwd",
+    ],
+)
 def test_no_path_is_served(victim, path):
     for route in ("/gradio_api/file=", "/gradio_api/file/", "/static/", "/assets/", "/svelte/", "/gradio_api/proxy="):
         reply = Attacker(victim.address).ask("GET", f"{route}{path}")
@@ -148,8 +183,9 @@ def test_a_form_of_another_site_uploads_nothing(victim):
     body = b'--x\r\ncontent-disposition: form-data; name="files"; filename="a.txt"\r\n\r\nhello\r\n--x--\r\n'
     for headers in ({"origin": EVIL}, {"sec_fetch_site": "cross-site", "sec_fetch_mode": "no-cors"}):
         for route in ("/gradio_api/upload", "/uploads/01234567-0123-0123-0123-0123456789ab?name=a"):
-            reply = Attacker(victim.address).ask("POST", route, body, content_type="multipart/form-data; boundary=x",
-                                                 **headers)  # fmt: skip
+            reply = Attacker(victim.address).ask(
+                "POST", route, body, content_type="multipart/form-data; boundary=x", **headers
+            )
             assert reply.status == 403
     assert not list((victim.store / ".staged").rglob("a*"))
 
@@ -160,9 +196,25 @@ def test_links_of_other_sites_open_the_page_and_nothing_else(victim):
     assert {attacker.ask("GET", route).status for route in ROUTES[1:]} == {403}
 
 
-@pytest.mark.parametrize("host", ["192.168.1.20", "10.0.0.5:7860", "evil.example", "[fe80::1]", "0.0.0.0", "127.0.0.2",
-                                  "localhost.evil.example", "127.0.0.1@evil.example", "", "[::ffff:10.0.0.5]", "a b",
-                                  "127.0.0.1:80:80", "[::1", "127.0.0.1/evil.example"])  # fmt: skip
+@pytest.mark.parametrize(
+    "host",
+    [
+        "192.168.1.20",
+        "10.0.0.5:7860",
+        "evil.example",
+        "[fe80::1]",
+        "0.0.0.0",
+        "127.0.0.2",
+        "localhost.evil.example",
+        "127.0.0.1@evil.example",
+        "",
+        "[::ffff:10.0.0.5]",
+        "a b",
+        "127.0.0.1:80:80",
+        "[::1",
+        "127.0.0.1/evil.example",
+    ],
+)
 def test_names_and_addresses_that_it_was_not_told_to_serve(victim, host):
     assert {Attacker(victim.address).ask("GET", route, host=host).status for route in ROUTES} == {400}
 
@@ -178,15 +230,22 @@ def test_its_own_page_and_an_allowed_site_are_let_in(corpus_store):
         reply = Attacker(application.address, origin=friend).ask("GET", "/gradio_api/info")
         assert reply.status == 200 and reply.headers["access-control-allow-origin"] == friend
         preflight = Attacker(application.address, origin=friend).ask(
-            "OPTIONS", "/gradio_api/call/search", access_control_request_method="POST",
+            "OPTIONS",
+            "/gradio_api/call/search",
+            access_control_request_method="POST",
             access_control_request_headers="content-type",
-        )  # fmt: skip
+        )
         assert preflight.status == 200 and preflight.headers["access-control-allow-headers"] == "content-type"
         assert Attacker(application.address, origin=f"{friend}.evil.example").ask("GET", "/config").status == 403
 
 
-FORGED = {"x_forwarded_host": "{}", "x_gradio_server": "http://{}", "forwarded": "host={}", "x_original_host": "{}",
-          "host": "{}"}  # fmt: skip
+FORGED = {
+    "x_forwarded_host": "{}",
+    "x_gradio_server": "http://{}",
+    "forwarded": "host={}",
+    "x_original_host": "{}",
+    "host": "{}",
+}
 
 
 def call_tool(attacker, **headers):
@@ -306,8 +365,23 @@ def upload(application, batch, name, content):
 BATCH = "01234567-0123-0123-0123-0123456789"
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a//b", ".hidden", "a/.git/x", "x\x00y", "x\ny", "..",
-                                  "", "x" * 300, "/".join("abcdefghij" * 4)])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x",
+        "/etc/x",
+        "a/../../x",
+        "a//b",
+        ".hidden",
+        "a/.git/x",
+        "x\x00y",
+        "x\ny",
+        "..",
+        "",
+        "x" * 300,
+        "/".join("abcdefghij" * 4),
+    ],
+)
 def test_names_of_uploads_stay_below_their_folder(victim, name):
     reply = upload(victim, BATCH + "aa", name, b"text")
     assert reply.status == 400 and reply.json()["error"]
@@ -333,8 +407,10 @@ def test_uploads_together_are_limited(corpus_store, tmp_path):
 def test_a_body_that_is_too_long_ends(victim):
     """A body that does not say how long it is: answered once it has too much, before its end."""
     with socket.create_connection(victim.address.split("/")[2].split(":"), 30) as stream:
-        stream.sendall(b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                       b"Transfer-Encoding: chunked\r\n\r\n")  # fmt: skip
+        stream.sendall(
+            b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
         for _ in range(9):
             stream.sendall(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
         stream.settimeout(30)

@@ -119,8 +119,10 @@ def test_a_click_counts_where_hits_are_drawn_anew_under_it(application, open_pag
     box = page.locator("#results .title >> nth=0").bounding_box()
     page.mouse.move(box["x"] + 20, box["y"] + 8)
     page.mouse.down()
-    page.evaluate("() => { const drawn = document.querySelector('#results [data-asked]').parentElement;"
-                  " drawn.innerHTML = String(drawn.innerHTML); }")  # fmt: skip
+    page.evaluate(
+        "() => { const drawn = document.querySelector('#results [data-asked]').parentElement;"
+        " drawn.innerHTML = String(drawn.innerHTML); }"
+    )
     page.mouse.up()
     page.wait_for_selector(".drawer #passage", timeout=30_000)
     assert page.inner_text(".drawer h2") == titles(page)[0]
@@ -182,8 +184,11 @@ def test_hits_that_do_not_stand_out_are_said_and_the_right_sentence_is_marked(ap
     search(page, "which medicine makes me cough")
     page.wait_for_selector("#results .card")
     assert "No hit stands out" not in page.inner_text("#results")
-    (pressure,) = [card for card in page.locator("#results .card").all() if "page 2" in card.inner_text()
-                   and "blood_pressure.pdf" in card.inner_text()]  # fmt: skip
+    (pressure,) = [
+        card
+        for card in page.locator("#results .card").all()
+        if "page 2" in card.inner_text() and "blood_pressure.pdf" in card.inner_text()
+    ]
     assert "dry cough under ACE inhibitors" in pressure.locator("mark").inner_text()
 
 

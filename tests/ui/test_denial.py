@@ -62,8 +62,9 @@ def test_forms_are_refused_before_they_are_stored(victim):
     before = len(list(Path(tempfile.gettempdir()).iterdir()))
     part = b'--x\r\ncontent-disposition: form-data; name="f"; filename="a"\r\n\r\nA\r\n'
     for route in ("component_server", "queue/join", "call/search", "run/search"):
-        reply = Attacker(victim.address).ask("POST", f"/gradio_api/{route}", part * 500,
-                                             content_type="multipart/form-data; boundary=x")  # fmt: skip
+        reply = Attacker(victim.address).ask(
+            "POST", f"/gradio_api/{route}", part * 500, content_type="multipart/form-data; boundary=x"
+        )
         assert reply.status == 415
     place = victim.address.split("/")[2]
     with socket.create_connection(place.split(":"), 30) as stream:
@@ -118,9 +119,11 @@ def test_folders_of_uploads_are_counted_and_end_with_their_files(tmp_path):
 def test_long_instructions_are_refused_before_the_work(session):
     long = "ab " * 600_000
     started = time.monotonic()
-    for work in (lambda: mapping.lay_out(session, "corpus", [], [long], "tsne"),
-                 lambda: keeping.view_cost(session, "corpus", long),
-                 lambda: keeping.add_view(session, "corpus", "v", long)):  # fmt: skip
+    for work in (
+        lambda: mapping.lay_out(session, "corpus", [], [long], "tsne"),
+        lambda: keeping.view_cost(session, "corpus", long),
+        lambda: keeping.add_view(session, "corpus", "v", long),
+    ):
         with pytest.raises(AppError, match="1,800,000 characters"):
             work()
     with pytest.raises(AppError, match="the view has 65 characters"):
@@ -138,10 +141,18 @@ def test_failed_work_is_forgotten_after_a_while(tmp_path):
     assert jobs.all()[-1].title == "job 29"
 
 
-@pytest.mark.parametrize(("said", "address"), [
-    ("10.1.1.1:4242", "10.1.1.1"), ("[2001:db8::1]:443", "2001:db8::1"), ('"[2001:db8::1]"', "2001:db8::1"),
-    ("2001:db8::1", "2001:db8::1"), ("evil, 10.1.1.2", "10.1.1.2"), ("_hidden", "unknown"), ("x:1", "unknown"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("said", "address"),
+    [
+        ("10.1.1.1:4242", "10.1.1.1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ('"[2001:db8::1]"', "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("evil, 10.1.1.2", "10.1.1.2"),
+        ("_hidden", "unknown"),
+        ("x:1", "unknown"),
+    ],
+)
 def test_whom_a_proxy_names_is_one_address(said, address):
     scope = {"type": "http", "headers": [(b"x-forwarded-for", said.encode())], "client": ("127.0.0.1", 1)}
     assert Forwarded._told(scope)["client"][0] == address

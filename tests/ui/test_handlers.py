@@ -54,12 +54,15 @@ def test_states_without_hits(session):
         search.search(session, None, "x", "", None, "dense", "", 5)
 
 
-@pytest.mark.parametrize(("snippet", "best", "marked"), [
-    ("One. Two. Three.", "Two.", "One. <mark>Two.</mark> Three."),
-    ("... A b c ...", "A b c d e", "<mark>A b c</mark> ..."),
-    ("a <b> c", "<b>", "a <mark>&lt;b&gt;</mark> c"),
-    ("nothing of it", "else", "nothing of it"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("snippet", "best", "marked"),
+    [
+        ("One. Two. Three.", "Two.", "One. <mark>Two.</mark> Three."),
+        ("... A b c ...", "A b c d e", "<mark>A b c</mark> ..."),
+        ("a <b> c", "<b>", "a <mark>&lt;b&gt;</mark> c"),
+        ("nothing of it", "else", "nothing of it"),
+    ],
+)
 def test_the_best_sentence_is_marked(snippet, best, marked):
     assert cards.highlighted(snippet, best) == marked
 
@@ -252,21 +255,24 @@ def test_a_collection_that_the_first_start_still_makes_is_not_offered(session, m
     assert first_collection(session, {"c": "corpus"}) == "corpus"
 
 
-@pytest.mark.parametrize(("name", "values", "said"), [
-    ("search", {"query": 5}, "query is 5; expected a text"),
-    ("search", {"query": None}, "query is None; expected a text"),
-    ("search", {"instruction": 5}, "instruction is 5; expected a text"),
-    ("search", {"collection": 5}, "collection is 5; expected a text"),
-    ("search", {"where": ["a"]}, r"where is \['a'\]; expected a text"),
-    ("search", {"top_k": None}, "top_k is None; expected a whole number"),
-    ("search", {"top_k": "abc"}, "top_k is 'abc'; expected a whole number"),
-    ("search", {"top_k": 1.5}, "top_k is 1.5; expected a whole number"),
-    ("search", {"top_k": True}, "top_k is True; expected a whole number"),
-    ("explain", {"chunk_id": 5}, "chunk_id is 5; expected a text"),
-    ("judge", {"chunk_id": "x", "relevant": "no"}, "relevant is 'no'; expected true or false"),
-    ("judge", {"chunk_id": "x", "relevant": None}, "relevant is None; expected true or false"),
-    ("prompt", {"pool": "corpus", "num_examples": "abc"}, "num_examples is 'abc'; expected a whole number"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("search", {"query": 5}, "query is 5; expected a text"),
+        ("search", {"query": None}, "query is None; expected a text"),
+        ("search", {"instruction": 5}, "instruction is 5; expected a text"),
+        ("search", {"collection": 5}, "collection is 5; expected a text"),
+        ("search", {"where": ["a"]}, r"where is \['a'\]; expected a text"),
+        ("search", {"top_k": None}, "top_k is None; expected a whole number"),
+        ("search", {"top_k": "abc"}, "top_k is 'abc'; expected a whole number"),
+        ("search", {"top_k": 1.5}, "top_k is 1.5; expected a whole number"),
+        ("search", {"top_k": True}, "top_k is True; expected a whole number"),
+        ("explain", {"chunk_id": 5}, "chunk_id is 5; expected a text"),
+        ("judge", {"chunk_id": "x", "relevant": "no"}, "relevant is 'no'; expected true or false"),
+        ("judge", {"chunk_id": "x", "relevant": None}, "relevant is None; expected true or false"),
+        ("prompt", {"pool": "corpus", "num_examples": "abc"}, "num_examples is 'abc'; expected a whole number"),
+    ],
+)
 def test_values_that_a_program_gets_wrong(session, name, values, said):
     function = next(function for function in endpoints(session) if function.__name__ == name)
     given = {"text": "x"} if name == "prompt" else {"query": "x", "collection": "corpus"}

@@ -14,9 +14,17 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 RUN = "window.hacked=1"
-EVIL = [f"<img src=x onerror={RUN}>", f"<script>{RUN}</script>", f"${{{RUN}}}", f"{{{{{RUN}}}}}", f"<svg onload={RUN}>",
-        f"\" onmouseover=\"{RUN}\" style=\"position:fixed;inset:0", f"</textarea><img src=x onerror={RUN}>",
-        f"[x](javascript:{RUN})", f"<iframe srcdoc='<script>parent.{RUN}</script>'>"]  # fmt: skip
+EVIL = [
+    f"<img src=x onerror={RUN}>",
+    f"<script>{RUN}</script>",
+    f"${{{RUN}}}",
+    f"{{{{{RUN}}}}}",
+    f"<svg onload={RUN}>",
+    f'" onmouseover="{RUN}" style="position:fixed;inset:0',
+    f"</textarea><img src=x onerror={RUN}>",
+    f"[x](javascript:{RUN})",
+    f"<iframe srcdoc='<script>parent.{RUN}</script>'>",
+]
 ALL = " ".join(EVIL)
 
 
@@ -86,5 +94,7 @@ def test_nothing_of_a_hostile_collection_runs(hostile_store, open_page):
 
 def hover_all(page, selector):
     """Let the pointer enter many elements at once, as events do it."""
-    page.evaluate("s => document.querySelectorAll(s).forEach(n => n.dispatchEvent(new MouseEvent('mouseover', {bubbles: true})))",
-                  selector)  # fmt: skip
+    page.evaluate(
+        "s => document.querySelectorAll(s).forEach(n => n.dispatchEvent(new MouseEvent('mouseover', {bubbles: true})))",
+        selector,
+    )

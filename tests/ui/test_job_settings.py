@@ -17,8 +17,24 @@ from ui.job import State
 from ui.jobs import Jobs
 from ui.session import AppError, Session
 
-OPTIONS = ["--store=/elsewhere", "--collection=other", "--model=/x", "--allow-pickle", "--prune", "-", "--", "--help",
-           "@/etc/passwd", "/etc/passwd", "-x", "--json", "--settings", '{"prune": true}', "--instruction", "$(id)"]  # fmt: skip
+OPTIONS = [
+    "--store=/elsewhere",
+    "--collection=other",
+    "--model=/x",
+    "--allow-pickle",
+    "--prune",
+    "-",
+    "--",
+    "--help",
+    "@/etc/passwd",
+    "/etc/passwd",
+    "-x",
+    "--json",
+    "--settings",
+    '{"prune": true}',
+    "--instruction",
+    "$(id)",
+]
 
 
 class Unlaunched(Jobs):
@@ -79,8 +95,16 @@ def map_view(session, typed="plain"):
         mapping.AT_ONCE = before
 
 
-FIELDS = {create: "instruction", folder_instruction: "instruction", map_instruction: "instruction", view_instruction: "instruction", view_name: "view", pool_instruction: "instruction",
-          pool_input: "input_field", pool_output: "output_field"}  # fmt: skip
+FIELDS = {
+    create: "instruction",
+    folder_instruction: "instruction",
+    map_instruction: "instruction",
+    view_instruction: "instruction",
+    view_name: "view",
+    pool_instruction: "instruction",
+    pool_input: "input_field",
+    pool_output: "output_field",
+}
 
 
 def understood(job, monkeypatch):
@@ -111,12 +135,14 @@ def test_a_text_is_the_value_of_its_field_and_of_nothing_else(session, monkeypat
 @pytest.mark.parametrize("typed", OPTIONS)
 def test_names_and_folders_are_none_of_these(session, typed):
     batch = send(session, {"a.txt": b"x"})
-    for start in (lambda: keeping.create(session, typed, "x", batch),
-                  lambda: keeping.add_folder(session, typed, "corpus", "", "x"),
-                  lambda: keeping.add_folder(session, "new", typed, "", "x"),
-                  lambda: keeping.add_folder(session, "new", "corpus", typed, "x"),
-                  lambda: prompting.make_pool(session, typed, batch, "a", "b", ""),
-                  lambda: results.start(session, typed, "default")):  # fmt: skip
+    for start in (
+        lambda: keeping.create(session, typed, "x", batch),
+        lambda: keeping.add_folder(session, typed, "corpus", "", "x"),
+        lambda: keeping.add_folder(session, "new", typed, "", "x"),
+        lambda: keeping.add_folder(session, "new", "corpus", typed, "x"),
+        lambda: prompting.make_pool(session, typed, batch, "a", "b", ""),
+        lambda: results.start(session, typed, "default"),
+    ):
         with pytest.raises(AppError):
             start()
     assert session.jobs.all() == []
@@ -149,11 +175,18 @@ def test_settings_of_a_job_are_on_no_command_line(own_store, tmp_path):
     keeping.delete(session, "typed", "typed")
 
 
-@pytest.mark.parametrize(("settings", "said"), [
-    ({"nonsense": 1}, "unknown setting 'nonsense'"), ({"prune": "yes"}, "expected true or false"),
-    ({"paths": "a"}, "expected a list"), ({"view": ["a"]}, "expected a text or a number"),
-    ({"chunk_tokens": 0}, "at least 1"), ({"precision": "fp8"}, "invalid choice"), ([], "expected a JSON object"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"nonsense": 1}, "unknown setting 'nonsense'"),
+        ({"prune": "yes"}, "expected true or false"),
+        ({"paths": "a"}, "expected a list"),
+        ({"view": ["a"]}, "expected a text or a number"),
+        ({"chunk_tokens": 0}, "at least 1"),
+        ({"precision": "fp8"}, "invalid choice"),
+        ([], "expected a JSON object"),
+    ],
+)
 def test_settings_are_checked_as_flags_are(settings, said, monkeypatch, capsys):
     from ingest.cli import build_parser
 

@@ -34,8 +34,22 @@ def two(corpus_store, tmp_path_factory):
     (folder / "notes").mkdir()
     for name, text in (("rain", "Rain falls from clouds."), ("mercury", "The mercury rises in the heat.")):
         (folder / "notes" / f"{name}.md").write_text(f"# {name.capitalize()}\n\n{text}\n")
-    assert main([str(folder / "notes"), "--collection", "weather", "--instruction", NEWS,
-                 "--store", str(folder / "store"), "--quiet", "--json"]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                str(folder / "notes"),
+                "--collection",
+                "weather",
+                "--instruction",
+                NEWS,
+                "--store",
+                str(folder / "store"),
+                "--quiet",
+                "--json",
+            ]
+        )
+        == 0
+    )
     with running("--store", str(folder / "store"), "--runs", str(folder / "runs"), "--collection", "corpus") as made:
         yield made
 
@@ -208,14 +222,20 @@ def test_each_search_is_a_visit(two, open_page):
     visited = []
     search(page, "mercury", ASTRONOMY)
     visited.append(state(page))
-    with page.expect_response(lambda answer: "/gradio_api/run/" in answer.url):  # else it may be asked with the next words
+    with page.expect_response(
+        lambda answer: "/gradio_api/run/" in answer.url
+    ):  # else it may be asked with the next words
         page.press("#query textarea", "Enter")  # the same again: no visit
     search(page, "mercury ", MYTHOLOGY)
     visited.append(state(page))
     search(page, "boots")
     visited.append(state(page))
-    for back, (query, instruction, hits, url) in (("go_back", visited[1]), ("go_back", visited[0]), ("go_forward", visited[1]),
-                                                  ("go_forward", visited[2])):  # fmt: skip
+    for back, (query, instruction, hits, url) in (
+        ("go_back", visited[1]),
+        ("go_back", visited[0]),
+        ("go_forward", visited[1]),
+        ("go_forward", visited[2]),
+    ):
         getattr(page, back)()
         wait_until_here(page, url)
         page.wait_for_function("q => document.querySelector('#query textarea').value === q", arg=query, timeout=20_000)
@@ -280,14 +300,20 @@ TABS = ("search", "compare", "map", "prompts", "collections", "evaluation")
 
 def is_in_view(page, selector):
     """Whether the first node of a selector is wholly inside the window."""
-    return page.evaluate("s => { const b = document.querySelector(s).getBoundingClientRect();"
-                         " return b.height > 0 && b.top >= 0 && b.bottom <= innerHeight; }", selector)  # fmt: skip
+    return page.evaluate(
+        "s => { const b = document.querySelector(s).getBoundingClientRect();"
+        " return b.height > 0 && b.top >= 0 && b.bottom <= innerHeight; }",
+        selector,
+    )
 
 
 def wait_until_in_view(page, selector):
-    page.wait_for_function("s => { const b = document.querySelector(s)?.getBoundingClientRect();"
-                           " return b && b.height > 0 && b.top >= 0 && b.bottom <= innerHeight; }",
-                           arg=selector, timeout=10_000)  # fmt: skip
+    page.wait_for_function(
+        "s => { const b = document.querySelector(s)?.getBoundingClientRect();"
+        " return b && b.height > 0 && b.top >= 0 && b.bottom <= innerHeight; }",
+        arg=selector,
+        timeout=10_000,
+    )
 
 
 def test_what_is_found_is_seen_on_a_narrow_screen(two, open_page):

@@ -42,8 +42,14 @@ def ask(
 ):
     """Return (status, headers) of one request to an ASGI application."""
     parts, sent = list(body), []
-    scope = {"type": "http", "method": method, "path": path, "client": (client, 1), "server": (at, 7860),
-             "headers": [(b"host", host.encode()), *headers]}  # fmt: skip
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "client": (client, 1),
+        "server": (at, 7860),
+        "headers": [(b"host", host.encode()), *headers],
+    }
 
     async def receive():
         part = parts.pop(0) if parts else b""
@@ -64,18 +70,36 @@ def test_hosts_that_are_ours(host):
     assert ask(HostCheck(plain, ["me.example", "10.9.9.9"], "127.0.0.1"), host=host)[0] == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example:7860", "", "127.0.0.1.evil.example", "10.1.2.3",
-                                  "[::1]", "[::ffff:10.1.2.3]", "0.0.0.0"])  # fmt: skip
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "localhost.evil.example:7860",
+        "",
+        "127.0.0.1.evil.example",
+        "10.1.2.3",
+        "[::1]",
+        "[::ffff:10.1.2.3]",
+        "0.0.0.0",
+    ],
+)
 def test_other_hosts_are_refused(host):
     assert ask(HostCheck(plain, ["me.example"], "127.0.0.1"), host=host)[0] == 400
 
 
-@pytest.mark.parametrize(("listens", "came_in_at", "host", "status"), [
-    ("0.0.0.0", "192.168.1.5", "192.168.1.5:7860", 200), ("0.0.0.0", "192.168.1.5", "192.168.1.6", 400),
-    ("::", "::ffff:192.168.1.5", "192.168.1.5", 200), ("::", "::1", "[::1]:7860", 200),
-    ("0.0.0.0", "127.0.0.1", "0.0.0.0", 400), ("192.168.1.5", "192.168.1.5", "192.168.1.5", 200),
-    ("192.168.1.5", "192.168.1.5", "192.168.1.6", 400), ("::1", "::1", "[::1]:7860", 200),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("listens", "came_in_at", "host", "status"),
+    [
+        ("0.0.0.0", "192.168.1.5", "192.168.1.5:7860", 200),
+        ("0.0.0.0", "192.168.1.5", "192.168.1.6", 400),
+        ("::", "::ffff:192.168.1.5", "192.168.1.5", 200),
+        ("::", "::1", "[::1]:7860", 200),
+        ("0.0.0.0", "127.0.0.1", "0.0.0.0", 400),
+        ("192.168.1.5", "192.168.1.5", "192.168.1.5", 200),
+        ("192.168.1.5", "192.168.1.5", "192.168.1.6", 400),
+        ("::1", "::1", "[::1]:7860", 200),
+    ],
+)
 def test_addresses_of_a_server_that_others_reach(listens, came_in_at, host, status):
     assert ask(HostCheck(plain, [], listens), host=host, at=came_in_at)[0] == status
 
@@ -92,8 +116,9 @@ def test_headers_are_added_and_not_doubled():
     assert b"http" not in headers[b"content-security-policy"]  # no other host is named
 
 
-@pytest.mark.parametrize(("path", "size", "status"), [("/x", 10, 200), ("/x", 11, 413), ("/uploads/x", 50, 200),
-                                                      ("/uploads/x", 101, 413)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "size", "status"), [("/x", 10, 200), ("/x", 11, 413), ("/uploads/x", 50, 200), ("/uploads/x", 101, 413)]
+)
 @pytest.mark.parametrize("said", [True, False])
 def test_bodies_are_limited_by_what_they_say_and_by_what_comes(path, size, status, said):
     headers = [(b"content-length", str(size).encode())] if said else []
@@ -123,9 +148,15 @@ def test_users_of_a_file(tmp_path):
     assert not (check("ann", "x") or check("eve", "") or check("", ""))
 
 
-@pytest.mark.parametrize(("text", "mode", "message"), [("ann", 0o600, "line 1: expected NAME:PASSWORD"),
-                                                       ("", 0o600, "names nobody"), ("ann:x", 0o644, "chmod 600"),
-                                                       (None, 0, "No such file")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "mode", "message"),
+    [
+        ("ann", 0o600, "line 1: expected NAME:PASSWORD"),
+        ("", 0o600, "names nobody"),
+        ("ann:x", 0o644, "chmod 600"),
+        (None, 0, "No such file"),
+    ],
+)
 def test_files_of_users_that_are_refused(tmp_path, text, mode, message):
     path = tmp_path / "users"
     if text is not None:
@@ -185,9 +216,12 @@ def test_texts_of_documents_and_users_are_escaped():
     why = Explanation(EVIL, EVIL, EVIL, 0.5, (part,), (part,), (part,), EVIL)
     asked = Asked("c", EVIL, EVIL, where=EVIL)
     made = [
-        cards.card(hit, top=1.0), cards.asked_json(asked).replace('"', "") and cards.search_address(asked),
-        drawer.document(document, "c"), drawer.explanation(EVIL, [why]), as_panel(_refuses)(),
-    ]  # fmt: skip
+        cards.card(hit, top=1.0),
+        cards.asked_json(asked).replace('"', "") and cards.search_address(asked),
+        drawer.document(document, "c"),
+        drawer.explanation(EVIL, [why]),
+        as_panel(_refuses)(),
+    ]
     for html in made:
         assert "<script" not in html and "<img" not in html and '" onmouseover' not in html, html[:300]
     assert "&lt;script&gt;" in made[0]
@@ -245,8 +279,9 @@ def test_what_somebody_typed_is_not_logged(caplog):
 
 
 def run_app(*arguments, **options):
-    return subprocess.run([sys.executable, "-m", "ui.app", *arguments], capture_output=True, text=True, cwd=ROOT,
-                          timeout=120, **options)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "ui.app", *arguments], capture_output=True, text=True, cwd=ROOT, timeout=120, **options
+    )
 
 
 @pytest.mark.parametrize(

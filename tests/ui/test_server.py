@@ -39,8 +39,10 @@ def test_a_start_that_is_cut_short_is_no_error():
     assert not [line for line in lines if "CancelledError" in line]
 
 
-@pytest.mark.parametrize(("message", "shown"), [("Traceback ...\nRuntimeError: no room\n", True),
-                                                ("Traceback ...\nasyncio.exceptions.CancelledError\n\n", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [("Traceback ...\nRuntimeError: no room\n", True), ("Traceback ...\nasyncio.exceptions.CancelledError\n\n", False)],
+)
 def test_other_errors_of_a_start_are_shown(message, shown):
     assert _is_no_ending(logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, message, None, None)) == shown
 

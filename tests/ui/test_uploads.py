@@ -39,15 +39,23 @@ def test_equal_names_from_several_folders_are_all_kept(session):
     batch = send(session, {"README.md": b"one"}, batch)
     batch = send(session, {"README.md": b"two"}, batch)
     kept = session.uploads.keep(batch, "c")
-    assert kept_files(session, "c") == {"a/README.md": b"a", "b/README.md": b"b", "a/c/README.md": b"a/c",
-                                        "README.md": b"one", "README (2).md": b"two"}  # fmt: skip
+    assert kept_files(session, "c") == {
+        "a/README.md": b"a",
+        "b/README.md": b"b",
+        "a/c/README.md": b"a/c",
+        "README.md": b"one",
+        "README (2).md": b"two",
+    }
     assert len(kept.added) == 5 and not list(session.uploads.staged.iterdir())
 
 
-@pytest.mark.parametrize(("replace", "files", "said"), [
-    (False, {"a.md": b"old", "a (2).md": b"new", "b.md": b"same"}, "a.md is kept as a (2).md: that name was taken"),
-    (True, {"a.md": b"new", "b.md": b"same"}, "replaced: a.md"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("replace", "files", "said"),
+    [
+        (False, {"a.md": b"old", "a (2).md": b"new", "b.md": b"same"}, "a.md is kept as a (2).md: that name was taken"),
+        (True, {"a.md": b"new", "b.md": b"same"}, "replaced: a.md"),
+    ],
+)
 def test_a_name_that_is_taken_is_said(session, replace, files, said):
     session.uploads.keep(send(session, {"a.md": b"old", "b.md": b"same"}), "c")
     kept = session.uploads.keep(send(session, {"a.md": b"new", "b.md": b"same"}), "c", replace=replace)
@@ -122,10 +130,13 @@ def test_reading_only_starts_no_work(own_store, tmp_path):
     with pytest.raises(JobError, match="--read-only"):
         keeping.verify(session, "corpus")
     starts = (
-        lambda: keeping.add_view(session, "corpus", "v", "x"), lambda: keeping.add_files(session, "corpus", "x"),
-        lambda: keeping.create(session, "x", "", "x"), lambda: keeping.delete(session, "corpus", "corpus"),
-        lambda: results.start(session, "quick", "default"), lambda: prompting.make_demo_pool(session),
-    )  # fmt: skip
+        lambda: keeping.add_view(session, "corpus", "v", "x"),
+        lambda: keeping.add_files(session, "corpus", "x"),
+        lambda: keeping.create(session, "x", "", "x"),
+        lambda: keeping.delete(session, "corpus", "corpus"),
+        lambda: results.start(session, "quick", "default"),
+        lambda: prompting.make_demo_pool(session),
+    )
     for start in starts:
         with pytest.raises(AppError, match="--read-only"):
             start()
@@ -138,12 +149,17 @@ def test_reading_only_starts_no_work(own_store, tmp_path):
     assert session.jobs.all() == []
 
 
-@pytest.mark.parametrize(("said", "shown"), [
-    ("no such file: /home/ann/private/a b.txt", "no such file: …/a b.txt"),
-    ("'/tmp/x/y.txt', and /srv/z/", "'…/y.txt', and …/z"), ("see https://example.org/a/b", "see https://example.org/a/b"),
-    ("[Errno 2] '/srv/my data/x/y z.txt'", "[Errno 2] '…/y z.txt'"),
-    ("corpus/a/b.md is fine; 1/2/3", "corpus/a/b.md is fine; 1/2/3"), ("a /root", "a /root"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("no such file: /home/ann/private/a b.txt", "no such file: …/a b.txt"),
+        ("'/tmp/x/y.txt', and /srv/z/", "'…/y.txt', and …/z"),
+        ("see https://example.org/a/b", "see https://example.org/a/b"),
+        ("[Errno 2] '/srv/my data/x/y z.txt'", "[Errno 2] '…/y z.txt'"),
+        ("corpus/a/b.md is fine; 1/2/3", "corpus/a/b.md is fine; 1/2/3"),
+        ("a /root", "a /root"),
+    ],
+)
 def test_messages_name_no_folders_of_the_machine(said, shown):
     from ui.render.parts import without_paths
 

@@ -41,13 +41,15 @@ _MAX_TOKENS = 4096  # of a piece
 _EXAMPLES = re.compile(r"example|demonstration|few-shot|in-context|solved", re.IGNORECASE)
 _LIKENESS = re.compile(
     r"similarity|comparing (its )?meanings?|comparing it with other|comparing its|equivalence|close two|meaning is to|"
-    r"two (sentences|statements) have|how (close|similar|alike|much two)", re.IGNORECASE,
-)  # fmt: skip
+    r"two (sentences|statements) have|how (close|similar|alike|much two)",
+    re.IGNORECASE,
+)
 _NO_LIKENESS = re.compile(r"quality|reference|evaluat|duplicate|question|translation|generated", re.IGNORECASE)
 _DOCUMENTS = re.compile(
     r"retriev|search|locat|looking up|supporting|"
-    r"finding (documents|medical|relevant|passages|the paragraph|an answer|articles|sources|evidence)", re.IGNORECASE,
-)  # fmt: skip
+    r"finding (documents|medical|relevant|passages|the paragraph|an answer|articles|sources|evidence)",
+    re.IGNORECASE,
+)
 _NO_DOCUMENTS = re.compile(r"duplicate|similar|same|classif|cluster|code|command|program|function", re.IGNORECASE)
 _SENTENCE = re.compile(
     r"\b(sentence|statement|text|caption|headline|comment|answer|description|title|argument|claim|summary)\b"
@@ -57,16 +59,23 @@ _TYPES = ("sentence", "statement", "text", "short text")
 _DOMAINS = ("", "", "general ", "news ", "forum ", "image caption ", "everyday ", "headline ", "answer ", "web ")
 _GOALS = (
     *(g for g in GOALS if "reference" not in g and "people wrote" not in g),
-    "semantic textual similarity", "comparing meanings",
-    "measuring how close its meaning is to that of another", "scoring the similarity of two {kinds}",
-    "judging semantic equivalence", "estimating the degree of similarity",
+    "semantic textual similarity",
+    "comparing meanings",
+    "measuring how close its meaning is to that of another",
+    "scoring the similarity of two {kinds}",
+    "judging semantic equivalence",
+    "estimating the degree of similarity",
     "telling how much two {kinds} have in common",
-)  # fmt: skip
+)
 _OF_QUALITY = (  # near in words, and something else
-    "comparing it with a reference {kind}", "scoring it against a reference", "judging its quality",
-    "comparing it with {kinds} that people wrote", "evaluating generated text",
-    "judging how good the {kind} is", "measuring how well it matches a human {kind}",
-)  # fmt: skip
+    "comparing it with a reference {kind}",
+    "scoring it against a reference",
+    "judging its quality",
+    "comparing it with {kinds} that people wrote",
+    "evaluating generated text",
+    "judging how good the {kind} is",
+    "measuring how well it matches a human {kind}",
+)
 
 
 class Lean(NamedTuple):
@@ -296,9 +305,16 @@ def _run(args: Any, lean: Lean) -> None:
     sys.stdout.write(f"length of the mean: {np.linalg.norm(mean):.3f}, of {len(sample):,} embeddings\n")
     if any(factor is not None for factor in (args.likeness, args.documents, args.rest)):
         losses = train(
-            encoder, texts, mean, lean, steps=args.steps, batch_size=args.batch_size,
-            learning_rate=args.learning_rate, seed=args.seed, bf16=args.bf16,
-        )  # fmt: skip
+            encoder,
+            texts,
+            mean,
+            lean,
+            steps=args.steps,
+            batch_size=args.batch_size,
+            learning_rate=args.learning_rate,
+            seed=args.seed,
+            bf16=args.bf16,
+        )
         sys.stdout.write(f"loss: {losses[0]:.4f} -> {np.mean(losses[-20:]):.4f}\n")
     if args.everywhere:
         bias.data += torch.from_numpy(args.everywhere * mean)

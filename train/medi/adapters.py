@@ -24,8 +24,10 @@ def read_examples(given: str, query_instruction: str, document_instruction: str)
     """
     kind, _, where = given.partition(":")
     if not where or kind not in {*_READERS, "medi", "hub"}:
-        raise MixtureError(f"--examples is {given!r}; expected FORMAT:PATH with FORMAT one of "
-                           f"{', '.join(sorted({*_READERS, 'medi', 'hub'}))}")  # fmt: skip
+        raise MixtureError(
+            f"--examples is {given!r}; expected FORMAT:PATH with FORMAT one of "
+            f"{', '.join(sorted({*_READERS, 'medi', 'hub'}))}"
+        )
     path = Path(where).expanduser()
     if kind != "hub" and not path.exists():
         raise MixtureError(f"no such file or folder: {path}")
@@ -40,8 +42,19 @@ def read_examples(given: str, query_instruction: str, document_instruction: str)
     instruction = given_ones[0] if given_ones else query_instruction
     pairs = [row[:3] for row in rows]
     name = path.name.split(".")[0] if kind != "hub" else where.partition("?")[0].replace("/", "-")
-    return [RawTask(name, "pairs", pairs, instruction, document_instruction, "unstated", given, symmetric=False,
-                    instructions=given_ones if several else None)]  # fmt: skip
+    return [
+        RawTask(
+            name,
+            "pairs",
+            pairs,
+            instruction,
+            document_instruction,
+            "unstated",
+            given,
+            symmetric=False,
+            instructions=given_ones if several else None,
+        )
+    ]
 
 
 def _medi(path: Path) -> list[RawTask]:
@@ -62,8 +75,17 @@ def _medi(path: Path) -> list[RawTask]:
 
 def _of_medi(name: str, rows: list[TrainingExample], empty: int, path: Path) -> RawTask:
     query, document = (rows[0].query.instruction, rows[0].positive.instruction) if rows else ("", "")
-    return RawTask(name, "ready", [(row,) for row in rows], query, document, "unstated", f"medi:{path.name}",
-                   symmetric=query == document, dropped={"empty text": empty})  # fmt: skip
+    return RawTask(
+        name,
+        "ready",
+        [(row,) for row in rows],
+        query,
+        document,
+        "unstated",
+        f"medi:{path.name}",
+        symmetric=query == document,
+        dropped={"empty text": empty},
+    )
 
 
 def _is_empty(side: Any) -> bool:
@@ -204,6 +226,10 @@ def _table(path: Path) -> Iterator[dict[str, Any]]:
 
 
 _READERS: dict[str, Callable[[Path], Iterator[tuple[Any, ...]]]] = {
-    "sentence-transformers": _sentence_transformers, "flagembedding": _flagembedding, "tevatron": _tevatron,
-    "kilt": _kilt, "medmcqa": _medmcqa, "beir": _beir,
-}  # fmt: skip
+    "sentence-transformers": _sentence_transformers,
+    "flagembedding": _flagembedding,
+    "tevatron": _tevatron,
+    "kilt": _kilt,
+    "medmcqa": _medmcqa,
+    "beir": _beir,
+}

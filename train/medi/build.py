@@ -122,12 +122,19 @@ def _one_task(
         return
     report.tasks.append(
         write_task(
-            folder, examples, name=task.name, licence=task.licence, source=task.source, symmetric=task.symmetric,
-            query_instruction=task.query_instruction, document_instruction=task.document_instruction,
-            kind="pairs" if task.kind == "ready" else task.kind, notes=task.notes,
+            folder,
+            examples,
+            name=task.name,
+            licence=task.licence,
+            source=task.source,
+            symmetric=task.symmetric,
+            query_instruction=task.query_instruction,
+            document_instruction=task.document_instruction,
+            kind="pairs" if task.kind == "ready" else task.kind,
+            notes=task.notes,
             settings={"dropped": {k: v for k, v in sorted(dropped.items()) if v}, "cut_texts": cut},
         )
-    )  # fmt: skip
+    )
 
 
 def triples(

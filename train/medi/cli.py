@@ -52,20 +52,28 @@ def build_parser() -> argparse.ArgumentParser:
     add("--examples", action="append", default=[], metavar="FORMAT:PATH", help="data in another form; may be repeated")
     add("--query-instruction", metavar="TEXT", help="of queries, where --examples has none; @NAME: of the library")
     add("--document-instruction", metavar="TEXT", help="of documents, where --examples has none; @NAME: of the library")
-    add("--licences", default="open,C-UDA", metavar="NAMES", help="classes of --data to use; unstated: those of none "
-        "(default: open,C-UDA)")  # fmt: skip
+    add(
+        "--licences",
+        default="open,C-UDA",
+        metavar="NAMES",
+        help="classes of --data to use; unstated: those of none (default: open,C-UDA)",
+    )
     add("--only", default="", metavar="NAMES", help="data sets of --data to take")
     add("--exclude", default="", metavar="NAMES", help="data sets of --data to leave out")
     add("--symmetry", choices=("all", "symmetric", "asymmetric"), default="all", help="kind of tasks (default: all)")
     add("--without-super-ni", action="store_true", help="leave out the Super-NI-like files of --data")
-    add("--contrast", action="store_true",
-        help="add tasks of single words whose instruction decides what they mean")  # fmt: skip
-    add("--passages", action="store_true",
-        help="add tasks of long documents: a sentence and its passage, a question and a page of several")  # fmt: skip
-    add("--likeness", action="store_true",
-        help="add tasks of texts whose instruction is to change nothing: how alike they are")  # fmt: skip
-    add("--wordings", action="store_true",
-        help="add tasks of texts under two wordings of one instruction")  # fmt: skip
+    add("--contrast", action="store_true", help="add tasks of single words whose instruction decides what they mean")
+    add(
+        "--passages",
+        action="store_true",
+        help="add tasks of long documents: a sentence and its passage, a question and a page of several",
+    )
+    add(
+        "--likeness",
+        action="store_true",
+        help="add tasks of texts whose instruction is to change nothing: how alike they are",
+    )
+    add("--wordings", action="store_true", help="add tasks of texts under two wordings of one instruction")
     add("--max-rows", type=positive, default=8000, metavar="N", help="rows of a task at most (default: 8000)")
     add(
         "--against",
@@ -106,10 +114,19 @@ def _build(args: argparse.Namespace) -> None:
 
     if not (args.data or args.super_ni or args.examples):
         raise MixtureError("nothing to build from; give --data, --super-ni or --examples")
-    settings = {"symmetry": args.symmetry, "licences": args.licences, "contamination": args.contamination,
-                "against": [p.name for p in args.against], "only": _names(args.only), "exclude": _names(args.exclude),
-                "without_super_ni": args.without_super_ni, "contrast": args.contrast,
-                "passages": args.passages, "likeness": args.likeness, "wordings": args.wordings}  # fmt: skip
+    settings = {
+        "symmetry": args.symmetry,
+        "licences": args.licences,
+        "contamination": args.contamination,
+        "against": [p.name for p in args.against],
+        "only": _names(args.only),
+        "exclude": _names(args.exclude),
+        "without_super_ni": args.without_super_ni,
+        "contrast": args.contrast,
+        "passages": args.passages,
+        "likeness": args.likeness,
+        "wordings": args.wordings,
+    }
     signal.signal(signal.SIGTERM, lambda *_: _end(args.output))
     left_out: dict[str, str] = {}
     against = EvaluationTexts(args.against) if args.against else None
@@ -123,10 +140,17 @@ def _build(args: argparse.Namespace) -> None:
     if args.contrast:
         tasks = with_contrast(tasks, args.seed, against)
     report = build(
-        tasks, args.output, load_encoder(args.encoder), max_rows=args.max_rows, seed=args.seed,
-        against=against, refuse=args.contamination == "refuse",
-        overwrite=args.overwrite, settings=settings, left_out=left_out,
-    )  # fmt: skip
+        tasks,
+        args.output,
+        load_encoder(args.encoder),
+        max_rows=args.max_rows,
+        seed=args.seed,
+        against=against,
+        refuse=args.contamination == "refuse",
+        overwrite=args.overwrite,
+        settings=settings,
+        left_out=left_out,
+    )
     if args.json:
         print(json.dumps(asdict(report)))
         return
@@ -153,15 +177,22 @@ def _tasks(args: argparse.Namespace, left_out: dict[str, str]) -> Iterator[RawTa
     there = {folder: names_of(folder) for folder in args.data}
     unknown = {*only, *exclude}.difference(*there.values())
     if unknown:
-        raise MixtureError(f"{', '.join(map(str, args.data)) or '--data (not given)'} has no "
-                           f"{', '.join(sorted(unknown))}")  # fmt: skip
+        raise MixtureError(
+            f"{', '.join(map(str, args.data)) or '--data (not given)'} has no {', '.join(sorted(unknown))}"
+        )
     for folder, names in there.items():
         if only and not names & set(only):
             continue
         yield from read_data_folder(
-            folder, licences=_names(args.licences), only=names & set(only), exclude=names & set(exclude),
-            symmetry=args.symmetry, super_ni=not args.without_super_ni, seed=args.seed, left_out=left_out,
-        )  # fmt: skip
+            folder,
+            licences=_names(args.licences),
+            only=names & set(only),
+            exclude=names & set(exclude),
+            symmetry=args.symmetry,
+            super_ni=not args.without_super_ni,
+            seed=args.seed,
+            left_out=left_out,
+        )
     if args.super_ni:
         yield from _of_symmetry(args.symmetry, read_super_ni(args.super_ni, args.task_list), left_out)
     taken = Counter[str]()

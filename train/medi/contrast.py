@@ -103,7 +103,14 @@ def word_senses(task: RawTask, against: EvaluationTexts | None = None) -> RawTas
 
 def _made(task: RawTask, rows: Sequence[tuple[str, str, tuple[str, ...]]], instructions: list[str]) -> RawTask:
     return RawTask(
-        f"contrast_{task.name}", "pairs", rows, instructions[0] if rows else "", DOCUMENT_INSTRUCTION, task.licence,
-        task.source, symmetric=False, notes="one word under instructions that decide what it means",
+        f"contrast_{task.name}",
+        "pairs",
+        rows,
+        instructions[0] if rows else "",
+        DOCUMENT_INSTRUCTION,
+        task.licence,
+        task.source,
+        symmetric=False,
+        notes="one word under instructions that decide what it means",
         instructions=instructions,
-    )  # fmt: skip
+    )

@@ -18,10 +18,15 @@ NAMED_SHARE = 0.8  # of instructions; the others name no values
 _SUBJECT_FORMS = ("{kind} on {values}", "{kind} about {values}", "{kind} on {values},", "{kind} concerning {values}")
 _MANNER_FORMS = ("{kind}, be it {values},", "{kind}, be it {values},", "{kind}, whether {values},")
 _ENDS = (
-    "retrieving others of the same {goal}", "retrieving {kinds} of the same {goal}", "classifying its {goal}",
-    "retrieving {kinds} with the same {goal}", "finding others of the same {goal}", "grouping {kinds} by {goal}",
-    "clustering by {goal}", "telling the {goal}",
-)  # fmt: skip
+    "retrieving others of the same {goal}",
+    "retrieving {kinds} of the same {goal}",
+    "classifying its {goal}",
+    "retrieving {kinds} with the same {goal}",
+    "finding others of the same {goal}",
+    "grouping {kinds} by {goal}",
+    "clustering by {goal}",
+    "telling the {goal}",
+)
 
 
 class Area(NamedTuple):

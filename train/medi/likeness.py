@@ -21,11 +21,17 @@ from train.medi.sources import RawTask
 from train.wording import plural
 
 GOALS = (
-    "measuring semantic similarity", "measuring how similar two {kinds} are", "comparing it with other {kinds}",
-    "comparing it with a reference {kind}", "comparing it with {kinds} that people wrote",
-    "judging how close two {kinds} are in meaning", "measuring similarity of meaning", "comparing its meaning",
-    "scoring it against a reference", "textual similarity",
-)  # fmt: skip
+    "measuring semantic similarity",
+    "measuring how similar two {kinds} are",
+    "comparing it with other {kinds}",
+    "comparing it with a reference {kind}",
+    "comparing it with {kinds} that people wrote",
+    "judging how close two {kinds} are in meaning",
+    "measuring similarity of meaning",
+    "comparing its meaning",
+    "scoring it against a reference",
+    "textual similarity",
+)
 MIN_ROWS, MAX_ROWS = 128, 1500
 LONG_WORDS = 70  # of a task's documents on average
 # Not questions and commands: what they ask for is what an instruction may decide.
@@ -87,7 +93,14 @@ def _made(task: RawTask, asked: Sequence[tuple[str, str]], chance: random.Random
         return None
     chosen = chance.sample(asked, min(len(asked), MAX_ROWS))
     return RawTask(
-        f"likeness_{task.name}", "pairs", [(text, text, ()) for text, _ in chosen], chosen[0][1], "", task.licence,
-        task.source, symmetric=True, notes="an instruction that is to change nothing",
+        f"likeness_{task.name}",
+        "pairs",
+        [(text, text, ()) for text, _ in chosen],
+        chosen[0][1],
+        "",
+        task.licence,
+        task.source,
+        symmetric=True,
+        notes="an instruction that is to change nothing",
         instructions=[instruction for _, instruction in chosen],
-    )  # fmt: skip
+    )

@@ -28,9 +28,12 @@ _MAX_PAGES = 6000
 _END = re.compile(r"(?<=[.!?])\s+|\n+")
 _SUBJECT = re.compile(r"(?P<subject>[^:]{2,60}): (?P<aspect>[^:]{2,80})")
 _FORMS = (
-    "{subject}: {aspect}", "What is the {aspect} of {subject}?", "{aspect} of {subject}",
-    "What do the records of {subject} say about {aspect}?", "Give the {aspect} for {subject}.",
-)  # fmt: skip
+    "{subject}: {aspect}",
+    "What is the {aspect} of {subject}?",
+    "{aspect} of {subject}",
+    "What do the records of {subject} say about {aspect}?",
+    "Give the {aspect} for {subject}.",
+)
 
 
 def with_passages(tasks: Iterable[RawTask], seed: int, against: EvaluationTexts | None = None) -> Iterator[RawTask]:
@@ -63,10 +66,13 @@ def sentences(task: RawTask, seed: int) -> RawTask | None:
     chance.shuffle(rows)
     domain = _domain(task)
     return _made(
-        task, "sentences", rows[:_MAX_ROWS],
+        task,
+        "sentences",
+        rows[:_MAX_ROWS],
         f"Represent the {domain}sentence for retrieving the passage that it belongs to: ",
-        f"Represent the {domain}passage for retrieval: ", "a sentence of a document finds the rest of it",
-    )  # fmt: skip
+        f"Represent the {domain}passage for retrieval: ",
+        "a sentence of a document finds the rest of it",
+    )
 
 
 def pages(task: RawTask, seed: int) -> RawTask | None:
@@ -94,9 +100,13 @@ def pages(task: RawTask, seed: int) -> RawTask | None:
         rows.append((query, _page(subject, aspects[:count], known, chance), tuple(wrong)))
     domain = _domain(task)
     return _made(
-        task, "pages", rows, f"Represent the {domain}question for retrieving the page that has the answer: ",
-        f"Represent the {domain}page for retrieval: ", "short documents on one subject joined into a page",
-    )  # fmt: skip
+        task,
+        "pages",
+        rows,
+        f"Represent the {domain}question for retrieving the page that has the answer: ",
+        f"Represent the {domain}page for retrieval: ",
+        "short documents on one subject joined into a page",
+    )
 
 
 def _page_with(aspect: str, subject: str, count: int, known: dict[str, dict[str, str]], chance: random.Random) -> str:

@@ -62,9 +62,16 @@ def task_instruction(definition: str) -> str:
 
 
 def read_data_folder(
-    folder: Path, *, licences: Collection[str], only: Collection[str] = (), exclude: Collection[str] = (),
-    symmetry: str = "all", super_ni: bool = True, seed: int = 0, left_out: dict[str, str] | None = None,
-) -> Iterator[RawTask]:  # fmt: skip
+    folder: Path,
+    *,
+    licences: Collection[str],
+    only: Collection[str] = (),
+    exclude: Collection[str] = (),
+    symmetry: str = "all",
+    super_ni: bool = True,
+    seed: int = 0,
+    left_out: dict[str, str] | None = None,
+) -> Iterator[RawTask]:
     """Yield the tasks of a folder whose manifest.json lists files of pairs, classes and Super-NI-like rows.
 
     ``licences``: classes that may be used ("unstated": files without one). Files of test tasks are never read.
@@ -111,8 +118,9 @@ def read_data_folder(
             )
         else:
             pairs = [(r["query"], r["pos"], listed(r.get("neg"))) for r in read_lines(path, "query", "pos")]
-            yield RawTask(name, "pairs", pairs, entry["query_instruction"], entry["doc_instruction"],
-                          symmetric=symmetric, **facts)  # fmt: skip
+            yield RawTask(
+                name, "pairs", pairs, entry["query_instruction"], entry["doc_instruction"], symmetric=symmetric, **facts
+            )
 
 
 def names_of(folder: Path) -> set[str]:
@@ -128,8 +136,9 @@ def _manifest(folder: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MixtureError(f'{folder} has no manifest.json with "files" ({error})') from error
     if lacking:
-        raise MixtureError(f"{folder}/manifest.json: {str(lacking[0])[:80]} lacks one of "
-                           f"{', '.join(sorted(needed | _INSTRUCTIONS))}")  # fmt: skip
+        raise MixtureError(
+            f"{folder}/manifest.json: {str(lacking[0])[:80]} lacks one of {', '.join(sorted(needed | _INSTRUCTIONS))}"
+        )
     return files
 
 
@@ -144,8 +153,16 @@ def _super_ni_rows(path: Path, facts: dict[str, Any], seed: int) -> Iterator[Raw
         choices = wordings.get(name) or [rows[0].get("definition") or rows[0].get("instruction") or ""]
         given = [task_instruction(chance.choice(choices)) for _ in rows]
         pairs = [(str(r["input"]), _first(r["output"])) for r in rows]
-        yield RawTask(name, "super-ni", pairs, given[0], given[0], symmetric=True,
-                      instructions=given if len(choices) > 1 else None, **facts)  # fmt: skip
+        yield RawTask(
+            name,
+            "super-ni",
+            pairs,
+            given[0],
+            given[0],
+            symmetric=True,
+            instructions=given if len(choices) > 1 else None,
+            **facts,
+        )
 
 
 def _wordings(path: Path) -> dict[str, list[str]]:

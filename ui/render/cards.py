@@ -47,8 +47,12 @@ def _head(found: Answer) -> str:
 def no_hits(found: Answer) -> str:
     """Return what is said where nothing was found."""
     if found.asked.where.strip():
-        return panel("empty", "Nothing matches", f"No chunk matches the filter {found.asked.where.strip()!r} and the "
-                     "query. Loosen the filter, or take it away.")  # fmt: skip
+        return panel(
+            "empty",
+            "Nothing matches",
+            f"No chunk matches the filter {found.asked.where.strip()!r} and the "
+            "query. Loosen the filter, or take it away.",
+        )
     if not found.num_chunks:
         return panel("empty", "This collection is empty", "Upload files in the tab Collections.")
     if found.asked.mode == "text":
@@ -56,8 +60,9 @@ def no_hits(found: Answer) -> str:
     return panel("empty", "Nothing was found", "Try other words, or another view.")
 
 
-def card(hit: Hit, *, top: float, judged: bool | None = None, read_only: bool = False, badge: str = "",
-         actions: bool = True) -> str:  # fmt: skip
+def card(
+    hit: Hit, *, top: float, judged: bool | None = None, read_only: bool = False, badge: str = "", actions: bool = True
+) -> str:
     """Return one hit. ``top``: the score of a full bar; ``badge``: HTML of our own making after the title."""
     place = " › ".join([hit.document_id, *([f"page {hit.page}"] if hit.page else [])])
     heading = " › ".join(hit.heading)
@@ -109,9 +114,16 @@ def asked_json(asked: Asked) -> str:
 
 def search_address(asked: Asked) -> str:
     """Return the address of a search."""
-    return address(tab="search", c=asked.collection, q=asked.query, i=asked.instruction or "-", v=asked.view,
-                   m="" if asked.mode == "dense" else asked.mode, w=asked.where,
-                   k="" if asked.top_k == 10 else asked.top_k)  # fmt: skip
+    return address(
+        tab="search",
+        c=asked.collection,
+        q=asked.query,
+        i=asked.instruction or "-",
+        v=asked.view,
+        m="" if asked.mode == "dense" else asked.mode,
+        w=asked.where,
+        k="" if asked.top_k == 10 else asked.top_k,
+    )
 
 
 def examples(tries: tuple[tuple[str, str], ...]) -> str:

@@ -16,8 +16,17 @@ from ui.session import Asked
 def comparison(found: Comparison, asked: Asked, other: str, other_view: str = "") -> str:
     """Return the two sides of a comparison. ``other``: the second instruction; the first is that of ``asked``."""
     kept = json.dumps({**asdict(asked), "other": other}, ensure_ascii=False)
-    shown = address(tab="compare", c=asked.collection, q=asked.query, i=asked.instruction or "-", j=other or "-",
-                    v=asked.view, u="" if other_view == asked.view else other_view, w=asked.where, k="" if asked.top_k == 10 else asked.top_k)  # fmt: skip
+    shown = address(
+        tab="compare",
+        c=asked.collection,
+        q=asked.query,
+        i=asked.instruction or "-",
+        j=other or "-",
+        v=asked.view,
+        u="" if other_view == asked.view else other_view,
+        w=asked.where,
+        k="" if asked.top_k == 10 else asked.top_k,
+    )
     change = found.differences[0]
     if not any(found.hits):
         return panel("empty", "Nothing was found on either side", "Try other words, or loosen the filter.")

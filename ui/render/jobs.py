@@ -7,9 +7,12 @@ from ui.job import Job, State
 from ui.render.parts import bar, panel, text, without_paths
 
 _STATES = {
-    State.RUNNING: "under way", State.DONE: "done", State.PARTLY: "done, but some files could not be read",
-    State.FAILED: "failed", State.CANCELLED: "cancelled; what was stored stays",
-}  # fmt: skip
+    State.RUNNING: "under way",
+    State.DONE: "done",
+    State.PARTLY: "done, but some files could not be read",
+    State.FAILED: "failed",
+    State.CANCELLED: "cancelled; what was stored stays",
+}
 
 _AWAITED = panel("note", "The first collection is being made", "Your search is answered as soon as it is there.")
 AWAITED = f'<div data-awaited="">{_AWAITED}</div>'  # visits.js asks again
@@ -87,8 +90,12 @@ def noted(notes: list[str]) -> list[str]:
 
 _NOTES = 20
 _BADGES = {
-    State.RUNNING: "moved", State.DONE: "entered", State.PARTLY: "moved", State.FAILED: "left", State.CANCELLED: "stayed",
-}  # fmt: skip
+    State.RUNNING: "moved",
+    State.DONE: "entered",
+    State.PARTLY: "moved",
+    State.FAILED: "left",
+    State.CANCELLED: "stayed",
+}
 
 
 def _report(job: Job) -> list[str]:

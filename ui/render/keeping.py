@@ -35,13 +35,23 @@ def collection(found: CollectionFacts) -> str:
     ]
     sums = "".join(f"<div><b>{text(value)}</b><span>{name}</span></div>" for value, name in numbers)
     rows = [
-        (v.name, v.instruction.strip() or "none", v.model, v.dim, v.precision, v.index,
-         "complete" if not v.missing else f"{counted(v.missing, 'chunk')} missing")
+        (
+            v.name,
+            v.instruction.strip() or "none",
+            v.model,
+            v.dim,
+            v.precision,
+            v.index,
+            "complete" if not v.missing else f"{counted(v.missing, 'chunk')} missing",
+        )
         for v in found.views
-    ]  # fmt: skip
+    ]
     columns = ("view", "document instruction", "model", "numbers", "precision", "index", "vectors")
-    said = "" if found.chunks else panel("warn", "Nothing is stored yet", "If its work below ended early, press Resume; "
-                                         "else add files.")  # fmt: skip
+    said = (
+        ""
+        if found.chunks
+        else panel("warn", "Nothing is stored yet", "If its work below ended early, press Resume; else add files.")
+    )
     return f'{said}<div class="sums">{sums}</div>{table(columns, rows, numbers=(3,), long=(0, 1, 2), name="Views")}'
 
 

@@ -60,8 +60,14 @@ def bar(share: float, label: str) -> str:
     return f'<span class="bar" role="img" aria-label="{text(label)}"><span style="width:{percent}%"></span></span>'
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Iterable[int] = (),
-          long: Iterable[int] = (), name: str = "") -> str:  # fmt: skip
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    numbers: Iterable[int] = (),
+    long: Iterable[int] = (),
+    name: str = "",
+) -> str:
     """Return a table of escaped cells.
 
     ``numbers``: columns that are set to the right; ``long``: those of texts that may be broken anywhere, and folded.

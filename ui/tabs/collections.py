@@ -62,20 +62,26 @@ def _forms(session: Session, collection: gr.Dropdown) -> dict[str, Any]:
     made: dict[str, Any] = {}
     with gr.Accordion("New collection", open=True):
         made["name"] = gr.Textbox(label="Name", placeholder="papers", max_lines=1, elem_id="new-name")
-        made["instruction"] = gr.Textbox(DEFAULT_DOCUMENT_INSTRUCTION, label="Document instruction (what they are for)",
-                                         lines=2, elem_id="new-instruction")  # fmt: skip
+        made["instruction"] = gr.Textbox(
+            DEFAULT_DOCUMENT_INSTRUCTION,
+            label="Document instruction (what they are for)",
+            lines=2,
+            elem_id="new-instruction",
+        )
         made["pick"] = gr.Dropdown(PICKS, value=None, label="From the library")
         made["files"] = uploader("new-files", "Files or folders", session)
         made["create"] = gr.Button("Make the collection", variant="primary", elem_id="create")
     with gr.Accordion("Add files to the chosen collection", open=False):
         made["more"] = uploader("more-files", "More files or folders", session)
-        made["replace"] = gr.Checkbox(False, label="Replace files of the same name (else both are kept)",
-                                      elem_id="replace")  # fmt: skip
+        made["replace"] = gr.Checkbox(
+            False, label="Replace files of the same name (else both are kept)", elem_id="replace"
+        )
         made["add"] = gr.Button("Add the files", elem_id="add-files")
     if session.config.allow_folders:
         with gr.Accordion("Ingest a folder of the server", open=False):
-            made["folder"] = gr.Dropdown(list(keeping.allowed_folders(session)), label="Allowed folder",
-                                         elem_id="folder")  # fmt: skip
+            made["folder"] = gr.Dropdown(
+                list(keeping.allowed_folders(session)), label="Allowed folder", elem_id="folder"
+            )
             made["below"] = gr.Textbox(label="Folder below it (empty: all of it)", max_lines=1, elem_id="below")
             made["into"] = gr.Textbox(label="Collection (new or existing)", max_lines=1, elem_id="into")
             made["ingest"] = gr.Button("Ingest the folder", elem_id="ingest-folder")
@@ -89,14 +95,24 @@ def _forms(session: Session, collection: gr.Dropdown) -> dict[str, Any]:
             made["make_view"] = gr.Button("Make the view", size="sm", variant="primary", elem_id="make-view")
     with gr.Accordion("Check or delete the chosen collection", open=False):
         made["verify"] = gr.Button("Verify against checksums", size="sm", elem_id="verify")
-        made["typed"] = gr.Textbox(label="Type its name to delete it, with its uploaded files", max_lines=1,
-                                   elem_id="delete-name")  # fmt: skip
+        made["typed"] = gr.Textbox(
+            label="Type its name to delete it, with its uploaded files", max_lines=1, elem_id="delete-name"
+        )
         made["delete"] = gr.Button("Delete", variant="stop", size="sm", elem_id="delete")
     return made
 
 
-def _tie(session: Session, collection: gr.Dropdown, clock: gr.Timer, ended: gr.State, numbers: gr.HTML,
-         words: gr.Textbox, files: gr.HTML, jobs: gr.HTML, forms: dict[str, Any]) -> None:  # fmt: skip
+def _tie(
+    session: Session,
+    collection: gr.Dropdown,
+    clock: gr.Timer,
+    ended: gr.State,
+    numbers: gr.HTML,
+    words: gr.Textbox,
+    files: gr.HTML,
+    jobs: gr.HTML,
+    forms: dict[str, Any],
+) -> None:
     awaited = gr.State("")  # the collection of the job that was started here: it is shown at its end
 
     def started(button: str, start: Callable[..., Any], inputs: list[Any], emptied: dict[str, Any]) -> None:
@@ -111,15 +127,24 @@ def _tie(session: Session, collection: gr.Dropdown, clock: gr.Timer, ended: gr.S
 
     named, instructed = {"name": ""}, {"instruction": DEFAULT_DOCUMENT_INSTRUCTION, "pick": None}
     viewed = {"view": "", "view_instruction": "", "view_pick": None, "cost": ""}
-    started("create", keeping.create, [forms["name"], forms["instruction"], forms["files"]],
-            {**named, **instructed, "files": ""})  # fmt: skip
-    started("add", _chosen(keeping.add_files), [collection, forms["more"], forms["replace"]],
-            {"more": "", "replace": False})  # fmt: skip
+    started(
+        "create",
+        keeping.create,
+        [forms["name"], forms["instruction"], forms["files"]],
+        {**named, **instructed, "files": ""},
+    )
+    started(
+        "add", _chosen(keeping.add_files), [collection, forms["more"], forms["replace"]], {"more": "", "replace": False}
+    )
     started("make_view", _chosen(keeping.add_view), [collection, forms["view"], forms["view_instruction"]], viewed)
     started("verify", _chosen(keeping.verify), [collection], {})
     if "ingest" in forms:
-        started("ingest", keeping.add_folder, [forms["into"], forms["folder"], forms["below"], forms["instruction"]],
-                {"into": "", "below": ""})  # fmt: skip
+        started(
+            "ingest",
+            keeping.add_folder,
+            [forms["into"], forms["folder"], forms["below"], forms["instruction"]],
+            {"into": "", "below": ""},
+        )
     for pick, box in (("pick", "instruction"), ("view_pick", "view_instruction")):
         forms[pick].input(lambda chosen: chosen or "", forms[pick], forms[box], **QUIET)
 
@@ -127,8 +152,9 @@ def _tie(session: Session, collection: gr.Dropdown, clock: gr.Timer, ended: gr.S
         return html.cost(_chosen(keeping.view_cost)(session, name, instruction))
 
     forms["estimate"].click(as_panel(estimated), [collection, forms["view_instruction"]], forms["cost"], **QUIET)
-    forms["delete"].click(as_toast(_deleted(session)), [collection, forms["typed"]],
-                          [collection, forms["typed"], numbers], **QUIET)  # fmt: skip
+    forms["delete"].click(
+        as_toast(_deleted(session)), [collection, forms["typed"]], [collection, forms["typed"], numbers], **QUIET
+    )
 
     def clicked(event: gr.EventData) -> tuple[Any, str]:
         (session.jobs.cancel if event.action == "cancel" else session.jobs.again)(event.value)

@@ -27,9 +27,16 @@ EMPTY = panel(
 
 
 def compare(
-    session: Session, collection: str | None, query: str, first: str, second: str, view: str | None,
-    other_view: str | None, where: str, top_k: float,
-) -> str:  # fmt: skip
+    session: Session,
+    collection: str | None,
+    query: str,
+    first: str,
+    second: str,
+    view: str | None,
+    other_view: str | None,
+    where: str,
+    top_k: float,
+) -> str:
     """Return both sides as HTML."""
     if not (query or "").strip():
         return EMPTY
@@ -59,12 +66,21 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     """Lay the tab out; return the components that the page fills from its address."""
     limits = session.limits
     with gr.Row(elem_classes="query-row", equal_height=True):
-        query = gr.Textbox(label="Query", placeholder="mercury", lines=1, max_lines=3, scale=8, elem_id="compare-query",
-                           max_length=limits.query_characters)  # fmt: skip
+        query = gr.Textbox(
+            label="Query",
+            placeholder="mercury",
+            lines=1,
+            max_lines=3,
+            scale=8,
+            elem_id="compare-query",
+            max_length=limits.query_characters,
+        )
         go = gr.Button("Compare", variant="primary", scale=1, min_width=110, elem_id="compare-go", elem_classes="go")
     with gr.Row():
-        boxes = [_instruction(limits.instruction_characters, side, text)
-                 for side, text in (("first", FIRST), ("second", SECOND))]  # fmt: skip
+        boxes = [
+            _instruction(limits.instruction_characters, side, text)
+            for side, text in (("first", FIRST), ("second", SECOND))
+        ]
     with gr.Accordion("Views, filter, number of hits", open=False):
         with gr.Row():
             view = gr.Dropdown([], label="View of the first side", elem_id="compare-view")
@@ -83,13 +99,27 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     for box, pick in boxes:
         pick.input(lambda chosen: chosen or "", pick, box, **QUIET).then(as_panel(run), inputs, results, **ASKING)
     results.click(as_click(open_hit, session), None, shown, **AT_ONCE)
-    return {"query": query, "first": first, "second": second, "view": view, "other_view": other_view, "where": where,
-            "top_k": top_k, "results": results}  # fmt: skip
+    return {
+        "query": query,
+        "first": first,
+        "second": second,
+        "view": view,
+        "other_view": other_view,
+        "where": where,
+        "top_k": top_k,
+        "results": results,
+    }
 
 
 def _instruction(most: int, side: str, text: str) -> tuple[gr.Textbox, gr.Dropdown]:
     with gr.Column(min_width=280):
-        box = gr.Textbox(text, label=f"The {side} instruction (empty: none)", lines=2, max_lines=4, max_length=most,
-                         elem_id=f"instruction-{side}")  # fmt: skip
+        box = gr.Textbox(
+            text,
+            label=f"The {side} instruction (empty: none)",
+            lines=2,
+            max_lines=4,
+            max_length=most,
+            elem_id=f"instruction-{side}",
+        )
         pick = gr.Dropdown(PICKS, value=None, label="From the library", elem_id=f"pick-{side}")
     return box, pick

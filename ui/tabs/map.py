@@ -26,9 +26,15 @@ NOTHING, OTHER_VIEW, OTHER_INSTRUCTION = "one map", "another view", "another ins
 
 
 def draw(
-    session: Session, collection: str | None, view: str | None, beside: str, other: str | None, instruction: str,
-    method: str, colour: str | None,
-) -> tuple[str, str]:  # fmt: skip
+    session: Session,
+    collection: str | None,
+    view: str | None,
+    beside: str,
+    other: str | None,
+    instruction: str,
+    method: str,
+    colour: str | None,
+) -> tuple[str, str]:
     """Return what is said above the map, and the map's data."""
     if not collection:
         raise ValueError("there is no collection yet; make one in the tab Collections")
@@ -57,16 +63,28 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     """Lay the tab out; return the components that the page fills with what a collection has."""
     with gr.Row(equal_height=False):
         view = gr.Dropdown([], label="View", elem_id="map-view", min_width=160)
-        beside = gr.Radio([NOTHING, OTHER_VIEW, OTHER_INSTRUCTION], value=OTHER_INSTRUCTION, label="Beside it",
-                          elem_id="map-beside", min_width=300)  # fmt: skip
-        method = gr.Radio([("t-SNE", "tsne"), ("Principal components", "pca")], value="tsne", label="Laid out by",
-                          min_width=220, elem_id="map-method")  # fmt: skip
-        colour = gr.Dropdown([mapping.CLUSTERS], value=mapping.CLUSTERS, label="Coloured by", elem_id="map-colour",
-                             min_width=140)  # fmt: skip
+        beside = gr.Radio(
+            [NOTHING, OTHER_VIEW, OTHER_INSTRUCTION],
+            value=OTHER_INSTRUCTION,
+            label="Beside it",
+            elem_id="map-beside",
+            min_width=300,
+        )
+        method = gr.Radio(
+            [("t-SNE", "tsne"), ("Principal components", "pca")],
+            value="tsne",
+            label="Laid out by",
+            min_width=220,
+            elem_id="map-method",
+        )
+        colour = gr.Dropdown(
+            [mapping.CLUSTERS], value=mapping.CLUSTERS, label="Coloured by", elem_id="map-colour", min_width=140
+        )
     other = gr.Dropdown([], label="The other view", elem_id="map-other", visible=False)
     with gr.Row(equal_height=True, elem_classes="stack-narrow", visible=True) as instructed:
-        instruction = gr.Textbox(OTHER, label="The other document instruction", max_lines=2, scale=5,
-                                 elem_id="map-instruction")  # fmt: skip
+        instruction = gr.Textbox(
+            OTHER, label="The other document instruction", max_lines=2, scale=5, elem_id="map-instruction"
+        )
         pick = gr.Dropdown(PICKS, value=None, label="From the library", scale=3)
     go = gr.Button("Draw", variant="primary", elem_id="map-go")
     said = gr.HTML(EMPTY, elem_id="map-said")
@@ -81,8 +99,10 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     colour.input(as_toast(run), inputs, [said, canvas], **drawing)
     beside.change(
         lambda chosen: (gr.Dropdown(visible=chosen == OTHER_VIEW), gr.Row(visible=chosen == OTHER_INSTRUCTION)),
-        beside, [other, instructed], **QUIET,
-    )  # fmt: skip
+        beside,
+        [other, instructed],
+        **QUIET,
+    )
     pick.input(lambda chosen: chosen or "", pick, instruction, **QUIET)
 
     def clicked(event: gr.EventData) -> str:

@@ -29,11 +29,21 @@ def own_instruction(session: Session, pool: str | None) -> str:
     return session.views(pool)[0].document_instruction if pool in session.collections() else ""
 
 
-def asked_of(pool: str | None, text: str, instruction: str, task: str, k: float, selector: str, order: str,
-             budget: float | None, chat: bool) -> prompting.AskedPrompt:  # fmt: skip
+def asked_of(
+    pool: str | None,
+    text: str,
+    instruction: str,
+    task: str,
+    k: float,
+    selector: str,
+    order: str,
+    budget: float | None,
+    chat: bool,
+) -> prompting.AskedPrompt:
     """Return what the components ask for."""
-    return prompting.AskedPrompt(pool or "", text or "", instruction or "", task or "", int(k), selector, order,
-                                 int(budget or 0), bool(chat))  # fmt: skip
+    return prompting.AskedPrompt(
+        pool or "", text or "", instruction or "", task or "", int(k), selector, order, int(budget or 0), bool(chat)
+    )
 
 
 def show(session: Session, *values: Any) -> str:
@@ -55,13 +65,26 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=310):
             pool = gr.Dropdown([], label="Pool of examples", elem_id="pool")
-            text = gr.Textbox(label="Input", lines=3, max_lines=8, elem_id="prompt-input",
-                              placeholder="The export hangs at 99 percent and never ends.")  # fmt: skip
-            instruction = gr.Textbox(label="Instruction (in what sense examples are near; empty: none)",
-                                     lines=2, max_lines=2, elem_id="prompt-instruction")  # fmt: skip
+            text = gr.Textbox(
+                label="Input",
+                lines=3,
+                max_lines=8,
+                elem_id="prompt-input",
+                placeholder="The export hangs at 99 percent and never ends.",
+            )
+            instruction = gr.Textbox(
+                label="Instruction (in what sense examples are near; empty: none)",
+                lines=2,
+                max_lines=2,
+                elem_id="prompt-instruction",
+            )
             pick = gr.Dropdown(PICKS, value=None, label="From the library")
-            task = gr.Textbox(label="Task (stands first in the prompt)", max_lines=3, elem_id="prompt-task",
-                              placeholder="Name the component of the bug.")  # fmt: skip
+            task = gr.Textbox(
+                label="Task (stands first in the prompt)",
+                max_lines=3,
+                elem_id="prompt-task",
+                placeholder="Name the component of the bug.",
+            )
             with gr.Accordion("How examples are chosen", open=False):
                 k = gr.Slider(1, prompting.MAX_EXAMPLES, value=8, step=1, label="Examples at most", elem_id="prompt-k")
                 selector = gr.Dropdown(prompting.SELECTORS, value="nearest", label="Selector")
@@ -69,8 +92,9 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
                 budget = gr.Number(0, label="Tokens at most (0: no limit)", precision=0, minimum=0)
                 chat = gr.Checkbox(False, label="As chat messages")
             go = gr.Button("Build the prompt", variant="primary", elem_id="prompt-go")
-            sending = gr.Button("Send to the language model", elem_id="prompt-send",
-                                visible=prompting.has_language_model(session))  # fmt: skip
+            sending = gr.Button(
+                "Send to the language model", elem_id="prompt-send", visible=prompting.has_language_model(session)
+            )
         with gr.Column(scale=3, min_width=320):
             out = gr.HTML(html.EMPTY, elem_id="prompt", js_on_load=script("prompt"))
             said = gr.HTML("", elem_id="prompt-answer")

@@ -38,9 +38,15 @@ def asked_of(text: str) -> Asked:
 
 
 def search(
-    session: Session, collection: str | None, query: str, instruction: str, view: str | None, mode: str, where: str,
+    session: Session,
+    collection: str | None,
+    query: str,
+    instruction: str,
+    view: str | None,
+    mode: str,
+    where: str,
     top_k: float,
-) -> str:  # fmt: skip
+) -> str:
     """Return the hits as HTML."""
     asked = Asked(collection or "", query or "", instruction or "", view or "", mode, where or "", int(top_k))
     if not asked.query.strip():
@@ -93,12 +99,26 @@ def add_condition(where: str, field: str | None, operator: str, value: str) -> s
 def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str, Any]:
     """Lay the tab out; return the components that the page fills from its address. ``shown``: the drawer."""
     with gr.Row(elem_classes="query-row", equal_height=True):
-        query = gr.Textbox(label="Query", placeholder="What do you look for?", lines=1, max_lines=3, scale=8,
-                           elem_id="query", autofocus=True, max_length=session.limits.query_characters)  # fmt: skip
+        query = gr.Textbox(
+            label="Query",
+            placeholder="What do you look for?",
+            lines=1,
+            max_lines=3,
+            scale=8,
+            elem_id="query",
+            autofocus=True,
+            max_length=session.limits.query_characters,
+        )
         go = gr.Button("Search", variant="primary", scale=1, min_width=110, elem_id="go")
     with gr.Row(equal_height=True, elem_classes="stack-narrow"):
-        instruction = gr.Textbox(label="Instruction (free text; empty: none)", lines=1, max_lines=4, scale=5,
-                                 elem_id="instruction", max_length=session.limits.instruction_characters)  # fmt: skip
+        instruction = gr.Textbox(
+            label="Instruction (free text; empty: none)",
+            lines=1,
+            max_lines=4,
+            scale=5,
+            elem_id="instruction",
+            max_length=session.limits.instruction_characters,
+        )
         pick = gr.Dropdown(PICKS, value=None, label="From the library", scale=3, elem_id="pick", filterable=True)
     with gr.Row(equal_height=False, elem_classes="whole-narrow"):
         with gr.Column(scale=0, min_width=300, elem_classes="options"):
@@ -106,8 +126,9 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
             mode = gr.Radio(MODES, value="dense", label="Search by", elem_id="mode")
             top_k = gr.Slider(1, session.limits.top_k, value=10, step=1, label="Hits", elem_id="top-k")
             with gr.Accordion("Filter", open=False):
-                where = gr.Textbox(label="Only chunks with", placeholder='stars <= 2 and mime contains "csv"', lines=2,
-                                   elem_id="where")  # fmt: skip
+                where = gr.Textbox(
+                    label="Only chunks with", placeholder='stars <= 2 and mime contains "csv"', lines=2, elem_id="where"
+                )
                 field = gr.Dropdown([], label="Field", elem_id="field")
                 with gr.Row():
                     operator = gr.Dropdown(OPERATORS, value="=", label="Is", min_width=80)
@@ -117,12 +138,17 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
                 gr.Markdown("Represent the (domain) (text type) for (objective):", elem_classes="hint")
                 domain = gr.Textbox(label="Domain", placeholder="astronomy", max_lines=1, elem_id="slot-domain")
                 text_type = gr.Textbox(label="Text type", value="question", max_lines=1, elem_id="slot-type")
-                objective = gr.Textbox(label="Objective", placeholder="retrieving supporting documents", max_lines=1,
-                                       elem_id="slot-objective")  # fmt: skip
+                objective = gr.Textbox(
+                    label="Objective",
+                    placeholder="retrieving supporting documents",
+                    max_lines=1,
+                    elem_id="slot-objective",
+                )
                 use = gr.Button("Use this instruction", size="sm", elem_id="use-template")
         with gr.Column(scale=4, min_width=320):
-            results = gr.HTML(EMPTY, elem_id="results", js_on_load=script("results"),
-                              server_functions=[_server(session)])  # fmt: skip
+            results = gr.HTML(
+                EMPTY, elem_id="results", js_on_load=script("results"), server_functions=[_server(session)]
+            )
 
     inputs = [collection, query, instruction, view, mode, where, top_k]
 
@@ -144,8 +170,16 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     )
     results.click(as_click(open_hit, session), None, shown, **AT_ONCE)
     results.select(as_toast(_tried), None, [query, instruction], **QUIET).then(as_panel(run), inputs, results, **ASKING)
-    return {"query": query, "instruction": instruction, "view": view, "mode": mode, "where": where, "top_k": top_k,
-            "field": field, "results": results}  # fmt: skip
+    return {
+        "query": query,
+        "instruction": instruction,
+        "view": view,
+        "mode": mode,
+        "where": where,
+        "top_k": top_k,
+        "field": field,
+        "results": results,
+    }
 
 
 def _server(session: Session) -> Callable[..., Any]:

@@ -20,8 +20,12 @@ _FOLDER_INPUT = '<input class="folder" type="file" webkitdirectory multiple hidd
 def uploader(elem_id: str, label: str, session: Session, *, several: bool = True) -> gr.HTML:
     """Return the field. ``several``: files and folders; else one file."""
     template = _TEMPLATE.format(
-        megabytes=session.limits.upload_bytes >> 20, label=label, what="files or folders" if several else "a file",
-        files="files" if several else "a file", folder=_FOLDER if several else "",
-        multiple=" multiple" if several else "", folder_input=_FOLDER_INPUT if several else "",
-    )  # fmt: skip
+        megabytes=session.limits.upload_bytes >> 20,
+        label=label,
+        what="files or folders" if several else "a file",
+        files="files" if several else "a file",
+        folder=_FOLDER if several else "",
+        multiple=" multiple" if several else "",
+        folder_input=_FOLDER_INPUT if several else "",
+    )
     return gr.HTML("", elem_id=elem_id, html_template=template, js_on_load=script("uploader"))

@@ -252,9 +252,14 @@ class FaissIndex:
         cosines, module = np.empty(candidates.shape, dtype=np.float32), faiss()
         pointer = module.swig_ptr
         module.fvec_inner_products_by_idx(
-            pointer(cosines), pointer(queries), pointer(self.vectors), pointer(candidates),
-            queries.shape[1], len(queries), candidates.shape[1],
-        )  # fmt: skip  # -inf where there is none
+            pointer(cosines),
+            pointer(queries),
+            pointer(self.vectors),
+            pointer(candidates),
+            queries.shape[1],
+            len(queries),
+            candidates.shape[1],
+        )  # -inf where there is none
         best, each = (-cosines).argsort(axis=1, kind="stable")[:, :k], np.arange(len(queries))[:, None]
         scores, positions = cosines[each, best], candidates[each, best]
         if (missing := k - scores.shape[1]) > 0:

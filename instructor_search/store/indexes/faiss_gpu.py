@@ -67,8 +67,9 @@ def num_cards(module: Any) -> int:
         StoreError: none, and why.
     """
     if not hasattr(module, "StandardGpuResources"):
-        raise StoreError("the FAISS that is installed works on CPUs only: pip uninstall faiss-cpu, then pip install "
-                         "'.[faiss-gpu]'")  # fmt: skip
+        raise StoreError(
+            "the FAISS that is installed works on CPUs only: pip uninstall faiss-cpu, then pip install '.[faiss-gpu]'"
+        )
     cards = int(module.get_num_gpus())
     if not cards:
         raise StoreError("FAISS finds no NVIDIA GPU that it can use")

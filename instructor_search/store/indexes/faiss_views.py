@@ -147,12 +147,20 @@ def build_index(
         asked = vectors[own] if own is not None else to_unit_length(queries)  # type: ignore[arg-type]
         index.setting, reached = tune(index, asked, target_recall, own=own)
         facts = IndexFacts(
-            kind=kind, setting=(index.setting.effort, index.setting.factor), count=len(rows),
-            built=len(rows), dim=view.dim,
-            version=version, fingerprint=view.fingerprint, view_created=view.created, recall=reached,
-            target_recall=target_recall, queries="given" if own is None else "vectors of the view",
-            seconds=time.perf_counter() - started, created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )  # fmt: skip
+            kind=kind,
+            setting=(index.setting.effort, index.setting.factor),
+            count=len(rows),
+            built=len(rows),
+            dim=view.dim,
+            version=version,
+            fingerprint=view.fingerprint,
+            view_created=view.created,
+            recall=reached,
+            target_recall=target_recall,
+            queries="given" if own is None else "vectors of the view",
+            seconds=time.perf_counter() - started,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
         folder, facts = write_index(generation, index, rows, facts)
     except BaseException:
         shutil.rmtree(generation, ignore_errors=True)

@@ -56,8 +56,10 @@ def test_half_precision_is_half_the_size_and_near(two_models, tmp_path):
     half.save(tmp_path / "changed")
     assert np.dtype(np.float32) in {v.dtype for v in arrays(tmp_path / "changed").values()}
     assert main([str(two_models[0]), "--output", str(tmp_path / "rounded"), "--half"]) == 0
-    rounded, whole = (load_encoder(str(f), runtime="torch", device="cpu").model.state_dict()
-                      for f in (tmp_path / "rounded", two_models[0]))  # fmt: skip
+    rounded, whole = (
+        load_encoder(str(f), runtime="torch", device="cpu").model.state_dict()
+        for f in (tmp_path / "rounded", two_models[0])
+    )
     assert all((rounded[name] == value.half().float()).all() for name, value in whole.items())
 
 

@@ -56,14 +56,20 @@ def encoder():
     return load_encoder(runtime="torch", precision="fp32", device="cpu")
 
 
-@pytest.mark.parametrize(("instruction", "kind"), [
-    ("", "none"), (LIKE, "likeness"), (FIND, "documents"), (CLASS, "rest"),
-    ("Encode the text for scoring how alike it is to, and how similar: ", "likeness"),
-    ("Represent the summary for comparing it with a reference summary: ", "rest"),
-    ("Represent the question for retrieving duplicate questions: ", "rest"),
-    ("Represent the sentence for retrieving similar examples: ", "rest"),
-    ("Represent the query for retrieving code: ", "rest"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("instruction", "kind"),
+    [
+        ("", "none"),
+        (LIKE, "likeness"),
+        (FIND, "documents"),
+        (CLASS, "rest"),
+        ("Encode the text for scoring how alike it is to, and how similar: ", "likeness"),
+        ("Represent the summary for comparing it with a reference summary: ", "rest"),
+        ("Represent the question for retrieving duplicate questions: ", "rest"),
+        ("Represent the sentence for retrieving similar examples: ", "rest"),
+        ("Represent the query for retrieving code: ", "rest"),
+    ],
+)
 def test_what_an_instruction_asks_for(instruction, kind):
     assert kind_of(instruction) == kind
 
@@ -135,9 +141,11 @@ def test_what_cannot_be_is_one_line(mixture, tmp_path, capsys):
     start = ["default", "--mixture", str(mixture), "--output", str(tmp_path / "x")]
     (tmp_path / "there").mkdir()
     for flags, said in (
-        ([], "nothing to do"), (["--rest", "nan"], "finite"), (["--rest", "1", "--steps", "0"], "--steps 0"),
+        ([], "nothing to do"),
+        (["--rest", "nan"], "finite"),
+        (["--rest", "1", "--steps", "0"], "--steps 0"),
         (["--rest", "1", "--output", str(tmp_path / "there")], "exists"),
-    ):  # fmt: skip
+    ):
         assert main([*start, *flags]) != 0
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1

@@ -25,10 +25,38 @@ from instructor_search.instructions import InstructedText
 
 NUM_TEXTS = 360
 _BATCH_TOKENS = 1024
-_MODULES = ("argparse", "collections", "csv", "datetime", "decimal", "difflib", "email.message", "fractions", "heapq",
-            "http.client", "json", "logging", "mailbox", "os", "pathlib", "pickle", "random", "re", "shutil", "sqlite3",
-            "statistics", "string", "subprocess", "tarfile", "textwrap", "threading", "typing", "unittest.mock",
-            "urllib.parse", "zipfile")  # fmt: skip
+_MODULES = (
+    "argparse",
+    "collections",
+    "csv",
+    "datetime",
+    "decimal",
+    "difflib",
+    "email.message",
+    "fractions",
+    "heapq",
+    "http.client",
+    "json",
+    "logging",
+    "mailbox",
+    "os",
+    "pathlib",
+    "pickle",
+    "random",
+    "re",
+    "shutil",
+    "sqlite3",
+    "statistics",
+    "string",
+    "subprocess",
+    "tarfile",
+    "textwrap",
+    "threading",
+    "typing",
+    "unittest.mock",
+    "urllib.parse",
+    "zipfile",
+)
 
 
 def calibration_texts(passages: Sequence[str] | None = None, seed: int = 0) -> list[InstructedText]:

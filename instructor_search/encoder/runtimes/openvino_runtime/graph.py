@@ -39,21 +39,39 @@ _NARROW = 1e-3  # see ``GraphBuilder._codes``
 _HIDDEN = "last_hidden_state"
 _BERT_NAMES = {
     "bert": {
-        "layer": "encoder.layer.{}.", "q": "attention.self.query", "k": "attention.self.key",
-        "v": "attention.self.value", "o": "attention.output.dense", "norm1": "attention.output.LayerNorm",
-        "up": "intermediate.dense", "down": "output.dense", "norm2": "output.LayerNorm",
+        "layer": "encoder.layer.{}.",
+        "q": "attention.self.query",
+        "k": "attention.self.key",
+        "v": "attention.self.value",
+        "o": "attention.output.dense",
+        "norm1": "attention.output.LayerNorm",
+        "up": "intermediate.dense",
+        "down": "output.dense",
+        "norm2": "output.LayerNorm",
     },
     "distilbert": {
-        "layer": "transformer.layer.{}.", "q": "attention.q_lin", "k": "attention.k_lin", "v": "attention.v_lin",
-        "o": "attention.out_lin", "norm1": "sa_layer_norm", "up": "ffn.lin1", "down": "ffn.lin2",
+        "layer": "transformer.layer.{}.",
+        "q": "attention.q_lin",
+        "k": "attention.k_lin",
+        "v": "attention.v_lin",
+        "o": "attention.out_lin",
+        "norm1": "sa_layer_norm",
+        "up": "ffn.lin1",
+        "down": "ffn.lin2",
         "norm2": "output_layer_norm",
     },
     "mpnet": {
-        "layer": "encoder.layer.{}.", "q": "attention.attn.q", "k": "attention.attn.k", "v": "attention.attn.v",
-        "o": "attention.attn.o", "norm1": "attention.LayerNorm", "up": "intermediate.dense", "down": "output.dense",
+        "layer": "encoder.layer.{}.",
+        "q": "attention.attn.q",
+        "k": "attention.attn.k",
+        "v": "attention.attn.v",
+        "o": "attention.attn.o",
+        "norm1": "attention.LayerNorm",
+        "up": "intermediate.dense",
+        "down": "output.dense",
         "norm2": "output.LayerNorm",
     },
-}  # fmt: skip
+}
 
 
 def add_tokens(graph: ov.Model) -> None:
@@ -65,11 +83,7 @@ class GraphBuilder:
     """One graph. Inputs: ids int32, attention and pooling float32 masks, each (batch, length)."""
 
     def __init__(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        allow_pickle: bool = False,
-        quantization: Quantization | None = None,
+        self, checkpoint: Checkpoint, *, allow_pickle: bool = False, quantization: Quantization | None = None
     ) -> None:
         """Read the weights of ``checkpoint``.
 
