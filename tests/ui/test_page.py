@@ -222,10 +222,10 @@ def test_each_search_is_a_visit(two, open_page):
     visited = []
     search(page, "mercury", ASTRONOMY)
     visited.append(state(page))
-    with page.expect_response(
-        lambda answer: "/gradio_api/run/" in answer.url
-    ):  # else it may be asked with the next words
-        page.press("#query textarea", "Enter")  # the same again: no visit
+    with page.expect_response(lambda answer: "/gradio_api/run/" in answer.url):
+        page.press(
+            "#query textarea", "Enter"
+        )  # the same again: no visit; a slow page would send it with the next words
     search(page, "mercury ", MYTHOLOGY)
     visited.append(state(page))
     search(page, "boots")
