@@ -8,14 +8,7 @@ faiss = pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss
 from instructor_search.errors import StoreError  # noqa: E402
 from instructor_search.store.indexes import faiss as faiss_index  # noqa: E402
 from instructor_search.store.indexes import faiss_build  # noqa: E402
-from instructor_search.store.indexes.faiss import (  # noqa: E402
-    FaissIndex,
-    Kind,
-    Mask,
-    factory,
-    ladder,
-    num_clusters,
-)
+from instructor_search.store.indexes.faiss import FaissIndex, Kind, Mask, factory, ladder, num_clusters  # noqa: E402
 from instructor_search.store.indexes.tuning import recall, tune  # noqa: E402
 
 
