@@ -5,62 +5,95 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection as Contained
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ingest.cutting import Cutting, Seconds, SourceFile
 from ingest.discovery import SkippedPath
 from ingest.readers import is_table
-from ingest.roots import Roots
+from ingest.source_names import SourceNames
+from instructor_search.errors import ReaderError
 from instructor_search.files import file_hash
 from instructor_search.store.schema import SourceRecord
+
+if TYPE_CHECKING:
+    from ingest.config import IngestConfig
+    from ingest.target import Target
 
 
 @dataclass
 class Changes:
     """The files of a run, by what has to be done with them."""
 
+    names: SourceNames
     to_read: list[SourceFile] = field(default_factory=list)
     touched: list[SourceRecord] = field(default_factory=list)  # the same content at another time
     unchanged: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (source, reason)
     failed: list[tuple[Path, str, str]] = field(default_factory=list)  # (path, source, reason)
     gone: list[str] = field(default_factory=list)  # stored sources whose file is no longer there
+    seconds: Seconds = field(default_factory=Seconds)  # spent on looking at files
 
 
 def find_changes(
-    found: Sequence[Path | SkippedPath],
-    known: Mapping[str, SourceRecord],
-    stored: Contained[str],
-    roots: Roots,
-    cutting: Cutting,
-    seconds: Seconds,
+    config: IngestConfig, found: Sequence[Path | SkippedPath], target: Target, cutting: Cutting
 ) -> Changes:
-    """Return what has to be done with the files that were found.
+    """Return what has to be done with the files that were found, and with those that are gone.
 
-    ``known``: sources whose chunks are all stored; ``stored``: sources that have any chunks.
+    Raises:
+        ReaderError: a path of the configuration is not there and nothing is stored of it, or (``strict``) a file
+            cannot be looked at.
+        StoreError: another folder of the same name is stored.
     """
-    changes = Changes()
-    for skipped in (f for f in found if isinstance(f, SkippedPath)):
-        if skipped.failed:
-            changes.failed.append((skipped.path, str(skipped), skipped.reason))
+    existing = target.existing
+    names = SourceNames(existing.manifest.roots if existing else {}, config.paths, target.name)
+    known = existing.sources() if existing else {}
+    stored = set(known) | existing.sources_with_rows() if existing else set()
+    names.check(config.paths, stored)
+    changes = Changes(names)
+    for path in found:
+        if isinstance(path, SkippedPath):
+            _pass_over(path, changes)
         else:
-            changes.skipped.append((str(skipped), skipped.reason))
-    for path in (f for f in found if isinstance(f, Path)):
-        source = roots.source_of(path)
-        if cutting.options.examples and not is_table(path):
-            changes.skipped.append((source, "not a table, whose rows could be examples"))
-            continue
-        old = known.get(source)
-        try:
-            with seconds.timed("reading"):
-                file = _looked_at(path, source, old, cutting.hash_for(path))
-        except OSError as error:
-            changes.failed.append((path, source, error.strerror or str(error)))
-            continue
-        _sort(file, old, source in stored, changes)
+            _look_at(path, known, stored, cutting, changes)
+    if config.strict and changes.failed:
+        path, _, reason = changes.failed[0]
+        raise strict_refusal(path, reason)
+    closed = [f.path for f in found if isinstance(f, SkippedPath) and f.failed]
+    changes.gone = sorted(s for s in names.under(stored, config.paths) if _is_gone(names.path_of(s), closed))
     return changes
+
+
+def strict_refusal(path: Path, reason: object) -> ReaderError:
+    """Return what ends a run with ``--strict`` at a file that cannot be read."""
+    return ReaderError(f"{path}: {reason} (--strict stops at the first such file)")
+
+
+def _pass_over(path: SkippedPath, changes: Changes) -> None:
+    if path.failed:
+        changes.failed.append((path.path, str(path), path.reason))
+    else:
+        changes.skipped.append((str(path), path.reason))
+
+
+def _look_at(
+    path: Path, known: Mapping[str, SourceRecord], stored: Contained[str], cutting: Cutting, changes: Changes
+) -> None:
+    """Sort a file by what it was. ``known``: sources whose chunks are all stored; ``stored``: that have any chunks."""
+    source = changes.names.source_of(path)
+    if cutting.options.examples and not is_table(path):
+        changes.skipped.append((source, "not a table, whose rows could be examples"))
+        return
+    old = known.get(source)
+    try:
+        with changes.seconds.timed("reading"):
+            file = _looked_at(path, source, old, cutting.hash_for(path))
+    except OSError as error:
+        changes.failed.append((path, source, error.strerror or str(error)))
+        return
+    _sort(file, old, source in stored, changes)
 
 
 def _looked_at(path: Path, source: str, old: SourceRecord | None, options: str) -> SourceFile:
@@ -82,11 +115,6 @@ def _sort(file: SourceFile, old: SourceRecord | None, has_chunks: bool, changes:
         changes.skipped.append((record.source, "empty file"))
     else:
         changes.to_read.append(file)
-
-
-def find_gone(stored: Iterable[str], roots: Roots, paths: Sequence[Path], closed: Sequence[Path]) -> list[str]:
-    """Return the stored sources below ``paths`` whose file is gone; ``closed``: folders that could not be entered."""
-    return sorted(source for source in roots.under(stored, paths) if _is_gone(roots.path_of(source), closed))
 
 
 def _is_gone(path: Path, closed: Sequence[Path]) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.readers import EMBED, ExampleFields
+from ingest.readers import EMBED
+from instructor_search.encoder.options import EncoderOptions
 from instructor_search.errors import ReaderError
 from instructor_search.instruction_rule import GivenInstruction
 from instructor_search.store.folders import NAME_RULE
@@ -55,9 +55,9 @@ class IngestConfig:
         self._check_examples()
 
     def _check_examples(self) -> None:
-        given = [n for n in ("input_field", "output_field", "task_field", "embed") if getattr(self, n) is not None]
+        given = next(iter(self.given_example_fields), None)
         if given and not self.examples:
-            raise ReaderError(f"--{given[0].replace('_', '-')} is for a pool of examples; add --examples")
+            raise ReaderError(f"--{given.replace('_', '-')} is for a pool of examples; add --examples")
         if self.embed is not None and self.embed not in EMBED:
             raise ReaderError(f"--embed is {self.embed!r}; expected {' or '.join(EMBED)}")
         for flag, value in (
@@ -68,29 +68,23 @@ class IngestConfig:
             if self.examples and value:
                 raise ReaderError(f"{flag} does not go with --examples: an example is one row and is never cut")
 
-    def example_fields(self, known: Mapping[str, str]) -> ExampleFields | None:
-        """Return the columns of a pool: those given, else those it ``known`` was read from; None for no pool.
+    @property
+    def encoder_options(self) -> EncoderOptions:
+        """The model and how it runs."""
+        return EncoderOptions(
+            model=self.model,
+            device=self.device,
+            runtime=self.runtime,
+            precision=self.precision,
+            dialect=self.dialect,
+            allow_pickle=self.allow_pickle,
+        )
 
-        Raises:
-            ReaderError: the input's or the output's is not known.
-        """
-        if not self.examples and not known:
-            return None
-        found = dict(known) | {
-            name: value
-            for name in ("input_field", "output_field", "task_field", "embed")
-            if (value := getattr(self, name)) is not None
-        }
-        if self.text_fields:
-            raise ReaderError("--text-field is for documents, and this collection is a pool of examples: --input-field")
-        missing = [f"--{name.replace('_', '-')}" for name in ("input_field", "output_field") if name not in found]
-        if missing:
-            raise ReaderError(f"--examples needs {' and '.join(missing)}: the column that holds it")
-        if found["input_field"] == found["output_field"]:
-            raise ReaderError(
-                f"--input-field and --output-field are both {found['input_field']!r}; expected two columns"
-            )
-        return ExampleFields(**found)
+    @property
+    def given_example_fields(self) -> dict[str, str]:
+        """The columns of an example pool that were named."""
+        names = ("input_field", "output_field", "task_field", "embed")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     @property
     def collection_name(self) -> str:

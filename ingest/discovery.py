@@ -8,6 +8,13 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from instructor_search.errors import ReaderError
+from instructor_search.store.folders import store_folder
+
+if TYPE_CHECKING:
+    from ingest.config import IngestConfig
 
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "venv"})
 BINARY_SUFFIXES = frozenset(
@@ -28,6 +35,22 @@ class SkippedPath:
     def __str__(self) -> str:
         """Return the path as it can be printed."""
         return os.fsencode(self.path).decode("utf-8", "replace")
+
+
+def find_files(config: IngestConfig, *, may_be_none: bool) -> list[Path | SkippedPath]:
+    """Return what is found of a run's files; the store itself is left out. ``may_be_none``: none is no error.
+
+    Raises:
+        ReaderError: there is nothing to read.
+    """
+    found = list(discover(config.paths, config.include, config.exclude, store_folder(config.store).resolve()))
+    if not any(isinstance(f, Path) for f in found) and not may_be_none:
+        where = ", ".join(str(p) for p in config.paths)
+        why = f" ({len(found)} passed over: {found[0].reason}, ...)" if found and not isinstance(found[0], Path) else ""
+        raise ReaderError(f"nothing to read in {where}{why}; expected at least one document, see --include/--exclude")
+    if not may_be_none and not all(path.exists() for path in config.paths):
+        raise ReaderError(f"no such file or folder: {', '.join(str(p) for p in config.paths if not p.exists())}")
+    return found
 
 
 def discover(

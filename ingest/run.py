@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
-from ingest.changes import state_of
+from ingest.changes import state_of, strict_refusal
 from ingest.config import IngestConfig
-from ingest.cutting import CutFile, Seconds, SourceFile
-from ingest.plan import Plan, prepare, seen_of, strict_refusal
+from ingest.cutting import CutFile, Seconds, cut_file
+from ingest.plan import Plan, prepare
 from ingest.progress import Progress
 from ingest.readers import is_table
 from ingest.report import IngestReport
+from ingest.target import seen_of
 from instructor_search.encoder.protocol import Encoder
+from instructor_search.engines import Engine, LocalEngine
 from instructor_search.errors import MissingExtraError, ReaderError
 from instructor_search.store import maintenance
 from instructor_search.store.manifest import View
@@ -31,34 +34,36 @@ def ingest(
     progress: Progress | None = None,
     on_commit: OnCommit | None = None,
     encoder: Encoder | None = None,
+    engine: Engine | None = None,
 ) -> IngestReport:
     """Bring a collection up to date with files and return what was done: ``prepare``, then ``run_plan``.
 
     ``on_commit`` is told of sources once all their chunks are stored. ``encoder`` replaces the one of ``config.model``.
+    ``engine`` reads and cuts the files; None: this process.
 
     Raises:
         ReaderError: there is nothing to read, or (``strict``) a file that cannot be read.
         StoreError: the collection refuses: another model, another folder of the same name, a second writer.
     """
-    return run_plan(prepare(config, encoder), progress=progress, on_commit=on_commit)
+    return run_plan(prepare(config, encoder), progress=progress, on_commit=on_commit, engine=engine)
 
 
-def run_plan(plan: Plan, *, progress: Progress | None = None, on_commit: OnCommit | None = None) -> IngestReport:
+def run_plan(
+    plan: Plan, *, progress: Progress | None = None, on_commit: OnCommit | None = None, engine: Engine | None = None
+) -> IngestReport:
     """Do what was planned, and return what was done; where the collection was changed since, it is planned anew.
 
     Raises:
         ReaderError: (``strict``) a file cannot be read; what was read before it is stored.
         StoreError: another process writes to the collection, or it was made or changed so that it refuses now.
     """
-    chunker, is_new = plan.cutting.chunker, plan.existing is None
-    collection = plan.existing or CollectionTable.create_empty(
-        plan.config.collection_name, plan.config.store, chunk_tokens=chunker.max_tokens, chunk_overlap=chunker.overlap
-    )
+    is_new = plan.target.existing is None
+    collection = plan.target.existing or _make(plan)
     with collection.writing():
-        if not is_new and seen_of(collection) != plan.seen:
-            plan = prepare(plan.config, plan.given)
+        if not is_new and seen_of(collection) != plan.target.seen:
+            plan = plan.anew()
         try:
-            report = _Run(plan, collection, progress or Progress(), on_commit).run()
+            report = _Run(plan, collection, engine or LocalEngine(), progress or Progress(), on_commit).run()
         except ReaderError:
             if is_new:
                 _discard_empty(collection)
@@ -66,6 +71,13 @@ def run_plan(plan: Plan, *, progress: Progress | None = None, on_commit: OnCommi
         if is_new and report.failed and not report.interrupted:
             report.is_dropped = _discard_empty(collection)
     return report
+
+
+def _make(plan: Plan) -> CollectionTable:
+    chunker = plan.cutting.chunker
+    return CollectionTable.create_empty(
+        plan.target.name, plan.target.store, chunk_tokens=chunker.max_tokens, chunk_overlap=chunker.overlap
+    )
 
 
 def _discard_empty(collection: CollectionTable) -> bool:
@@ -79,14 +91,17 @@ def _discard_empty(collection: CollectionTable) -> bool:
 class _Run:
     """The part of a run that holds the lock."""
 
-    def __init__(self, plan: Plan, collection: CollectionTable, progress: Progress, on_commit: OnCommit | None) -> None:
-        self.plan, self.collection, self.progress, self.on_commit = plan, collection, progress, on_commit
-        self.seconds = Seconds(dict.fromkeys(_PARTS, 0.0) | plan.seconds)
+    def __init__(
+        self, plan: Plan, collection: CollectionTable, engine: Engine, progress: Progress, on_commit: OnCommit | None
+    ) -> None:
+        self.plan, self.collection, self.engine = plan, collection, engine
+        self.progress, self.on_commit, self.encoders = progress, on_commit, plan.target.encoders
+        self.seconds = Seconds(dict.fromkeys(_PARTS, 0.0) | plan.changes.seconds)
         view = self._adopt()
         self.report = IngestReport(collection.name, view.name, view.model, view.document_instruction)
         self.under_way: dict[str, CutFile] = {}
         self.writer = CollectionWriter(
-            collection, plan.encoders.by_fingerprint, on_commit=self._committed, on_embedded=progress.embedded
+            collection, self.encoders.by_fingerprint, on_commit=self._committed, on_embedded=progress.embedded
         )
 
     def _adopt(self) -> View:
@@ -94,10 +109,10 @@ class _Run:
         plan, collection, options = self.plan, self.collection, self.plan.cutting.options
         if options.examples is not None:
             collection.update_manifest(examples={k: v for k, v in asdict(options.examples).items() if v is not None})
-        view = plan.view.made_in(collection, plan.encoders)
-        chunker = plan.cutting.chunker
+        view = plan.target.view.made_in(collection, self.encoders)
+        chunker, names = plan.cutting.chunker, plan.changes.names
         collection.update_manifest(
-            chunk_tokens=chunker.max_tokens, chunk_overlap=chunker.overlap, roots=plan.roots.as_dict()
+            chunk_tokens=chunker.max_tokens, chunk_overlap=chunker.overlap, roots=names.as_dict()
         )
         return view
 
@@ -131,18 +146,17 @@ class _Run:
             collection.touch_sources(changes.touched)
         files = changes.to_read
         if files or any(collection.missing_vectors(v) for v in collection.manifest.views.values()):
-            self.plan.encoders.load_all()
+            self.encoders.load_all()
         self.progress.start(len(files), sum(file.record.size for file in files))
-        for file in files:
-            self._store_file(file)
+        for cut in self.engine.map(partial(cut_file, self.plan.cutting), files):
+            self._store_file(cut)
         self.writer.flush()
 
-    def _store_file(self, file: SourceFile) -> None:
-        source, writer, cut = file.record.source, self.writer, CutFile(file, self.plan.cutting)
+    def _store_file(self, cut: CutFile) -> None:
+        file, source, writer = cut.file, cut.file.record.source, self.writer
         try:
             if writer.knows(source):  # make sure that it can be read before any of its stored chunks is replaced
-                with self.seconds.timed("reading"):
-                    self.plan.cutting.is_readable(file)
+                cut.check()
             writer.begin(file.record)
             for document, chunk in cut:
                 writer.add(document, chunk)
@@ -150,24 +164,25 @@ class _Run:
                 raise ReaderError("changed while it was read; the next run reads it again")
         except (ReaderError, MissingExtraError, OSError) as error:
             writer.abandon()
-            if self.plan.config.strict:
+            if self.plan.strict:
                 raise strict_refusal(file.path, error) from error
             self._failed(source, str(error))
             return
         finally:
             for part, seconds in cut.seconds.items():
                 self.seconds[part] += seconds
-        self._finish(file, cut)
+        self._finish(cut)
 
-    def _finish(self, file: SourceFile, cut: CutFile) -> None:
-        source = file.record.source
+    def _finish(self, cut: CutFile) -> None:
+        file, source = cut.file, cut.file.record.source
         if not cut.num_chunks:
             self.report.skipped.append((source, "no text in it" if file.record.size else "empty file"))
             if not self.writer.knows(source):
                 self.writer.abandon()
                 return
-        if is_table(file.path) and self.plan.config.text_fields:  # they were found: remember them
-            self.collection.update_manifest(text_fields=list(self.plan.cutting.options.text_fields))
+        fields = list(self.plan.cutting.options.text_fields)
+        if is_table(file.path) and fields and fields != self.collection.manifest.text_fields:
+            self.collection.update_manifest(text_fields=fields)  # they were found: remember them
         self.under_way[source] = cut
         self.writer.finish(cut.num_documents)
         self.progress.read(file.record.size, cut.num_documents, cut.num_chunks)
@@ -190,7 +205,7 @@ class _Run:
     def _prune(self) -> None:
         """Delete the chunks of files that are gone, if asked; else say which they are."""
         gone = self.plan.changes.gone
-        if not self.plan.config.prune:
+        if not self.plan.prune:
             self.report.missing = gone
             return
         with self.seconds.timed("writing"):
@@ -199,7 +214,7 @@ class _Run:
 
     def _fill_views(self) -> None:
         for view in self.collection.manifest.views.values():
-            encoder = self.plan.encoders.of_view(view)
+            encoder = self.encoders.of_view(view)
             fill_view(self.collection, view, encoder, self.writer.counts, self.progress.embedded)
 
     def _fill_report(self) -> None:
@@ -207,7 +222,7 @@ class _Run:
         report.chunks_embedded, report.chunks_kept, report.texts_cut = counts.embedded, counts.kept, counts.cut
         report.chunks_deleted += counts.deleted
         report.chunks_total = self.collection.num_chunks()
-        self.seconds["loading the model"] = self.plan.encoders.seconds
+        self.seconds["loading the model"] = self.encoders.seconds
         self.seconds["embedding"] += counts.embed_seconds
         self.seconds["writing"] += counts.write_seconds
         report.seconds = {**self.seconds, "total": time.perf_counter() - self.plan.started}

@@ -19,7 +19,6 @@ from instructor_search.search.compare import Side, compare
 from instructor_search.search.explain import explain_hit
 from instructor_search.search.reranking import make_reranker
 from instructor_search.store.judgments import judge
-from tests.conftest import ROOT
 from tests.toy import HashEncoder
 
 LEGAL, MEDICAL = find_pair("legal"), find_pair("medical")
@@ -244,9 +243,9 @@ def test_the_prompts_of_command_and_api_have_the_same_rule(typed_case, store, tm
     ],
 )
 def test_documents(given, expected, tmp_path):
-    from ingest.views import choose_instruction
+    from ingest.target import choose_instruction
 
-    assert choose_instruction(IngestConfig(paths=(ROOT / "README.md",), instruction=given), None) == expected
+    assert choose_instruction(given, None, None) == expected
     collection = Collection.create_empty("c", tmp_path, chunk_tokens=100, chunk_overlap=0)
     with collection.writing():
         assert collection.add_view(HashEncoder(), given, "default").document_instruction == expected

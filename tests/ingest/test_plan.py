@@ -1,15 +1,14 @@
 """Prepare, then run: a plan writes nothing, says what the run then does, and is made anew where others wrote meanwhile."""
 
 import json
-import multiprocessing
 import os
 
 import pytest
 
 from ingest import IngestConfig, changes, prepare, run_plan
 from ingest.cli import main
-from ingest.cutting import CutFile
 from instructor_search import Collection
+from instructor_search.engines import LocalEngine
 from instructor_search.errors import ReaderError
 from tests.toy import HashEncoder
 
@@ -92,17 +91,24 @@ def test_what_another_wrote_since_is_planned_anew(folder, encoder):
     assert texts.count("new") == 1 and texts.count("third") == 1 and "second" not in texts
 
 
-def chunks_of(pair):
-    cut = CutFile(*pair)
-    return [(document.document_id, chunk) for document, chunk in cut], cut.num_documents
+def rows_of(collection):
+    columns = ["id", "source", "text", "start", "title", "row", "ordinal", "metadata", "vector_default"]
+    return sorted(map(repr, collection.chunks.search().select(columns).limit(None).to_arrow().to_pylist()))
 
 
-def test_another_process_cuts_alike(folder, encoder):
-    plan = prepare(config(folder), encoder)
-    pairs = [(file, plan.cutting) for file in plan.changes.to_read]
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.map(chunks_of, pairs) == [chunks_of(pair) for pair in pairs]
-    assert sum(len(chunks) for chunks, _ in map(chunks_of, pairs)) > 4
+@pytest.mark.parametrize("processes", [1, 2])
+def test_other_processes_read_and_cut_alike(folder, encoder, processes):
+    (folder / "broken.json").write_text("{")
+    here, elsewhere = config(folder, collection="here"), config(folder, collection="elsewhere")
+    for step in range(2):
+        first = run_plan(prepare(here, encoder))
+        second = run_plan(prepare(elsewhere, encoder), engine=LocalEngine(processes))
+        told = [report.as_json() | {"collection": "", "seconds": {}} for report in (first, second)]
+        assert told[0] == told[1] and len(first.failed) == 1
+        rows = [rows_of(Collection.open(name)) for name in ("here", "elsewhere")]
+        assert rows[0] == rows[1] and len(rows[0]) > (4 if step == 0 else 3)
+        if step == 0:
+            change(folder)
 
 
 def test_strict_refuses_before_anything_is_made(folder, store, encoder, monkeypatch):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from instructor_search.errors import StoreError
+from instructor_search.errors import ReaderError, StoreError
 
 
-class Roots:
-    """Root folders by name. A file belongs to the innermost root that it lies in."""
+class SourceNames:
+    """Names sources by the folders they lie in.  A file belongs to the innermost root that it lies in."""
 
     def __init__(self, known: Mapping[str, str], paths: Sequence[Path], collection: str) -> None:
         """Add roots for given ``paths`` that lie in no known root: a folder is its own root, a file's is its folder.
@@ -65,6 +65,16 @@ class Roots:
             if any(path == start or start in path.parents for start in starts):
                 found.add(source)
         return found
+
+    def check(self, paths: Sequence[Path], stored: Iterable[str]) -> None:
+        """Refuse a path that is not there, unless something of it is stored that can be pruned.
+
+        Raises:
+            ReaderError: there is such a path.
+        """
+        unknown = [str(p) for p in paths if not p.exists() and not self.under(stored, [p])]
+        if unknown:
+            raise ReaderError(f"no such file or folder, and nothing stored of it: {', '.join(unknown)}")
 
     def as_dict(self) -> dict[str, str]:
         """Return the roots for the manifest."""
