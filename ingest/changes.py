@@ -51,18 +51,19 @@ def find_changes(
     names = SourceNames(existing.manifest.roots if existing else {}, config.paths, target.name)
     known = existing.sources() if existing else {}
     stored = set(known) | existing.sources_with_rows() if existing else set()
-    names.check(config.paths, stored)
+    below = names.below(config.paths, stored)
+    sources = {path: names.source_of(path) for path in found if isinstance(path, Path)}
     changes = Changes(names)
     for path in found:
         if isinstance(path, SkippedPath):
             _pass_over(path, changes)
         else:
-            _look_at(path, known, stored, cutting, changes)
+            _look_at(path, sources[path], known, stored, cutting, changes)
     if config.strict and changes.failed:
         path, _, reason = changes.failed[0]
         raise strict_refusal(path, reason)
     closed = [f.path for f in found if isinstance(f, SkippedPath) and f.failed]
-    changes.gone = sorted(s for s in names.under(stored, config.paths) if _is_gone(names.path_of(s), closed))
+    changes.gone = sorted(source for source, path in below.items() if _is_gone(path, closed))
     return changes
 
 
@@ -79,10 +80,14 @@ def _pass_over(path: SkippedPath, changes: Changes) -> None:
 
 
 def _look_at(
-    path: Path, known: Mapping[str, SourceRecord], stored: Contained[str], cutting: Cutting, changes: Changes
+    path: Path,
+    source: str,
+    known: Mapping[str, SourceRecord],
+    stored: Contained[str],
+    cutting: Cutting,
+    changes: Changes,
 ) -> None:
     """Sort a file by what it was. ``known``: sources whose chunks are all stored; ``stored``: that have any chunks."""
-    source = changes.names.source_of(path)
     if cutting.options.examples and not is_table(path):
         changes.skipped.append((source, "not a table, whose rows could be examples"))
         return

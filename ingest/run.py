@@ -45,7 +45,8 @@ def ingest(
         ReaderError: there is nothing to read, or (``strict``) a file that cannot be read.
         StoreError: the collection refuses: another model, another folder of the same name, a second writer.
     """
-    return run_plan(prepare(config, encoder), progress=progress, on_commit=on_commit, engine=engine)
+    plan = prepare(config, encoder)
+    return run_plan(plan, progress=progress, on_commit=on_commit, engine=engine)
 
 
 def run_plan(

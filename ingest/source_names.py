@@ -51,30 +51,25 @@ class SourceNames:
         below = path.relative_to(self.folders[name]).as_posix()
         return name if below == "." else f"{name}/{below}"
 
-    def path_of(self, source: str) -> Path:
-        """Return where a source lies now."""
-        name, _, below = source.partition("/")
-        return self.folders.get(name, Path(name)) / below
-
-    def under(self, sources: Iterable[str], paths: Sequence[Path]) -> set[str]:
-        """Return the sources that lie at or below the given paths."""
-        starts = [p.resolve() for p in paths]
-        found = set()
-        for source in sources:
-            path = self.path_of(source)
-            if any(path == start or start in path.parents for start in starts):
-                found.add(source)
-        return found
-
-    def check(self, paths: Sequence[Path], stored: Iterable[str]) -> None:
-        """Refuse a path that is not there, unless something of it is stored that can be pruned.
+    def below(self, paths: Sequence[Path], stored: Iterable[str]) -> dict[str, Path]:
+        """Return the stored sources that lie at or below the given paths, and where they lie now.
 
         Raises:
-            ReaderError: there is such a path.
+            ReaderError: a path is not there, and nothing stored lies below it that could be pruned.
         """
-        unknown = [str(p) for p in paths if not p.exists() and not self.under(stored, [p])]
+        starts = {path: path.resolve() for path in paths}
+        places = {source: self._path_of(source) for source in stored}
+        inside = {
+            start: [s for s, p in places.items() if p == start or start in p.parents] for start in starts.values()
+        }
+        unknown = [str(path) for path, start in starts.items() if not path.exists() and not inside[start]]
         if unknown:
             raise ReaderError(f"no such file or folder, and nothing stored of it: {', '.join(unknown)}")
+        return {source: places[source] for sources in inside.values() for source in sources}
+
+    def _path_of(self, source: str) -> Path:
+        name, _, below = source.partition("/")
+        return self.folders.get(name, Path(name)) / below
 
     def as_dict(self) -> dict[str, str]:
         """Return the roots for the manifest."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class Encoders:
         self.options = options
         self.seconds = 0.0  # spent on loading weights
         self.by_fingerprint: dict[str, Encoder] = {}
+        self._load_view = partial(load_view_encoder, device=options.device, runtime=options.runtime)
         self.target = given or (self._own(existing, view) if options.model is None else None) or self._named(existing)
         if given is None and options.precision not in (None, self.target.precision):
             raise StoreError(
@@ -63,7 +65,7 @@ class Encoders:
             StoreError: the model is another one now.
         """
         if view.fingerprint not in self.by_fingerprint:
-            encoder = load_view_encoder(view, device=self.options.device, runtime=self.options.runtime)
+            encoder = self._load_view(view)
             if encoder.fingerprint != view.fingerprint:
                 raise StoreError(
                     f"view {view.name!r} was made by {view.model} (fingerprint {view.fingerprint}), and {view.model} "
@@ -137,9 +139,10 @@ def choose_target(config: IngestConfig, given: Encoder | None) -> Target:
         StoreError: the collection refuses: another model, or the name of the view is taken.
     """
     existing = _open(config.collection_name, config.store)
-    encoders = Encoders(config.encoder_options, given, existing, config.view)
     instruction = choose_instruction(config.instruction, existing, config.view)
-    view = plan_view(existing, encoders, instruction, config.view, name_of(config.instruction))
+    words = name_of(config.instruction)
+    encoders = Encoders(config.encoder_options, given, existing, config.view)
+    view = plan_view(existing, encoders, instruction, config.view, words)
     for other in existing.manifest.views.values() if existing else ():
         encoders.of_view(other)
     return Target(config.collection_name, config.store, existing, encoders, view, seen_of(existing))

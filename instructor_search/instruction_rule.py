@@ -6,7 +6,7 @@ None is the default, "" is none at all, "@name" is of the library, anything else
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from instructor_search.instruction_library import LIBRARY, InstructionPair, find_instruction, query_instruction_for
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION, Instruction
@@ -28,18 +28,23 @@ def resolve(given: GivenInstruction, side: Side = "query", *, documents_under: s
     """
     if given is None:
         return _default(side, documents_under)
-    if isinstance(given, Instruction):
-        return given.text
     if isinstance(given, InstructionPair):
         return given.query if side == "query" else given.document
-    if isinstance(given, str):
-        return find_instruction(given[1:], side) if given.startswith("@") else given
-    if isinstance(given, Sequence) and len(given) == 2 and all(isinstance(one, str | Instruction) for one in given):
-        return resolve(given[0 if side == "query" else 1], side)
+    one = given[0 if side == "query" else 1] if _is_pair(given) else given
+    if isinstance(one, Instruction):
+        return one.text
+    if isinstance(one, str):
+        return find_instruction(one[1:], side) if one.startswith("@") else one
     raise ValueError(
         f"the instruction is {given!r:.80}; expected a sentence, '@name' of the library, an Instruction, "
         "a pair (query's, document's), \"\" for none or None for the default"
     )
+
+
+def _is_pair(given: object) -> TypeGuard[Sequence[str | Instruction]]:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        return False
+    return len(given) == 2 and all(isinstance(one, str | Instruction) for one in given)
 
 
 def resolve_pair(given: GivenInstruction) -> tuple[str, str]:
