@@ -299,10 +299,17 @@ class CollectionTable:
         """Return how many chunks have no vector in ``view`` yet."""
         return self.chunks.count_rows(f"{view.column} IS NULL")
 
+    def batches_without_vector(self, view: View, size: int) -> Iterator[pa.Table]:
+        """Yield the (id, text) rows that ``view`` has no vector for, some at a time, as they are when this begins."""
+        reader = self._rows_without_vector(view, size)
+        while (batch := _next_batch(reader)) is not None:
+            if batch.num_rows:
+                yield pa.Table.from_batches([batch])
+
     @clear_errors
-    def rows_without_vector(self, view: View, limit: int) -> pa.Table:
-        """Return up to ``limit`` (id, text) rows that ``view`` has no vector for."""
-        return self.chunks.search().where(f"{view.column} IS NULL").select(["id", "text"]).limit(limit).to_arrow()
+    def _rows_without_vector(self, view: View, size: int) -> pa.RecordBatchReader:
+        query = self.chunks.search().where(f"{view.column} IS NULL").select(["id", "text"]).limit(None)
+        return query.to_batches(size)
 
     def drop(self) -> None:
         """Delete the collection and everything in it."""
@@ -319,6 +326,11 @@ class CollectionTable:
         """Replace fields of the manifest; threads may do so at once."""
         with self._manifest_lock:
             self.save_manifest(replace(self.manifest, **changes))
+
+
+@clear_errors
+def _next_batch(reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
+    return next(reader, None)
 
 
 def _now() -> str:

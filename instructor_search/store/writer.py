@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from instructor_search.encoder.protocol import Encoder, check_vectors
+from instructor_search.engines import Engine, LocalEngine
 from instructor_search.errors import StoreError
 from instructor_search.instructions import InstructedText
 from instructor_search.records import Chunk, Document
@@ -41,6 +43,11 @@ class WriteCounts:
     cut: int = 0  # texts that did not fit into a view's window beside its instruction
     embed_seconds: float = 0.0
     write_seconds: float = 0.0
+
+    def add(self, made: Embedded) -> None:
+        """Count what embedding told."""
+        self.cut += made.num_cut
+        self.embed_seconds += made.seconds
 
 
 @dataclass
@@ -239,7 +246,9 @@ class CollectionWriter:
                 vectors[position] = known
         if new:
             texts = [rows[position]["text"] for position in new]
-            vectors[new] = embed(self.encoders[view.fingerprint], view, texts, self.counts, self._tell)
+            made = embed(self.encoders[view.fingerprint], view, texts, self._tell)
+            self.counts.add(made)
+            vectors[new] = made.vectors
         return vectors, len(new)
 
     def _tell(self, num_texts: int) -> None:
@@ -264,14 +273,17 @@ class _StoredVectors:
         return self._tables[view.name].get(row_id)
 
 
-def embed(
-    encoder: Encoder,
-    view: View,
-    texts: list[str],
-    counts: WriteCounts,
-    on_embedded: Callable[[int], None] | None = None,
-) -> np.ndarray:
-    """Return the vectors of ``texts`` in ``view``, (n, dim), checked to be finite and not zero.
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors of texts, float32 (n, dim); how many texts did not fit into the window; the seconds it took."""
+
+    vectors: np.ndarray
+    num_cut: int
+    seconds: float
+
+
+def embed(encoder: Encoder, view: View, texts: list[str], on_embedded: Callable[[int], None] | None = None) -> Embedded:
+    """Return the vectors of ``texts`` in ``view``, checked to be finite and not zero.
 
     Raises:
         StoreError: the encoder returned vectors of another shape.
@@ -281,13 +293,13 @@ def embed(
     limit = encoder.tokenizer.text_budget(view.document_instruction)
     pairs = [InstructedText(view.document_instruction, text) for text in texts]
     vectors = np.asarray(encoder.encode(pairs, on_batch=on_embedded), dtype=np.float32)
-    counts.embed_seconds += time.perf_counter() - started
-    counts.cut += sum(n > limit for n in encoder.tokenizer.count_many(texts))
+    seconds = time.perf_counter() - started
     if vectors.shape != (len(texts), view.dim):
         raise StoreError(
             f"encoder {encoder.name} gave {vectors.shape}, view {view.name!r} needs ({len(texts)}, {view.dim})"
         )
-    return check_vectors(vectors, encoder.name)
+    num_cut = sum(n > limit for n in encoder.tokenizer.count_many(texts))
+    return Embedded(check_vectors(vectors, encoder.name), num_cut, seconds)
 
 
 def fill_view(
@@ -296,17 +308,37 @@ def fill_view(
     encoder: Encoder,
     counts: WriteCounts,
     on_embedded: Callable[[int], None] | None = None,
-) -> int:
-    """Embed the chunks that ``view`` has no vector for, in batches; return how many. Safe to interrupt."""
-    done, size = 0, FIRST_BATCH
-    while (rows := collection.rows_without_vector(view, size)).num_rows:
+    engine: Engine | None = None,
+) -> None:
+    """Embed the chunks that ``view`` has no vector for, in batches, each stored at once. Safe to interrupt.
+
+    ``engine`` embeds the batches; None: this process.
+    """
+    batches = _growing(collection.batches_without_vector(view, FIRST_BATCH))
+    for ids, made in (engine or LocalEngine()).map(partial(_embed_rows, encoder, view, on_embedded), batches):
         started = time.perf_counter()
-        vectors = embed(encoder, view, rows["text"].to_pylist(), counts, on_embedded)
-        write_started = time.perf_counter()
-        collection.set_vectors(view, rows["id"].to_pylist(), vectors)
-        counts.embedded += rows.num_rows
-        counts.write_seconds += time.perf_counter() - write_started
-        done += rows.num_rows
-        if time.perf_counter() - started < TARGET_SECONDS:
-            size = min(size * 2, LAST_BATCH)
-    return done
+        collection.set_vectors(view, ids, made.vectors)
+        counts.add(made)
+        counts.embedded += len(ids)
+        counts.write_seconds += time.perf_counter() - started
+
+
+def _growing(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Join small tables to larger ones, as long as one keeps the caller for less than TARGET_SECONDS."""
+    size, waiting = FIRST_BATCH, list[pa.Table]()
+    for table in tables:
+        waiting.append(table)
+        if sum(part.num_rows for part in waiting) >= size:
+            started = time.perf_counter()
+            yield pa.concat_tables(waiting)
+            waiting = []
+            if time.perf_counter() - started < TARGET_SECONDS:
+                size = min(size * 2, LAST_BATCH)
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _embed_rows(
+    encoder: Encoder, view: View, on_embedded: Callable[[int], None] | None, rows: pa.Table
+) -> tuple[list[str], Embedded]:
+    return rows["id"].to_pylist(), embed(encoder, view, rows["text"].to_pylist(), on_embedded)
