@@ -90,10 +90,18 @@ def build_parser() -> argparse.ArgumentParser:
     add("--prune", action="store_true", help="delete the chunks of files that are gone")
     add("--strict", action="store_true", help="stop at the first file that cannot be read")
     add("--dry-run", action="store_true", help="say what would be read and removed, and into which view; write nothing")
+    add("--processes", type=_count, default=0, metavar="N", help="read and cut the files in N more processes")
     add("--json", action="store_true", help="print the report as JSON")
     add("--quiet", action="store_true", help="no progress bar")
     add("--progress-json", action="store_true", help="progress as JSON lines on stderr, for programs")
     return parser
+
+
+def _count(text: str) -> int:
+    """Return a number of processes."""
+    if not text.isdecimal() or int(text) > 256:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; expected 0 to 256")
+    return int(text)
 
 
 def _path(text: str) -> Path:
@@ -128,6 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _check_instruction(parser, args)
     with failing_with_one_line() as outcome:
         from ingest import prepare, run_plan
+        from instructor_search.engines import LocalEngine
 
         if args.instruction is not None:
             sentence = resolve(args.instruction, "document")
@@ -136,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.dry_run:
             print(json.dumps(plan.as_json(), ensure_ascii=False) if args.json else plan.as_text())
             return 0
-        report = run_plan(plan, progress=_progress(args))
+        report = run_plan(plan, progress=_progress(args), engine=LocalEngine(args.processes))
         print(json.dumps(report.as_json(), ensure_ascii=False) if args.json else report.as_text())
         if report.interrupted:
             return 130

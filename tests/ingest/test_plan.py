@@ -136,3 +136,13 @@ def test_dry_run_of_the_command(folder, store, capsys):
     assert main([*arguments[:-1], "--quiet"]) == 0
     assert main(arguments) == 0
     assert "0 to add, 0 to read again, 3 unchanged" in capsys.readouterr().out
+
+
+def test_processes_of_the_command(folder, store, capsys):
+    arguments = [str(folder), "--instruction", "@legal", "--quiet", "--json"]
+    assert main([*arguments, "--processes", "2"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["added"], report["documents"]) == (3, 4)
+    with pytest.raises(SystemExit) as refused:
+        main([*arguments, "--processes", "-1"])
+    assert refused.value.code == 2 and "expected 0 to 256" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 from tests.toy import HashEncoder
 from train.examples import MixtureError, read_mixture, read_rows
 from train.medi.adapters import read_examples
-from train.medi.build import build, triples
+from train.medi.build import BuildPlan, build, triples
 from train.medi.cli import main
 from train.medi.sources import RawTask, read_data_folder, read_super_ni
 
@@ -29,7 +29,7 @@ def read(kind, path):
 
 
 def built(kind, path, output):
-    report = build(read_examples(f"{kind}:{path}", "Q: ", "D: "), output, HashEncoder())
+    report = build(read_examples(f"{kind}:{path}", "Q: ", "D: "), output, BuildPlan(HashEncoder()))
     (rows,) = read_mixture(output).tasks.values()
     return [(e.query.text, e.positive.text, tuple(n.text for n in e.negatives)) for e in rows], report.tasks[0]
 
@@ -131,7 +131,9 @@ def test_names_that_become_one_file_stay_two_tasks(tmp_path):
     rows = [
         {"query": ["Q: ", t], "pos": ["D: ", "p"], "neg": [], "task_name": n} for n, t in (("a/b", "x"), ("a b", "y"))
     ]
-    build(read_examples(f"medi:{lines(tmp_path / 'm.jsonl', *rows)}", "", ""), tmp_path / "out", HashEncoder())
+    build(
+        read_examples(f"medi:{lines(tmp_path / 'm.jsonl', *rows)}", "", ""), tmp_path / "out", BuildPlan(HashEncoder())
+    )
     tasks = read_mixture(tmp_path / "out").tasks
     assert {name: rows[0].query.text for name, rows in tasks.items()} == {"a-b": "x", "a-b-2": "y"}
 

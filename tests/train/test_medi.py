@@ -9,7 +9,7 @@ import pytest
 from instructor_search.errors import InstructorSearchError
 from train.examples import MixtureError, read_mixture
 from train.medi.adapters import read_examples
-from train.medi.build import build, triples
+from train.medi.build import BuildPlan, build, triples
 from train.medi.cli import main
 from train.medi.contamination import EvaluationTexts, normalise
 from train.medi.mining import by_class, by_output, is_classification
@@ -258,11 +258,11 @@ def test_a_build_that_fails_leaves_nothing(tmp_path):
 
     rows = [(f"text {i}", str(i % 2)) for i in range(8)]
     with pytest.raises(InstructorSearchError):
-        build([task("pairs", [("a", "b", ())]), task("classification", rows)], tmp_path / "out", Broken())
+        build([task("pairs", [("a", "b", ())]), task("classification", rows)], tmp_path / "out", BuildPlan(Broken()))
     with pytest.raises(MixtureError, match="two tasks are called 'toy'"):
-        build([task("pairs", [("a", "b", ())])] * 2, tmp_path / "out", Words())
+        build([task("pairs", [("a", "b", ())])] * 2, tmp_path / "out", BuildPlan(Words()))
     with pytest.raises(MixtureError, match="no examples are left: toy: "):
-        build([task("pairs", [("a", "", ())])], tmp_path / "out", Words())
+        build([task("pairs", [("a", "", ())])], tmp_path / "out", BuildPlan(Words()))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,16 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from instructor_search.engines import LocalEngine
 from tests.conftest import ROOT
 from tests.toy import HashEncoder
 from train.examples import MixtureError, read_mixture
 from train.medi.adapters import read_examples
-from train.medi.build import build, triples
+from train.medi.build import BuildPlan, build, triples
 from train.medi.cli import main
 from train.medi.contamination import EvaluationTexts
 from train.medi.mining import by_output
@@ -72,7 +74,7 @@ def test_each_row_keeps_its_own_prompt(tmp_path):
     (made,) = read_examples(f"flagembedding:{lines(tmp_path / 'f.jsonl', rows)}", "Q: ", "D: ")
     examples, _ = triples(made, HashEncoder())
     assert [e.query.instruction for e in examples] == ["P1: ", "Q: "]
-    (sampled,) = build([made], tmp_path / "out", HashEncoder(), max_rows=1).tasks
+    (sampled,) = build([made], tmp_path / "out", BuildPlan(HashEncoder(), max_rows=1)).tasks
     (kept,) = read_mixture(tmp_path / "out").tasks[sampled.name]
     assert {"a": "P1: ", "c": "Q: "}[kept.query.text] == kept.query.instruction
 
@@ -84,14 +86,14 @@ def medi(text, positive="p", **more):
 def test_medi_rows_without_a_text_are_counted(tmp_path):
     path = tmp_path / "medi.json"
     path.write_text(json.dumps([medi("a"), medi("b", " "), medi("c") | {"neg": ["D: ", ""]}]))
-    report = build(read_examples(f"medi:{path}", "Q: ", "D: "), tmp_path / "out", HashEncoder())
+    report = build(read_examples(f"medi:{path}", "Q: ", "D: "), tmp_path / "out", BuildPlan(HashEncoder()))
     assert report.tasks[0].settings["dropped"] == {"empty text": 1}
     assert [len(e.negatives) for e in read_mixture(tmp_path / "out").tasks["medi"]] == [1, 0]
 
 
 def test_names_stay_in_the_folder_and_apart(tmp_path):
     path = lines(tmp_path / "in/e.jsonl", [medi("a", task_name="../escaped"), medi("b", task_name="glue/mnli")])
-    report = build(read_examples(f"medi:{path}", "Q: ", "D: "), tmp_path / "made/out", HashEncoder())
+    report = build(read_examples(f"medi:{path}", "Q: ", "D: "), tmp_path / "made/out", BuildPlan(HashEncoder()))
     assert [t.file for t in report.tasks] == ["escaped.jsonl.gz", "glue-mnli.jsonl.gz"]
     assert [p.name for p in (tmp_path / "made").iterdir()] == ["out"]
     row = {"query": "q", "positive_passages": [{"text": "p"}]}
@@ -106,13 +108,13 @@ def test_evaluation_texts_go_before_pairs_are_mined(tmp_path):
     lines(tmp_path / "ev/test.jsonl", [{"text": t} for t in [*texts[:20], long, "an output of the evaluation"]])
     against = EvaluationTexts([tmp_path / "ev"])
     classes = task("classification", [(t, str(i % 2)) for i, t in enumerate(texts)])
-    report = build([classes], tmp_path / "a", HashEncoder(), against=against)
+    report = build([classes], tmp_path / "a", BuildPlan(HashEncoder(), against=against))
     assert report.tasks[0].rows == 80 and report.tasks[0].settings["dropped"] == {"evaluation text": 20}
     pairs = task("pairs", [("q", long, ()), ("a", "b", ())])  # longer than what is kept of a text
-    assert build([pairs], tmp_path / "b", HashEncoder(), against=against).tasks[0].rows == 1
+    assert build([pairs], tmp_path / "b", BuildPlan(HashEncoder(), against=against)).tasks[0].rows == 1
     outputs = ["an output of the evaluation", *(f"output {i}" for i in range(9))]
     written = task("super-ni", [(f"input {i}", o) for i, o in enumerate(outputs)])
-    assert build([written], tmp_path / "c", HashEncoder(), against=against).tasks[0].rows == 9
+    assert build([written], tmp_path / "c", BuildPlan(HashEncoder(), against=against)).tasks[0].rows == 9
 
 
 def test_evaluation_texts_are_read_from_json_documents_too(tmp_path):
@@ -139,7 +141,7 @@ def test_evaluation_texts_are_read_from_json_documents_too(tmp_path):
 
 def test_a_sample_of_classes_is_still_one_of_classes(tmp_path):
     rows = [(f"text {i}", f"class {i % 12}") for i in range(240)]
-    build([task("super-ni", rows)], tmp_path / "out", HashEncoder(), max_rows=60)
+    build([task("super-ni", rows)], tmp_path / "out", BuildPlan(HashEncoder(), max_rows=60))
     assert all(e.label for e in read_mixture(tmp_path / "out").tasks["toy"])
 
 
@@ -222,7 +224,7 @@ def test_a_build_that_is_ended_takes_its_part_away(tmp_path, tiny_folder):
 
 def test_a_build_that_fails_as_it_takes_the_place_of_another_leaves_that_one(tmp_path, monkeypatch):
     out, rename = tmp_path / "out", Path.rename
-    build([task("pairs", [("q", "p", [])])], out, HashEncoder())
+    build([task("pairs", [("q", "p", [])])], out, BuildPlan(HashEncoder()))
 
     def full(path, target):
         if path.suffix == ".part":
@@ -231,6 +233,19 @@ def test_a_build_that_fails_as_it_takes_the_place_of_another_leaves_that_one(tmp
 
     monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(OSError, match="No space left"):
-        build([task("pairs", [("other", "p", [])])], out, HashEncoder(), overwrite=True)
+        build([task("pairs", [("other", "p", [])])], out, BuildPlan(HashEncoder()), overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert [e.query.text for e in read_mixture(out).tasks["toy"]] == ["q"]
+
+
+def test_another_process_makes_the_same_bytes(tmp_path):
+    tasks = [
+        task("pairs", [(f"q{i}", f"p{i}", [f"n{i}"]) for i in range(30)]),
+        replace(task("super-ni", [(f"text {i}", "yes" if i % 3 else "no") for i in range(90)]), name="labels"),
+    ]
+    for name, engine in (("here", None), ("elsewhere", LocalEngine(1))):
+        build(tasks, tmp_path / name, BuildPlan(HashEncoder(), max_rows=60), engine=engine)
+    files = sorted(path.name for path in (tmp_path / "here").iterdir())
+    assert len(files) == 3
+    for name in files:
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "elsewhere" / name).read_bytes()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from instructor_search.encoder.protocol import to_unit_length
+from instructor_search.engines import Engine, LocalEngine
 from instructor_search.files import atomic_folder, remove_parts
 from instructor_search.instructions import InstructedText
 from train.examples import (
@@ -43,23 +45,44 @@ class BuildReport:
     skipped: dict[str, str] = field(default_factory=dict)  # task -> reason
 
 
+@dataclass(frozen=True)
+class BuildPlan:
+    """How each raw task becomes examples. The same plan, encoder and tasks give the same bytes.
+
+    ``against``: rows that hold an evaluation text are removed, or with ``refuse`` end the build.
+    """
+
+    encoder: Encoder
+    max_rows: int = 8000
+    seed: int = 0
+    against: EvaluationTexts | None = None
+    refuse: bool = False
+
+
+@dataclass(frozen=True)
+class MadeTask:
+    """A task's examples, what was dropped for which reason, and how many texts were cut."""
+
+    task: RawTask
+    examples: list[TrainingExample]
+    dropped: Counter[str]
+    num_cut: int
+
+
 def build(
     tasks: Iterable[RawTask],
     folder: Path,
-    encoder: Encoder,
+    plan: BuildPlan,
     *,
-    max_rows: int = 8000,
-    seed: int = 0,
-    against: EvaluationTexts | None = None,
-    refuse: bool = False,
     overwrite: bool = False,
     settings: dict[str, Any] | None = None,
     left_out: dict[str, str] | None = None,
+    engine: Engine | None = None,
 ) -> BuildReport:
     """Write the mixture of ``tasks`` to ``folder``, all of it or nothing, and return what was done.
 
-    The same tasks, encoder and seed give the same bytes. ``against``: rows that hold an evaluation text are removed, or
-    with ``refuse`` end the build. ``left_out``: what the sources did not give, and why; read when ``tasks`` ends.
+    ``left_out``: what the sources did not give, and why; read when ``tasks`` ends. ``engine`` makes the examples; None:
+    this process.
 
     Raises:
         MixtureError: the folder exists, two tasks have one name, nothing is left, or ``refuse`` found something.
@@ -72,58 +95,68 @@ def build(
     report = BuildReport(str(folder))
     remove_parts(folder)
     with atomic_folder(folder, overwrite=overwrite) as part:
-        names: dict[str, str] = {}  # of the files, and what the tasks were called
-        for task in tasks:
-            if task.name in names.values():
-                raise MixtureError(f"two tasks are called {task.name!r}; leave one out (--exclude)")
-            name = file_name(task.name, names)
-            names[name] = task.name
-            task = replace(task, name=name)  # noqa: PLW2901
-            sys.stderr.write(f"{task.name}: {len(task.rows):,} rows\n")
-            _one_task(task, part, encoder, report, max_rows=max_rows, seed=seed, against=against, refuse=refuse)
+        for made in (engine or LocalEngine()).map(partial(make_task, plan), _named(tasks)):
+            _write(made, part, report)
         report.skipped = {**(left_out or {}), **report.skipped}
         if not report.tasks:
             raise MixtureError(
                 "no examples are left: " + ("; ".join(f"{k}: {v}" for k, v in report.skipped.items()) or "no tasks")
             )
-        facts = {"encoder": encoder.fingerprint, "precision": encoder.precision, "seed": seed, "max_rows": max_rows}
-        facts |= settings or {}
+        encoder = plan.encoder
+        facts = {"encoder": encoder.fingerprint, "precision": encoder.precision, "seed": plan.seed}
+        facts |= {"max_rows": plan.max_rows} | (settings or {})
         write_manifest(part, report.tasks, settings=facts, skipped=report.skipped)
     return report
 
 
-def _one_task(
-    task: RawTask,
-    folder: Path,
-    encoder: Encoder,
-    report: BuildReport,
-    *,
-    max_rows: int,
-    seed: int,
-    against: EvaluationTexts | None,
-    refuse: bool,
-) -> None:
-    """Write a task's file. Evaluation texts go before pairs are mined and texts cut, so that no clean row is lost."""
-    clean = task if against is None else against.without(task)
-    found = len(task.rows) - len(clean.rows)
-    if found and refuse:
+def _named(tasks: Iterable[RawTask]) -> Iterator[RawTask]:
+    """Yield the tasks by the names of their files, and say which one is next.
+
+    Raises:
+        MixtureError: two tasks have one name.
+    """
+    names: dict[str, str] = {}  # of the files, and what the tasks were called
+    for task in tasks:
+        if task.name in names.values():
+            raise MixtureError(f"two tasks are called {task.name!r}; leave one out (--exclude)")
+        name = file_name(task.name, names)
+        names[name] = task.name
+        sys.stderr.write(f"{name}: {len(task.rows):,} rows\n")
+        yield replace(task, name=name)
+
+
+def make_task(plan: BuildPlan, task: RawTask) -> MadeTask:
+    """Return a task's examples. Evaluation texts go before pairs are mined and texts cut: no clean row is lost.
+
+    Raises:
+        MixtureError: (``refuse``) it holds a text of the evaluation data.
+    """
+    clean = task if plan.against is None else plan.against.without(task)
+    removed = len(task.rows) - len(clean.rows)
+    if removed and plan.refuse:
         raise MixtureError(
-            f"{task.name}: {found} rows hold a text of the evaluation data; remove them (--contamination remove) or "
+            f"{task.name}: {removed} rows hold a text of the evaluation data; remove them (--contamination remove) or "
             "leave the task out (--exclude)"
         )
     # Of all rows: a sample of a task with many classes would look like one of texts.
     labelled = task.kind == "super-ni" and is_classification([str(row[1]) for row in clean.rows])
-    task = clean.sample(max_rows, seed)
-    examples, dropped = triples(task, encoder, labelled=labelled)
-    dropped.update({"evaluation text": found, **task.dropped})
+    task = clean.sample(plan.max_rows, plan.seed)
+    examples, dropped = triples(task, plan.encoder, labelled=labelled)
+    dropped.update({"evaluation text": removed, **task.dropped})
     cut = sum(len(str(text)) > _MAX_CHARACTERS for row in task.rows for text in row[:2]) if task.kind != "ready" else 0
-    if not examples:
-        report.skipped[task.name] = f"no examples are left ({dict(dropped)})"
+    return MadeTask(task, examples, dropped, cut)
+
+
+def _write(made: MadeTask, folder: Path, report: BuildReport) -> None:
+    """Write a task's file, or say why there is none."""
+    task = made.task
+    if not made.examples:
+        report.skipped[task.name] = f"no examples are left ({dict(made.dropped)})"
         return
     report.tasks.append(
         write_task(
             folder,
-            examples,
+            made.examples,
             name=task.name,
             licence=task.licence,
             source=task.source,
@@ -132,7 +165,7 @@ def _one_task(
             document_instruction=task.document_instruction,
             kind="pairs" if task.kind == "ready" else task.kind,
             notes=task.notes,
-            settings={"dropped": {k: v for k, v in sorted(dropped.items()) if v}, "cut_texts": cut},
+            settings={"dropped": {k: v for k, v in sorted(made.dropped.items()) if v}, "cut_texts": made.num_cut},
         )
     )
 

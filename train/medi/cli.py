@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _build(args: argparse.Namespace) -> None:
     from instructor_search.encoder import load_encoder
-    from train.medi.build import build
+    from train.medi.build import BuildPlan, build
     from train.medi.contamination import EvaluationTexts
     from train.medi.contrast import with_contrast
     from train.medi.likeness import with_likeness
@@ -142,11 +142,7 @@ def _build(args: argparse.Namespace) -> None:
     report = build(
         tasks,
         args.output,
-        load_encoder(args.encoder),
-        max_rows=args.max_rows,
-        seed=args.seed,
-        against=against,
-        refuse=args.contamination == "refuse",
+        BuildPlan(load_encoder(args.encoder), args.max_rows, args.seed, against, args.contamination == "refuse"),
         overwrite=args.overwrite,
         settings=settings,
         left_out=left_out,
