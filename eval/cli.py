@@ -336,6 +336,7 @@ def run_as_json(run: Run) -> dict[str, Any]:
 
 def _studies(config: EvalConfig, selection: Any, source: str, args: argparse.Namespace) -> int:
     from eval.studies import run_study
+    from instructor_search.result_files import STUDIES_FOLDER
 
     code = 0
     for name in selection.studies:
@@ -351,7 +352,7 @@ def _studies(config: EvalConfig, selection: Any, source: str, args: argparse.Nam
             print(f"error: {name} has nothing to show: {study.why_empty}", file=sys.stderr)
             code = code or 1
             continue
-        written = study.write(config.output / "studies")
+        written = study.write(config.output / STUDIES_FOLDER)
         if not args.quiet:
             print(f"written: {', '.join(map(str, written))}", file=sys.stderr)
     return code

@@ -23,6 +23,7 @@ from eval.instructions import SPECIALISED_DOMAINS, derived_variants, from_meta
 from eval.local_data import num_bytes, read_meta, revision_of
 from eval.records import Category, Context, EvalDataError, Outcome, Sides, TaskInfo
 from eval.tasks.base import EvalTask
+from instructor_search.result_files import MODEL_FILE
 
 if TYPE_CHECKING:
     from eval.systems import System
@@ -212,7 +213,7 @@ def _local_info(category: Category, folder: Path, source: str, meta: dict[str, A
 
 
 def _is_name(name: Any) -> bool:
-    return isinstance(name, str) and bool(_NAME.fullmatch(name)) and name != "model_meta"
+    return isinstance(name, str) and bool(_NAME.fullmatch(name)) and f"{name}.json" != MODEL_FILE
 
 
 def _clean_name(folder: str) -> str:
