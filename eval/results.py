@@ -78,6 +78,16 @@ class Result(TaskScore):
         """File of the score's units."""
         return units_file(self.path.parent, self.task)
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the score and what a reader of it asks for first, as plain values."""
+        return {
+            "category": str(self.category),
+            "metric": self.metric,
+            "score": self.score,
+            "interval_95": [self.low, self.high],
+            **{key: self.facts.get(key) for key in ("instruction", "seconds", "notes")},
+        }
+
     def units(self) -> Units | None:
         """Return the units, if they were kept, can be read, and are those of this score."""
         if not self.facts.get("units") or not self.units_path.is_file():

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eval.config import DEFAULT_DEMONSTRATIONS, DEFAULT_SELECTOR, EvalConfig
+from eval.progress import Progress
 from eval.records import Category, Context, EvalDataError
 from eval.results import (
     Failure,
@@ -42,25 +43,6 @@ if TYPE_CHECKING:
 PROTOCOL = 1  # of our own part of a score; another number makes finished tasks run again
 
 
-class Progress:
-    """What a run tells while it goes on; the command line draws bars from it. This one says nothing."""
-
-    def system(self, label: str, num_tasks: int) -> None:
-        """A system begins."""
-
-    def task(self, name: str) -> None:
-        """A task begins."""
-
-    def texts(self, count: int) -> None:
-        """Texts were embedded."""
-
-    def done(self, name: str, line: str) -> None:
-        """A task ended."""
-
-    def close(self) -> None:
-        """The run is over."""
-
-
 @dataclass
 class Summary:
     """What was done. ``runs``: one a system, in the order asked for, with the tasks that this call looked at."""
@@ -76,6 +58,15 @@ class Summary:
         """Return "task (system)", or a system -> reason."""
         tasks = {f"{task} ({run.label})": why.reason for run in self.runs for task, why in run.failures.items()}
         return tasks | self.broken
+
+    def as_json(self, source: str) -> dict[str, Any]:
+        """Return what was done on the data of ``source`` as plain values."""
+        return {
+            "data": source,
+            "interrupted": self.interrupted,
+            "broken": self.broken,
+            "runs": [run.as_json() for run in self.runs],
+        }
 
 
 def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Progress | None = None) -> Summary:

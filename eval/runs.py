@@ -52,6 +52,16 @@ class Run:
         shown = differ if any(differ) else [True, False, False]
         return self.label + "".join(mark for mark, is_shown in zip(self._marks, shown, strict=True) if is_shown)
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the run as plain values; scores from 0 to 1."""
+        return {
+            "label": self.label,
+            "data": self.source,
+            "folder": str(self.folder),
+            "results": {name: result.as_json() for name, result in self.results.items()},
+            "failures": {name: failure.reason for name, failure in self.failures.items()},
+        }
+
     @property
     def _marks(self) -> tuple[str, str, str]:
         precision = f"+precision={self.precision}" if self.precision else ""

@@ -17,8 +17,8 @@ from sklearn.metrics import average_precision_score
 
 from eval.config import EvalConfig
 from eval.plots import pairs_plot
+from eval.progress import Progress
 from eval.records import Category, Context, EvalDataError
-from eval.runner import Progress
 from eval.sources import whole
 from eval.specifications import SystemOptions, make_system
 from eval.studies.study import Grid, Study, bases
