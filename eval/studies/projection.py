@@ -19,11 +19,10 @@ from eval.config import EvalConfig
 from eval.plots import pairs_plot
 from eval.progress import Progress
 from eval.records import Category, Context, EvalDataError
-from eval.sources import whole
 from eval.specifications import SystemOptions, make_system
 from eval.studies.study import Grid, Study, bases
 from eval.systems import System
-from eval.tasks.base import EvalTask
+from eval.tasks.base import EvalTask, whole
 from eval.tasks.mteb_tasks import MtebTask
 from instructor_search.errors import InstructorSearchError
 
