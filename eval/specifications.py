@@ -23,7 +23,8 @@ from eval.records import Category, Sides
 from eval.systems import ALL, SEARCH_CATEGORIES, System
 from instructor_search.encoder import load_encoder
 from instructor_search.encoder.cache import CachedEncoder
-from instructor_search.integrations.mteb import CollectionSearch, model_meta
+from instructor_search.integrations.mteb import InstructionFor, model_meta
+from instructor_search.integrations.mteb_search import CollectionSearch
 from instructor_search.search.ranking import Mode
 from instructor_search.search.reranking import CrossEncoderReranker, Reranker, make_reranker
 
@@ -158,7 +159,7 @@ def _collection(specification: str, source: str, options: SystemOptions) -> Syst
         experiment["reranker"] = Path(reranker.name).name if own else reranker.name
     meta = system.meta.model_copy(update={"experiment_kwargs": experiment})
 
-    def make_search(instruction_for: Any, folder: Path) -> CollectionSearch:
+    def make_search(instruction_for: InstructionFor, folder: Path) -> CollectionSearch:
         assert system.encoder is not None  # made three lines above
         return CollectionSearch(
             system.encoder,
