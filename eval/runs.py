@@ -7,13 +7,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eval.records import Category, EvalDataError
 from eval.results import Failure, Result
 from instructor_search import result_files
 from instructor_search.files import write_at_once
 from instructor_search.result_files import MODEL_FILE, RUN_FILE, ResultFileError, RunScores, run_title
+
+if TYPE_CHECKING:
+    from mteb.models.model_meta import ModelMeta
 
 
 @dataclass
@@ -74,15 +77,14 @@ def distinct_labels(runs: Sequence[Run]) -> list[str]:
     return [run.label_among(runs) for run in runs]
 
 
-def result_folder(output: Path, meta: Any) -> Path:
+def result_folder(output: Path, meta: ModelMeta) -> Path:
     """Return the folder of a system's results: mteb's own choice for its ModelMeta."""
     from mteb.cache import ResultCache
 
-    path: Path = ResultCache(output).get_task_result_path("task", meta)
-    return path.parent
+    return ResultCache(output).get_task_result_path("task", meta).parent
 
 
-def write_run(run: Run, meta: Any) -> None:
+def write_run(run: Run, meta: ModelMeta) -> None:
     """Write what a run is: mteb's description of the model, and our label."""
     folder = run.folder
     (folder / RUN_FILE).parent.mkdir(parents=True, exist_ok=True)
