@@ -29,10 +29,10 @@ _SOURCES = {
     "train.experiments.lean": {"": "train.experiments.lean:build_parser"},
     "train.experiments.shipped_model": {"": "train.experiments.shipped_model:build_parser"},
     "eval": {
-        "": "eval.cli:build_parser",
-        "compare": "eval.cli:compare_parser",
-        "report": "eval.cli:report_parser",
-        "runs": "eval.cli:runs_parser",
+        "": "eval.flags:build_parser",
+        "compare": "eval.flags:compare_parser",
+        "report": "eval.flags:report_parser",
+        "runs": "eval.flags:runs_parser",
     },
 }
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from eval.records import Category, Sides, TaskInfo
 from instructor_search.encoder.checkpoint import BASE_MODEL, DEFAULT_MODEL, resolve_folder
 from instructor_search.errors import MissingExtraError, ModelError
 from instructor_search.instructions import InstructedText
+
+if TYPE_CHECKING:
+    from mteb.models.model_meta import ModelMeta
+    from mteb.types import RetrievalOutputType
 
 # Names of the models that need no hub.
 _OURS = {
@@ -234,7 +238,7 @@ class Bm25:
         self._num_documents = len(corpus)
         self._search.index(corpus, **{"num_proc": None, "encode_kwargs": {}, **kwargs})
 
-    def search(self, queries: Any, *, top_k: int, top_ranked: Any = None, **kwargs: Any) -> Any:
+    def search(self, queries: Any, *, top_k: int, top_ranked: Any = None, **kwargs: Any) -> RetrievalOutputType:
         """Return query id -> document id -> BM25 score; candidates without a common word score 0."""
         if top_ranked is None:
             return self._search.search(queries, top_k=top_k, top_ranked=None, **kwargs)
@@ -242,11 +246,11 @@ class Bm25:
         return {q: {d: found[q].get(d, 0.0) for d in top_ranked[q]} for q in queries["id"]}
 
     @property
-    def mteb_model_meta(self) -> Any:
+    def mteb_model_meta(self) -> ModelMeta:
         """Metadata of the model."""
         return self.meta({})
 
-    def meta(self, experiment: dict[str, Any]) -> Any:
+    def meta(self, experiment: dict[str, Any]) -> ModelMeta:
         """Return mteb's own description of it, with what else makes the scores."""
         from mteb.models.model_implementations.bm25 import bm25_s
 

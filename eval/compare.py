@@ -17,6 +17,7 @@ from eval.records import Category, EvalDataError
 from eval.results import Result
 from eval.runs import Run
 from eval.units import MIN_UNITS, interval
+from instructor_search.result_files import run_title
 
 LEVEL = 0.05
 
@@ -73,7 +74,7 @@ def compare(first: Run, second: Run, *, num_resamples: int = 5000, seed: int = 0
         raise EvalDataError(f"nothing to compare between {first.title!r} and {second.title!r} ({why})")
     order = list(Category)
     tasks.sort(key=lambda d: (order.index(d.category) if d.category else 9, d.name.lower()))
-    names = [f"{run.label_among([first, second])} ({run.source})" for run in (first, second)]
+    names = [run_title(run.label_among([first, second]), run.source) for run in (first, second)]
     return Comparison(names[0], names[1], _holm(tasks), _averages(tasks, drawn), left_out)
 
 

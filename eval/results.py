@@ -1,10 +1,6 @@
-"""Result files: mteb's layout and form, with what made each score beside it.
+"""Results of tasks: written in mteb's form with what made each score beside it, and known again in a later run.
 
-    OUTPUT/results/MODEL/REVISION[/experiments/EXPERIMENT]/TASK.json    mteb's; "instructor_search" holds our facts
-    OUTPUT/results/.../details/units/TASK.npz                           the units of the score (eval/units.py)
-    OUTPUT/results/.../details/failures/TASK.json                       a task that failed, and why
-
-A folder with TASK.json files is a run: one system, under one set of instructions, on one kind of data.
+``instructor_search/result_files.py`` says where the files lie, and reads them.
 """
 
 from __future__ import annotations
@@ -26,9 +22,16 @@ import numpy as np
 from eval.records import Category, EvalDataError, Outcome, Sides, TaskInfo
 from eval.units import MIN_UNITS, Units, interval
 from instructor_search.files import atomic_file, write_at_once
+from instructor_search.result_files import (
+    FACTS,
+    ResultFileError,
+    TaskScore,
+    failure_file,
+    read_score,
+    score_file,
+    units_file,
+)
 
-FACTS = "instructor_search"  # our key in mteb's result file
-DETAILS = "details"  # below the files that mteb reads
 _PACKAGES = (
     "torch",
     "transformers",
@@ -52,23 +55,38 @@ class Failure(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Result:
-    """A task's score as a reader needs it; scores from 0 to 1."""
+class Result(TaskScore):
+    """A task's score of a category that is known here, with the units behind it."""
 
-    task: str
     category: Category
-    metric: str
-    score: float
-    low: float | None
-    high: float | None
-    facts: Mapping[str, Any]
-    scores: Mapping[str, Any]
-    path: Path
+
+    @classmethod
+    def of(cls, kept: TaskScore) -> Result:
+        """Return the result of a score that was read.
+
+        Raises:
+            ResultFileError: its category is none of ours.
+        """
+        try:
+            category = Category(kept.category)
+        except ValueError as error:
+            raise ResultFileError(f"{kept.path} is no result of this project ({error})") from error
+        return cls(**{**vars(kept), "category": category})
 
     @property
     def units_path(self) -> Path:
         """File of the score's units."""
-        return self.path.parent / DETAILS / "units" / f"{self.task}.npz"
+        return units_file(self.path.parent, self.task)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the score and what a reader of it asks for first, as plain values."""
+        return {
+            "category": str(self.category),
+            "metric": self.metric,
+            "score": self.score,
+            "interval_95": [self.low, self.high],
+            **{key: self.facts.get(key) for key in ("instruction", "seconds", "notes")},
+        }
 
     def units(self) -> Units | None:
         """Return the units, if they were kept, can be read, and are those of this score."""
@@ -96,6 +114,22 @@ def write_result(
     Raises:
         EvalDataError: the score is no number: the system finds all texts alike, say.
     """
+    values = _as_mteb(info, outcome, seconds)
+    values[FACTS] = facts | {
+        **outcome.facts,
+        **_spread(outcome.units, num_resamples, seed),
+        "metric": outcome.metric or info.metric,
+        "notes": _notes(outcome),
+        "units": _write_units(folder, info.name, outcome.units),
+    }
+    target = score_file(folder, info.name)
+    write_at_once(target, json.dumps(values, indent=1))
+    clear_failure(folder, info.name)
+    return read_result(target)
+
+
+def _as_mteb(info: TaskInfo, outcome: Outcome, seconds: float) -> dict[str, Any]:
+    """Return an outcome as the values of mteb's result file."""
     from mteb.results import TaskResult
 
     score = float(outcome.scores["main_score"])
@@ -117,26 +151,19 @@ def write_result(
         evaluation_time=seconds,
         date=datetime.now(UTC),
     )
-    values = json.loads(result.model_dump_json())
-    notes = list(outcome.notes)
-    if outcome.units is not None and outcome.units.num_units < MIN_UNITS:
-        notes.append(f"{outcome.units.num_units} units are too few for an interval")
-    values[FACTS] = facts | {
-        **outcome.facts,
-        **_spread(outcome.units, num_resamples, seed),
-        "metric": metric,
-        "notes": notes,
-        "units": _write_units(folder, info.name, outcome.units),
-    }
-    target = folder / f"{info.name}.json"
-    write_at_once(target, json.dumps(values, indent=1))
-    clear_failure(folder, info.name)
-    return read_result(target)
+    values: dict[str, Any] = json.loads(result.model_dump_json())
+    return values
+
+
+def _notes(outcome: Outcome) -> list[str]:
+    if outcome.units is None or outcome.units.num_units >= MIN_UNITS:
+        return outcome.notes
+    return [*outcome.notes, f"{outcome.units.num_units} units are too few for an interval"]
 
 
 def _write_units(folder: Path, name: str, units: Units | None) -> str | None:
     """Write the units; return the hash of their file, which the result names: units of another score are not taken."""
-    path = folder / DETAILS / "units" / f"{name}.npz"
+    path = units_file(folder, name)
     if units is None:
         path.unlink(missing_ok=True)
         return None
@@ -167,7 +194,7 @@ def with_interval(result: Result, num_resamples: int, seed: int) -> Result:
 
 def write_failure(folder: Path, info: TaskInfo, reason: str, details: str) -> None:
     """Record that a task failed. An older result stays on disk, for the settings that it was made under."""
-    path = _failure_path(folder, info.name)
+    path = failure_file(folder, info.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     facts = {"task": info.name, "category": str(info.category), "reason": reason, "details": details}
     write_at_once(path, json.dumps(facts | {"date": datetime.now(UTC).isoformat(timespec="seconds")}, indent=1))
@@ -175,11 +202,7 @@ def write_failure(folder: Path, info: TaskInfo, reason: str, details: str) -> No
 
 def clear_failure(folder: Path, name: str) -> None:
     """Forget a failure: the task has a result now."""
-    _failure_path(folder, name).unlink(missing_ok=True)
-
-
-def _failure_path(folder: Path, name: str) -> Path:
-    return folder / DETAILS / "failures" / f"{name}.json"
+    failure_file(folder, name).unlink(missing_ok=True)
 
 
 def facts_of(
@@ -207,12 +230,12 @@ def facts_of(
 
 def known_result(folder: Path, info: TaskInfo, facts: Mapping[str, Any]) -> Result | None:
     """Return the result of a task that was run before in just this way: model, instruction, data, settings."""
-    path = folder / f"{info.name}.json"
+    path = score_file(folder, info.name)
     if not path.is_file():
         return None
     try:
         result = read_result(path)
-    except EvalDataError:
+    except ResultFileError:
         return None  # cut short by a kill: run it again
     return result if _made_alike(result.facts, facts) else None
 
@@ -232,26 +255,9 @@ def read_result(path: Path) -> Result:
     """Return the result in a file.
 
     Raises:
-        EvalDataError: it cannot be read, or was not written by this project.
+        ResultFileError: it cannot be read, or was not written by this project.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        facts = values[FACTS]
-        scores = next(iter(values["scores"].values()))[0]
-        low, high = facts.get("interval_95") or (None, None)
-        return Result(
-            values["task_name"],
-            Category(facts["category"]),
-            facts["metric"],
-            float(scores["main_score"]),
-            low,
-            high,
-            {**facts, "seconds": values.get("evaluation_time"), "date": values.get("date")},
-            scores,
-            path,
-        )
-    except (OSError, ValueError, KeyError, TypeError, IndexError, StopIteration, AttributeError) as error:
-        raise EvalDataError(f"{path} is no result of this project ({type(error).__name__}: {error})") from error
+    return Result.of(read_score(path))
 
 
 def package_versions() -> dict[str, str]:

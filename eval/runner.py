@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import hashlib
-import os
-import shutil
-import sys
-import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eval.config import DEFAULT_DEMONSTRATIONS, DEFAULT_SELECTOR, EvalConfig
+from eval.housekeeping import modules_left_alone, return_memory, working_folder
+from eval.progress import Progress
 from eval.records import Category, Context, EvalDataError
 from eval.results import (
     Failure,
@@ -34,31 +28,11 @@ from eval.specifications import SystemOptions, check_specification, make_system
 from eval.systems import System
 from eval.tasks.base import EvalTask
 from instructor_search.errors import InstructorSearchError
-from instructor_search.files import is_alive
 
 if TYPE_CHECKING:
     from instructor_search.in_context.llm import LanguageModel
 
 PROTOCOL = 1  # of our own part of a score; another number makes finished tasks run again
-
-
-class Progress:
-    """What a run tells while it goes on; the command line draws bars from it. This one says nothing."""
-
-    def system(self, label: str, num_tasks: int) -> None:
-        """A system begins."""
-
-    def task(self, name: str) -> None:
-        """A task begins."""
-
-    def texts(self, count: int) -> None:
-        """Texts were embedded."""
-
-    def done(self, name: str, line: str) -> None:
-        """A task ended."""
-
-    def close(self) -> None:
-        """The run is over."""
 
 
 @dataclass
@@ -77,6 +51,15 @@ class Summary:
         tasks = {f"{task} ({run.label})": why.reason for run in self.runs for task, why in run.failures.items()}
         return tasks | self.broken
 
+    def as_json(self, source: str) -> dict[str, Any]:
+        """Return what was done on the data of ``source`` as plain values."""
+        return {
+            "data": source,
+            "interrupted": self.interrupted,
+            "broken": self.broken,
+            "runs": [run.as_json() for run in self.runs],
+        }
+
 
 def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Progress | None = None) -> Summary:
     """Evaluate the systems of ``config`` on ``tasks``.
@@ -91,7 +74,7 @@ def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Pr
     for specification in config.models:
         check_specification(specification, system_options(config))
     told, summary = progress or Progress(), Summary()
-    with _working_folder(config.output) as folder, _modules_left_alone():
+    with working_folder(config.output) as folder, modules_left_alone():
         context = Context(
             folder=folder,
             seed=config.seed,
@@ -102,25 +85,38 @@ def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Pr
         )
         try:
             for specification in config.models:
-                for cell in _cells(config, context):
-                    chosen = tasks if cell.number == 0 else _of_prompt_retrieval(tasks)
-                    try:
-                        options = system_options(config, _extras(cell.context, llm))
-                        system = make_system(specification, source, options)
-                        if cell.number and Category.PROMPT_RETRIEVAL not in system.categories:
-                            break
-                        fit = _fitting(system, chosen)
-                    except (InstructorSearchError, ValueError) as error:
-                        if len(config.models) == 1:
-                            raise
-                        summary.broken[specification] = _one_line(error)
-                        break
-                    _run_system(system, specification, fit, source, config, cell.context, told, summary)
+                _run_cells(specification, tasks, source, config, context, told, summary)
         except KeyboardInterrupt:
             summary.interrupted = True
         finally:
             told.close()
     return summary
+
+
+def _run_cells(
+    specification: str,
+    tasks: Sequence[EvalTask],
+    source: str,
+    config: EvalConfig,
+    context: Context,
+    told: Progress,
+    summary: Summary,
+) -> None:
+    """Run one system under each selector and number of demonstrations."""
+    for cell in _cells(config, context):
+        chosen = tasks if cell.number == 0 else _of_prompt_retrieval(tasks)
+        try:
+            options = system_options(config, _extras(cell.context, context.llm))
+            system = make_system(specification, source, options)
+            if cell.number and Category.PROMPT_RETRIEVAL not in system.categories:
+                return
+            fit = _fitting(system, chosen)
+        except (InstructorSearchError, ValueError) as error:
+            if len(config.models) == 1:
+                raise
+            summary.broken[specification] = _one_line(error)
+            return
+        _run_system(system, specification, fit, source, config, cell.context, told, summary)
 
 
 class _Cell(NamedTuple):
@@ -155,21 +151,6 @@ def system_options(config: EvalConfig, extras: Mapping[str, str] | None = None) 
         cache_folder=config.cache_folder,
         extras=extras or {},
     )
-
-
-@contextlib.contextmanager
-def _working_folder(output: Path) -> Any:
-    """Make a folder for temporary files; those of runs that were killed are swept away."""
-    output.mkdir(parents=True, exist_ok=True)
-    for left in output.glob(".working-*"):
-        pid = left.name.split("-")[1]
-        if not is_alive(pid):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".working-{os.getpid()}-", dir=output))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def language_model(config: EvalConfig) -> LanguageModel | None:
@@ -233,7 +214,7 @@ def _run_system(
     summary.runs.append(found)
     for task in tasks:
         _run_task(system, task, found, config, context, told, summary)
-        _return_memory()
+        return_memory()
 
 
 def _run_task(
@@ -271,24 +252,6 @@ def _run_task(
 def _said(result: Result, seconds: float) -> str:
     notes = "".join(f"; {note}" for note in result.facts.get("notes") or [])
     return f"{100 * result.score:.2f} in {seconds:.1f} s{notes}"
-
-
-@contextlib.contextmanager
-def _modules_left_alone() -> Iterator[None]:
-    """Keep what is there by now, modules above all, out of every search for garbage: half a second after each task."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def _return_memory() -> None:
-    """Give freed memory back (glibc): batches of all lengths leave half a gigabyte of holes in the heap."""
-    gc.collect()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _settings(category: Category, config: EvalConfig, context: Context) -> dict[str, Any]:

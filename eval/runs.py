@@ -7,13 +7,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eval.records import Category, EvalDataError
-from eval.results import DETAILS, Failure, Result, read_result
+from eval.results import Failure, Result
+from instructor_search import result_files
 from instructor_search.files import write_at_once
+from instructor_search.result_files import MODEL_FILE, RUN_FILE, ResultFileError, RunScores, run_title
 
-RUN_FILE = f"{DETAILS}/run.json"  # which system and data this is
+if TYPE_CHECKING:
+    from mteb.models.model_meta import ModelMeta
 
 
 @dataclass
@@ -32,8 +35,8 @@ class Run:
 
     @property
     def title(self) -> str:
-        """Label and data, which together name a run where no other model has the same name."""
-        return f"{self.label} ({self.source})"
+        """Label and data."""
+        return run_title(self.label, self.source)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -41,7 +44,7 @@ class Run:
         labels = [self.label]
         for mark in self._marks:
             labels += [label + mark for label in labels if mark]
-        return tuple(name for label in labels for name in (label, f"{label} ({self.source})"))
+        return tuple(name for label in labels for name in (label, run_title(label, self.source)))
 
     def label_among(self, runs: Sequence[Run]) -> str:
         """Return the label with what tells this run from others of that label."""
@@ -51,6 +54,16 @@ class Run:
         differ = [len(set(marks)) > 1 for marks in zip(*(run._marks for run in same), strict=True)]
         shown = differ if any(differ) else [True, False, False]
         return self.label + "".join(mark for mark, is_shown in zip(self._marks, shown, strict=True) if is_shown)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the run as plain values; scores from 0 to 1."""
+        return {
+            "label": self.label,
+            "data": self.source,
+            "folder": str(self.folder),
+            "results": {name: result.as_json() for name, result in self.results.items()},
+            "failures": {name: failure.reason for name, failure in self.failures.items()},
+        }
 
     @property
     def _marks(self) -> tuple[str, str, str]:
@@ -64,19 +77,18 @@ def distinct_labels(runs: Sequence[Run]) -> list[str]:
     return [run.label_among(runs) for run in runs]
 
 
-def result_folder(output: Path, meta: Any) -> Path:
+def result_folder(output: Path, meta: ModelMeta) -> Path:
     """Return the folder of a system's results: mteb's own choice for its ModelMeta."""
     from mteb.cache import ResultCache
 
-    path: Path = ResultCache(output).get_task_result_path("task", meta)
-    return path.parent
+    return ResultCache(output).get_task_result_path("task", meta).parent
 
 
-def write_run(run: Run, meta: Any) -> None:
+def write_run(run: Run, meta: ModelMeta) -> None:
     """Write what a run is: mteb's description of the model, and our label."""
     folder = run.folder
-    (folder / DETAILS).mkdir(parents=True, exist_ok=True)
-    write_at_once(folder / "model_meta.json", json.dumps(meta.to_dict(), default=str, indent=4))
+    (folder / RUN_FILE).parent.mkdir(parents=True, exist_ok=True)
+    write_at_once(folder / MODEL_FILE, json.dumps(meta.to_dict(), default=str, indent=4))
     facts = {
         "label": run.label,
         "data": run.source,
@@ -88,46 +100,40 @@ def write_run(run: Run, meta: Any) -> None:
 
 
 def read_runs(output: Path) -> list[Run]:
-    """Return all runs under a folder, by label."""
-    folders = sorted({path.parent.parent for path in (output / "results").rglob(RUN_FILE)})
-    return sorted((read_run(folder) for folder in folders), key=lambda run: (run.source, run.label))
+    """Return all runs under a folder, by data and label.
+
+    Raises:
+        ResultFileError: a run's description or a failure is damaged.
+    """
+    return [_as_run(kept) for kept in result_files.read_runs(output)]
 
 
 def read_run(folder: Path) -> Run:
     """Return a run with the results that can be read; a task whose last try failed counts as failed.
 
     Raises:
-        EvalDataError: the folder is no run, or its description is damaged.
+        ResultFileError: the folder is no run, or its description or a failure is damaged.
     """
-    facts = _read_json(folder / RUN_FILE, ("label", "data"))
-    run = Run(folder, facts["label"], facts["data"], str(facts.get("fingerprint", "")))
-    run.precision, run.reranker = str(facts.get("precision", "")), str(facts.get("reranker", ""))
-    for file in sorted((folder / DETAILS / "failures").glob("*.json")):
-        failure = _read_json(file, ("task", "category", "reason"))
-        run.failures[failure["task"]] = Failure(failure["reason"], Category(failure["category"]))
+    return _as_run(result_files.read_run(folder))
+
+
+def _as_run(kept: RunScores) -> Run:
     found: list[Result] = []
-    for file in sorted(folder.glob("*.json")):
-        if file.name != "model_meta.json":
-            with contextlib.suppress(EvalDataError):  # cut short by a kill, or another program's
-                found.append(read_result(file))
+    for score in kept.scores.values():
+        with contextlib.suppress(ResultFileError):  # of a category that is none of ours
+            found.append(Result.of(score))
     order = list(Category)
     found.sort(key=lambda result: (order.index(result.category), result.task.lower()))
-    run.results = {result.task: result for result in found if result.task not in run.failures}
-    run.precision = run.precision or next((str(result.facts.get("precision", "")) for result in found), "")
-    return run
-
-
-def _read_json(path: Path, keys: Sequence[str]) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        missing = [key for key in keys if key not in values]
-    except (OSError, ValueError, TypeError) as error:
-        raise EvalDataError(
-            f"{path} cannot be read ({error}); run that evaluation again, or delete its folder"
-        ) from error
-    if missing:
-        raise EvalDataError(f"{path} lacks {', '.join(missing)}; run that evaluation again, or delete its folder")
-    return values
+    return Run(
+        kept.folder,
+        kept.label,
+        kept.source,
+        kept.fingerprint,
+        precision=kept.precision,
+        reranker=kept.reranker,
+        results={result.task: result for result in found},
+        failures={f.task: Failure(f.reason, Category(f.category)) for f in kept.failures.values()},
+    )
 
 
 def find_run(name: str, output: Path) -> Run:
@@ -137,6 +143,7 @@ def find_run(name: str, output: Path) -> Run:
 
     Raises:
         EvalDataError: there is none, or several.
+        ResultFileError: a run's description or a failure is damaged.
     """
     if (Path(name) / RUN_FILE).is_file():
         return read_run(Path(name))
@@ -145,7 +152,7 @@ def find_run(name: str, output: Path) -> Run:
     if len(found) == 1:
         return found[0]
     if found:
-        choices = ", ".join(repr(f"{run.label_among(runs)} ({run.source})") for run in found)
+        choices = ", ".join(repr(run_title(run.label_among(runs), run.source)) for run in found)
         raise EvalDataError(f"several runs are called {name!r}; say which: {choices}, or a folder")
     known = ", ".join(repr(run.title) for run in runs) or "none yet"
     raise EvalDataError(f"no run {name!r} in {output}; there is: {known}; or name a run's folder")

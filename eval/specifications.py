@@ -11,19 +11,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from eval.baselines import Bm25, RandomEncoder, SentenceTransformersEncoder, model_path
 from eval.instructions import VARIANTS, read_instruction_file
 from eval.local_data import revision_of
-from eval.records import Category, Sides
+from eval.records import Category, Sides, TaskInfo
 from eval.systems import ALL, SEARCH_CATEGORIES, System
 from instructor_search.encoder import load_encoder
 from instructor_search.encoder.cache import CachedEncoder
-from instructor_search.integrations.mteb import CollectionSearch, model_meta
+from instructor_search.integrations.mteb import InstructionFor, model_meta
+from instructor_search.integrations.mteb_search import CollectionSearch
 from instructor_search.search.ranking import Mode
 from instructor_search.search.reranking import CrossEncoderReranker, Reranker, make_reranker
 
@@ -71,29 +72,39 @@ def make_system(specification: str, source: str, options: SystemOptions) -> Syst
     name, variant = _split_variant(specification, options)
     experiment = ({} if source == "hub" else {"data": source}) | dict(options.extras)
     if name == "bm25":
-        search = Bm25()
-        facts = {
-            "model": "bm25s (lucene, English stemmer and stop words)",
-            "fingerprint": search.fingerprint,
-            "runtime": "bm25s",
-            "precision": "fp32",
-        }
-        return System(
-            _label("bm25", options),
-            "none",
-            search.meta(experiment),
-            make_search=lambda *_: Bm25(),
-            categories=SEARCH_CATEGORIES,
-            prefixes=lambda _: Sides("", ""),
-            facts=facts,
-        )
+        return _bm25(experiment, options)
     if name == "random":
         no_cache = replace(options, cache_folder=None)  # drawing is faster than looking up
-        return _encoder_system(
-            "random", "none", RandomEncoder(), experiment, no_cache, prefixes=lambda _: Sides("", "")
-        )
+        return _encoder_system(name, "none", RandomEncoder(), experiment, no_cache, prefixes=_no_prefixes)
     if name.startswith("st:"):
         return _sentence_transformers(name.removeprefix("st:"), variant, experiment, options)
+    return _own_model(name, variant, experiment, options)
+
+
+def _no_prefixes(_: TaskInfo) -> Sides:
+    return Sides("", "")
+
+
+def _bm25(experiment: dict[str, Any], options: SystemOptions) -> System:
+    search = Bm25()
+    facts = {
+        "model": "bm25s (lucene, English stemmer and stop words)",
+        "fingerprint": search.fingerprint,
+        "runtime": "bm25s",
+        "precision": "fp32",
+    }
+    return System(
+        _label("bm25", options),
+        "none",
+        search.meta(experiment),
+        make_search=lambda *_: Bm25(),
+        categories=SEARCH_CATEGORIES,
+        prefixes=_no_prefixes,
+        facts=facts,
+    )
+
+
+def _own_model(name: str, variant: str, experiment: dict[str, Any], options: SystemOptions) -> System:
     encoder = load_encoder(
         name,
         device=options.device,
@@ -113,7 +124,7 @@ def _sentence_transformers(name: str, variant: str, experiment: dict[str, Any], 
     if variant == "none" and baseline.has_prompts:
         experiment["prompts"] = "none"
         label = f"st:{baseline.name}@none"
-        return _encoder_system(label, "none", baseline, experiment, options, prefixes=lambda _: Sides("", ""))
+        return _encoder_system(label, "none", baseline, experiment, options, prefixes=_no_prefixes)
     shown = "prompts" if baseline.has_prompts else "none"
     return _encoder_system(f"st:{baseline.name}", shown, baseline, experiment, options, prefixes=baseline.prompts_for)
 
@@ -141,15 +152,7 @@ def _label(label: str, options: SystemOptions) -> str:
 
 
 def _collection(specification: str, source: str, options: SystemOptions) -> System:
-    body, _, model = specification.removeprefix("collection:").partition("=")
-    mode, *flags = body.split("+")
-    if mode not in list(Mode) or any(f not in _FLAGS for f in flags):
-        raise ValueError(
-            f"{specification!r} is no collection; expected collection:MODE[+hnsw][+rerank][=MODEL], MODE one of "
-            f"{', '.join(Mode)}"
-        )
-    if model.startswith("collection:") or model.partition("@")[0] in ("bm25", "random") or model.startswith("st:"):
-        raise ValueError(f"{specification!r}: {model!r} has no instructions; expected a model of this project")
+    body, mode, flags, model = _split_collection(specification)
     system = make_system(model or "default", source, options)
     reranker = _reranker(options, system) if "rerank" in flags else None
     experiment = {**(system.meta.experiment_kwargs or {}), "collection": body.replace("+", "-")}
@@ -158,8 +161,8 @@ def _collection(specification: str, source: str, options: SystemOptions) -> Syst
         experiment["reranker"] = Path(reranker.name).name if own else reranker.name
     meta = system.meta.model_copy(update={"experiment_kwargs": experiment})
 
-    def make_search(instruction_for: Any, folder: Path) -> CollectionSearch:
-        assert system.encoder is not None  # made three lines above
+    def make_search(instruction_for: InstructionFor, folder: Path) -> CollectionSearch:
+        assert system.encoder is not None  # _split_collection looked
         return CollectionSearch(
             system.encoder,
             instruction_for,
@@ -170,9 +173,6 @@ def _collection(specification: str, source: str, options: SystemOptions) -> Syst
             folder=folder,
         )
 
-    facts = {**system.facts, "collection": body, "reranker": reranker.name if reranker else None}
-    if isinstance(reranker, CrossEncoderReranker) and Path(reranker.name).is_dir():
-        facts["reranker_files"] = revision_of(Path(reranker.name))
     return System(
         f"collection:{body}={system.label}",
         system.variant,
@@ -180,14 +180,46 @@ def _collection(specification: str, source: str, options: SystemOptions) -> Syst
         make_search=make_search,
         categories=frozenset({Category.RETRIEVAL}),
         file_sides=system.file_sides,
-        facts=facts,
+        facts={**system.facts, "collection": body, **_reranker_facts(reranker)},
     )
+
+
+class _CollectionParts(NamedTuple):
+    body: str  # MODE[+hnsw][+rerank]
+    mode: str
+    flags: Sequence[str]
+    model: str  # MODEL[@VARIANT], or nothing
+
+
+def _split_collection(specification: str) -> _CollectionParts:
+    """Return the parts of "collection:MODE[+hnsw][+rerank][=MODEL[@VARIANT]]".
+
+    Raises:
+        ValueError: it has another form, or names a model without instructions.
+    """
+    body, _, model = specification.removeprefix("collection:").partition("=")
+    mode, *flags = body.split("+")
+    if mode not in list(Mode) or any(f not in _FLAGS for f in flags):
+        raise ValueError(
+            f"{specification!r} is no collection; expected collection:MODE[+hnsw][+rerank][=MODEL], MODE one of "
+            f"{', '.join(Mode)}"
+        )
+    if model.startswith("collection:") or model.partition("@")[0] in ("bm25", "random") or model.startswith("st:"):
+        raise ValueError(f"{specification!r}: {model!r} has no instructions; expected a model of this project")
+    return _CollectionParts(body, mode, flags, model)
 
 
 def _reranker(options: SystemOptions, system: System) -> Reranker:
     if options.reranker is None:
         raise ValueError("+rerank needs --reranker FOLDER (a cross-encoder) or --reranker 'instruction:SENTENCE'")
     return make_reranker(options.reranker, system.encoder, device=options.device)
+
+
+def _reranker_facts(reranker: Reranker | None) -> dict[str, str | None]:
+    facts = {"reranker": reranker.name if reranker else None}
+    if isinstance(reranker, CrossEncoderReranker) and Path(reranker.name).is_dir():
+        facts["reranker_files"] = revision_of(Path(reranker.name))
+    return facts
 
 
 def _split_variant(specification: str, options: SystemOptions) -> tuple[str, str]:

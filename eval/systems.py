@@ -10,7 +10,7 @@ from eval.instructions import derived_variants
 from eval.records import Category, Context, EvalDataError, Sides, TaskInfo
 from instructor_search.encoder.protocol import Encoder, check_vectors
 from instructor_search.instructions import InstructedText
-from instructor_search.integrations.mteb import MtebEncoder
+from instructor_search.integrations.mteb import InstructionFor, MtebEncoder
 from instructor_search.integrations.mteb_instructions import MTEB_INSTRUCTIONS, sides
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from mteb.models.model_meta import ModelMeta
+    from mteb.models.models_protocols import SearchProtocol
 
 ALL = frozenset(Category)
 SEARCH_CATEGORIES = frozenset({Category.RETRIEVAL, Category.RERANKING})
@@ -31,7 +32,7 @@ class System:
     variant: str  # of the instructions, or the name of the file that they are from
     meta: ModelMeta
     encoder: Encoder | None = None
-    make_search: Callable[[Any, Path], Any] | None = None  # (instruction_for, working folder) -> mteb's SearchProtocol
+    make_search: Callable[[InstructionFor, Path], SearchProtocol] | None = None  # in a working folder
     categories: frozenset[Category] = ALL
     prefixes: Callable[[TaskInfo], Sides] | None = None  # of a baseline, in place of the task's instructions
     file_sides: Mapping[str, Sides] | None = None  # by task, from a file
@@ -61,7 +62,7 @@ class System:
             return own if self.variant == "default" else derived_variants(part, own)[self.variant]
         return self.sides(info)
 
-    def as_mteb(self, chosen: Sides, context: Context) -> Any:
+    def as_mteb(self, chosen: Sides, context: Context) -> MtebEncoder | SearchProtocol:
         """Return this system as an mteb model under the instructions of a task."""
 
         def instruction_for(_: str, side: str | None) -> str:

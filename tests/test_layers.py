@@ -12,7 +12,16 @@ ROOMS = ("ingest", "train", "eval", "ui")
 HEAVY = ("torch", "lancedb", "faiss", "gradio", "datasets", "transformers", "accelerate", "pyarrow", "numpy", "mteb")
 # Inside the library a module may import from its own layer and from those before it.
 LAYERS = [
-    {"errors", "instructions", "instruction_library", "instruction_rule", "records", "files", "engines"},
+    {
+        "errors",
+        "instructions",
+        "instruction_library",
+        "instruction_rule",
+        "records",
+        "files",
+        "result_files",
+        "engines",
+    },
     {"encoder", "chunking"},
     {"store"},
     {"search"},

@@ -1,89 +1,29 @@
-"""Results of ``python -m eval`` as files: mteb's layout below RUNS/results, our facts beside each score.
+"""Results of ``python -m eval`` on the page: side by side, as a table for other programs, and a run to start.
 
-The rooms stay apart, so that the files are read and nothing of ``eval`` is imported; an evaluation is a job.
+The rooms stay apart: the files are read, nothing of ``eval`` is imported, and an evaluation is a job.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from instructor_search import result_files
+from instructor_search.result_files import STUDIES_FOLDER, RunScores
 from ui.job import Job
 from ui.session import AppError, Session
 
-_FACTS = "instructor_search"
 QUICK = "quick"
 VARIANTS = "none, tag, short, detailed, paraphrase-1 to paraphrase-5"
 MODELS = re.compile(r"bm25|random|default(@(none|tag|short|detailed|paraphrase-[1-5]))?")
 SUITES = (QUICK, "retrieval", "sts", "classification", "clustering", "robustness")
 
 
-@dataclass(frozen=True)
-class Score:
-    """A task's main score, 0 to 1, with the ends of its interval where there is one."""
-
-    task: str
-    category: str
-    metric: str
-    value: float
-    low: float | None
-    high: float | None
-
-
-@dataclass
-class RunScores:
-    """The scores of one system on one kind of data."""
-
-    label: str
-    source: str
-    scores: dict[str, Score] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """Label and data."""
-        return f"{self.label} ({self.source})"
-
-
 def read_runs(folder: Path) -> list[RunScores]:
-    """Return all runs below a results folder; files that cannot be read are passed over."""
-    found = []
-    for path in sorted((folder / "results").rglob("details/run.json")):
-        facts = _json(path)
-        if not {"label", "data"} <= set(facts):
-            continue
-        run = RunScores(str(facts["label"]), str(facts["data"]))
-        for file in sorted(path.parents[1].glob("*.json")):
-            score = _score(_json(file))
-            if score is not None:
-                run.scores[score.task] = score
-        if run.scores:
-            found.append(run)
-    return sorted(found, key=lambda run: (run.source, run.label))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # cut short by a kill, or another program's
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
-def _score(values: dict[str, Any]) -> Score | None:
-    try:
-        facts = values[_FACTS]
-        main = next(iter(values["scores"].values()))[0]["main_score"]
-        low, high = facts.get("interval_95") or (None, None)
-        names = (str(values["task_name"]), str(facts["category"]), str(facts["metric"]))
-        ends = (None if end is None else float(end) for end in (low, high))
-        return Score(*names, float(main), *ends)
-    except (KeyError, IndexError, StopIteration, TypeError, ValueError, AttributeError):
-        return None
+    """Return the runs below a results folder that have a score; files that cannot be read are passed over."""
+    return [run for run in result_files.read_runs(folder, strict=False) if run.scores]
 
 
 def tasks_of(runs: list[RunScores]) -> list[tuple[str, str]]:
@@ -100,7 +40,7 @@ def as_csv(runs: list[RunScores]) -> str:
         for score in run.scores.values():
             ends = ["" if end is None else f"{100 * end:.2f}" for end in (score.low, score.high)]
             names = (run.label, run.source, score.category, score.task, score.metric)
-            writer.writerow([*map(_cell, names), f"{100 * score.value:.2f}", *ends])
+            writer.writerow([*map(_cell, names), f"{100 * score.score:.2f}", *ends])
     return out.getvalue()
 
 
@@ -112,7 +52,7 @@ def _cell(value: str) -> str:
 def plots(folder: Path) -> list[tuple[str, str]]:
     """Return (name, SVG) of the studies' plots."""
     found = []
-    for path in sorted((folder / "studies").glob("*.svg")):
+    for path in sorted((folder / STUDIES_FOLDER).glob("*.svg")):
         try:
             found.append((path.stem, path.read_text(encoding="utf-8")))
         except (OSError, ValueError):

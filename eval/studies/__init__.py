@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from eval.config import EvalConfig
-from eval.runner import Progress
+from eval.progress import Progress
 from eval.studies.study import Study
 from eval.tasks.base import EvalTask
 

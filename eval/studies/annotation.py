@@ -13,13 +13,13 @@ import numpy as np
 
 from eval.config import EvalConfig
 from eval.example_selection import select_examples
+from eval.progress import Progress
 from eval.records import Category, Context, EvalDataError
-from eval.runner import Progress, system_options
-from eval.sources import whole
+from eval.runner import system_options
 from eval.specifications import make_system
 from eval.studies.study import Grid, Study, bases, percent, signed, span
 from eval.systems import System
-from eval.tasks.base import EvalTask
+from eval.tasks.base import EvalTask, whole
 from eval.tasks.prompt_retrieval import RETRIEVAL_MEASURES, Examples, PromptRetrievalTask, copies_of
 from eval.units import MIN_UNITS, interval
 from instructor_search.errors import InstructorSearchError

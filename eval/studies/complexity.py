@@ -9,8 +9,8 @@ import numpy as np
 from eval.config import EvalConfig
 from eval.instructions import LADDER
 from eval.plots import ladder_plot
+from eval.progress import Progress
 from eval.records import Category
-from eval.runner import Progress
 from eval.runs import Run
 from eval.studies.study import Grid, Study, percent, run_variants, shared_tasks
 from eval.tasks.base import EvalTask

@@ -9,7 +9,7 @@ import numpy as np
 
 from eval.config import EvalConfig
 from eval.plots import groups_plot
-from eval.runner import Progress
+from eval.progress import Progress
 from eval.runs import Run
 from eval.studies.study import Grid, Study, percent, run_variants, shared_tasks, signed, span
 from eval.tasks.base import EvalTask

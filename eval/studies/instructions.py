@@ -8,8 +8,8 @@ from dataclasses import asdict
 from eval.compare import Difference, compare
 from eval.config import EvalConfig
 from eval.plots import differences_plot
+from eval.progress import Progress
 from eval.records import EvalDataError
-from eval.runner import Progress
 from eval.studies.study import Grid, Study, run_variants
 from eval.tasks.base import EvalTask
 

@@ -17,13 +17,13 @@ from sklearn.metrics import average_precision_score
 
 from eval.config import EvalConfig
 from eval.plots import pairs_plot
+from eval.progress import Progress
 from eval.records import Category, Context, EvalDataError
-from eval.runner import Progress
-from eval.sources import whole
-from eval.specifications import SystemOptions, make_system
+from eval.runner import system_options
+from eval.specifications import make_system
 from eval.studies.study import Grid, Study, bases
 from eval.systems import System
-from eval.tasks.base import EvalTask
+from eval.tasks.base import EvalTask, whole
 from eval.tasks.mteb_tasks import MtebTask
 from instructor_search.errors import InstructorSearchError
 
@@ -41,28 +41,14 @@ def run_projection(
         ValueError: a model gives no vectors, or takes no instructions.
     """
     study = Study("projection", f"Projection of pairs without and with the instruction ({source} data)")
-    sets = [task for task in tasks if task.info.category is Category.PAIR_CLASSIFICATION][:MAX_SETS]
-    if not sets:
-        raise EvalDataError("projection draws pair-classification sets, and none was chosen; add one to --suite")
-    searching = next((model for model in config.models if model.startswith("collection:")), None)
-    if searching:
-        raise ValueError(
-            f"--models {searching}: a collection searches by itself; projection draws an encoder's vectors"
-        )
-    options = SystemOptions(
-        device=config.device,
-        runtime=config.runtime,
-        precision=config.precision,
-        allow_pickle=config.allow_pickle,
-        cache_folder=config.cache_folder,
-    )
+    sets = _sets(config, tasks)
     maps: list[dict[str, Any]] = []
     told = progress or Progress()
     try:
         with tempfile.TemporaryDirectory() as folder:
             context = Context(Path(folder), seed=config.seed, on_texts=told.texts)
             for model in bases(config):
-                system = make_system(model, source, options)
+                system = make_system(model, source, system_options(config))
                 told.system(system.label, len(sets))
                 maps += _run_model(study, system, sets, context, told)
     except KeyboardInterrupt:
@@ -73,6 +59,19 @@ def run_projection(
     study.svg = pairs_plot(maps) if maps else ""
     study.values = {"maps": [_plain(drawn) for drawn in maps]}
     return study
+
+
+def _sets(config: EvalConfig, tasks: Sequence[EvalTask]) -> list[EvalTask]:
+    """Return the sets that are drawn, once it is clear that the models can draw them."""
+    sets = [task for task in tasks if task.info.category is Category.PAIR_CLASSIFICATION][:MAX_SETS]
+    if not sets:
+        raise EvalDataError("projection draws pair-classification sets, and none was chosen; add one to --suite")
+    searching = next((model for model in config.models if model.startswith("collection:")), None)
+    if searching:
+        raise ValueError(
+            f"--models {searching}: a collection searches by itself; projection draws an encoder's vectors"
+        )
+    return sets
 
 
 def _run_model(

@@ -11,7 +11,7 @@ import numpy as np
 from eval.config import EvalConfig
 from eval.instructions import PARAPHRASES
 from eval.plots import gaps_plot
-from eval.runner import Progress
+from eval.progress import Progress
 from eval.runs import Run
 from eval.studies.study import Grid, Study, percent, run_variants, shared_tasks, span
 from eval.tasks.base import EvalTask

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from eval.config import EvalConfig
-from eval.runner import Progress, run
+from eval.progress import Progress
+from eval.runner import run
 from eval.runs import Run, distinct_labels
 from eval.tasks.base import EvalTask
 

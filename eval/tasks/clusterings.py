@@ -79,8 +79,8 @@ class _KeepsVectors:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self.vectors: Any = None
+        self.vectors: np.ndarray | None = None
 
-    def encode(self, *args: Any, **options: Any) -> Any:
+    def encode(self, *args: Any, **options: Any) -> np.ndarray:
         self.vectors = self._model.encode(*args, **options)
         return self.vectors

@@ -81,7 +81,7 @@ class LocalTask(AbsTask):
         self.dataset, self.data_loaded = None, False
 
     @abstractmethod
-    def read(self) -> Any:
+    def read(self) -> dict[str, Any]:
         """Return split -> data."""
 
 

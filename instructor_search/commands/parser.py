@@ -84,8 +84,8 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
     def parse_known_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: Any = None
-    ) -> Any:
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
         """As of ``argparse``; the arguments ``--settings -`` alone read a JSON object from standard input instead."""
         given = list(sys.argv[1:] if args is None else args)
         if given == SETTINGS:

@@ -29,6 +29,7 @@ from instructor_search.instructions import InstructedText, Instruction
 if TYPE_CHECKING:
     import torch
 
+    from instructor_search.encoder.modeling import InstructorModel
     from instructor_search.encoder.runtimes.openvino_runtime.runtime import OpenVinoRuntime
     from instructor_search.encoder.runtimes.torch_runtime import TorchRuntime
 
@@ -141,12 +142,12 @@ class InstructorEncoder:
         _ = self._runtime
 
     @property
-    def model(self) -> Any:
+    def model(self) -> InstructorModel:
         """The torch module; loads the weights."""
         return self._torch.model
 
     @property
-    def device(self) -> Any:
+    def device(self) -> torch.device | str:
         """The device that computes; loads the weights."""
         return self._runtime.device
 

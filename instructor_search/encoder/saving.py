@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -15,12 +15,15 @@ from safetensors.torch import save_file
 from instructor_search.encoder.checkpoint import Checkpoint, weight_file
 from instructor_search.errors import ModelError
 
+if TYPE_CHECKING:
+    from instructor_search.encoder.modeling import InstructorModel
+
 
 class SavedParts(Protocol):
     """What is saved: an encoder has these parts, and so has the copy that training over several processes keeps."""
 
     @property
-    def model(self) -> Any:
+    def model(self) -> InstructorModel:
         """The torch module with ``backbone`` and ``dense``."""
 
     @property
@@ -92,7 +95,9 @@ def _write(parts: SavedParts, folder: Path, backbone_state: Mapping[str, Any]) -
         activation = f"torch.nn.modules.{'linear' if spec.activation == 'Identity' else 'activation'}.{spec.activation}"
         config = {"in_features": spec.in_features, "out_features": spec.out_features, "bias": spec.bias}
         _json(folder / path / "config.json", config | {"activation_function": activation})
-        weights = {f"linear.{k}": v.detach().cpu().contiguous() for k, v in layer[0].state_dict().items()}
+        weights = {
+            f"linear.{k}": v.detach().cpu().contiguous() for k, v in layer.get_submodule("0").state_dict().items()
+        }
         save_file(_as_stored(weights, spec.folder), folder / path / "model.safetensors")
         chain.append((path, "Dense"))
     if checkpoint.normalize:

@@ -6,11 +6,14 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from instructor_search.errors import MissingExtraError
 from instructor_search.in_context.escaping import Escape
 from instructor_search.records import Demonstration
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 _SLOT = re.compile(r"\{\{(\w+)\}\}|\{(\w+)\}")  # {{word}} is the literal {word}
 _IN_DEMONSTRATION, _IN_QUESTION = ("input", "output", "task"), ("input", "task")
@@ -178,7 +181,7 @@ class JinjaTemplate:
             ) from error
 
 
-def sandbox(**options: Any) -> Any:
+def sandbox(**options: Any) -> ImmutableSandboxedEnvironment:
     """Return a Jinja environment in which a template can change nothing, and an unknown name is an error.
 
     Raises:

@@ -45,7 +45,7 @@ class InstructedExamples:
         self.pool, self.input_field, self.output_field = pool, input_field, output_field
         self.options = {"k": k, "selector": selector, "instruction": instruction, "where": where, **options}
 
-    def __call__(self, **inputs: Any) -> list[Any]:
+    def __call__(self, **inputs: Any) -> list[dspy_package.Example]:
         """Return examples for the inputs of a call, best first.
 
         Raises:
@@ -56,7 +56,7 @@ class InstructedExamples:
         found = self.pool.select(str(inputs[self.input_field]), **self.options)
         return [self._example(d) for d in found]
 
-    def compile(self, student: Any, **inputs: Any) -> Any:
+    def compile(self, student: dspy_package.Module, **inputs: Any) -> dspy_package.Module:
         """Return a copy of a module whose predictors are shown the examples for ``inputs``."""
         made = student.reset_copy()
         demos = self(**inputs)
@@ -64,7 +64,7 @@ class InstructedExamples:
             predictor.demos = demos
         return made
 
-    def _example(self, found: Demonstration) -> Any:
+    def _example(self, found: Demonstration) -> dspy_package.Example:
         fields = {self.input_field: found.input, self.output_field: found.output}
         return dspy_package.Example(**fields).with_inputs(self.input_field)
 
@@ -79,7 +79,7 @@ class PoolRetriever:
         self.pool, self.k, self.options = pool, k, options
         self.show = show or (lambda d: f"Input: {d.input}\nOutput: {d.output}")
 
-    def __call__(self, query: str, k: int | None = None, **options: Any) -> list[Any]:
+    def __call__(self, query: str, k: int | None = None, **options: Any) -> list[dspy_package.Prediction]:
         """Return passages, best first; each has ``long_text``."""
         found: Sequence[Demonstration] = self.pool.select(query, k=k or self.k, **{**self.options, **options})
         return [dspy_package.Prediction(long_text=self.show(d), score=d.score) for d in found]

@@ -25,7 +25,7 @@ from instructor_search.files import atomic_folder, remove_parts
 from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE, find_collection, store_folder
-from instructor_search.store.lancedb_lightly import lancedb
+from instructor_search.store.lancedb_lightly import Table, lancedb
 from instructor_search.store.lock import writer_lock
 from instructor_search.store.manifest import Manifest, View, read_manifest, write_manifest
 from instructor_search.store.schema import (
@@ -109,7 +109,7 @@ class CollectionTable:
             self.sources_table.checkout_latest()
             yield
 
-    def open_chunks(self) -> Any:
+    def open_chunks(self) -> Table:
         """Return a handle of the chunk table of its own, to be held at one version."""
         return self._db.open_table(CHUNKS)
 

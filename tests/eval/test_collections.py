@@ -13,7 +13,7 @@ from eval.sources import BUNDLED, choose_source
 from eval.specifications import SystemOptions, make_system
 from instructor_search.errors import ModelError
 from instructor_search.instructions import InstructedText
-from instructor_search.integrations.mteb import CollectionSearch
+from instructor_search.integrations.mteb_search import CollectionSearch
 from instructor_search.search.reranking import CrossEncoderReranker, InstructionReranker
 from tests.eval.conftest import rows_of
 

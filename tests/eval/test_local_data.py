@@ -7,7 +7,8 @@ import pytest
 
 from eval.local_data import read_labelled, read_meta, read_reranking, read_retrieval, read_rows, revision_of
 from eval.records import EvalDataError
-from eval.sources import BrokenTask, choose_source
+from eval.sources import choose_source
+from eval.tasks.base import BrokenTask
 from eval.tasks.billboard import read_folder as read_billboard_folder
 from tests.eval.conftest import write_rows
 

@@ -9,8 +9,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from eval.hub import hub_problem
 from eval.records import Category, EvalDataError
-from eval.sources import DATA_VARIABLE, choose_source, hub_problem
+from eval.sources import DATA_VARIABLE, choose_source
 from eval.suites import STUDIES, SUITES, select
 from tests.conftest import ROOT
 

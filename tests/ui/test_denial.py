@@ -118,7 +118,7 @@ def test_folders_of_uploads_are_counted_and_end_with_their_files(tmp_path):
 
 def test_long_instructions_are_refused_before_the_work(session):
     long = "ab " * 600_000
-    started = time.monotonic()
+    started = time.thread_time()  # of this thread alone: others may have the machine
     for work in (
         lambda: mapping.lay_out(session, "corpus", [], [long], "tsne"),
         lambda: keeping.view_cost(session, "corpus", long),
@@ -128,7 +128,7 @@ def test_long_instructions_are_refused_before_the_work(session):
             work()
     with pytest.raises(AppError, match="the view has 65 characters"):
         keeping.add_view(session, "corpus", "v" * 65, "x")
-    assert time.monotonic() - started < 2
+    assert time.thread_time() - started < 2
 
 
 def test_failed_work_is_forgotten_after_a_while(tmp_path):

@@ -227,7 +227,7 @@ def test_results_of_eval(tmp_path):
     (folder / "STS12.json").write_text(json.dumps(values))
     (folder / "cut.json").write_text('{"task_name": ')
     runs = results.read_runs(tmp_path)
-    assert [(r.title, r.scores["STS12"].value, r.scores["STS12"].low) for r in runs] == [
+    assert [(r.title, r.scores["STS12"].score, r.scores["STS12"].low) for r in runs] == [
         ("=m@none (bundled)", 0.6, 0.5)
     ]
     assert results.as_csv(runs).splitlines()[1] == "'=m@none,bundled,sts,STS12,cosine_spearman,60.00,50.00,70.00"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 
+from instructor_search.result_files import RunScores
 from ui.render.parts import panel, text
-from ui.results import RunScores, tasks_of
+from ui.results import tasks_of
 
 EMPTY = panel(
     "empty",
@@ -28,7 +29,7 @@ def runs(found: list[RunScores]) -> str:
 
 def _row(category: str, task: str, found: list[RunScores]) -> str:
     scores = [run.scores.get(task) for run in found]
-    best = max(score.value for score in scores if score is not None)
+    best = max(score.score for score in scores if score is not None)
     metric = next(score.metric for score in scores if score is not None)
     cells = ""
     for score in scores:
@@ -36,8 +37,8 @@ def _row(category: str, task: str, found: list[RunScores]) -> str:
             cells += '<td class="number">–</td>'
             continue
         ends = f"95 %: {100 * score.low:.1f} to {100 * score.high:.1f}" if score.low is not None and score.high else ""
-        shown = f"{100 * score.value:.2f}"
-        cells += f'<td class="number" title="{ends}">{f"<b>{shown}</b>" if score.value == best else shown}</td>'
+        shown = f"{100 * score.score:.2f}"
+        cells += f'<td class="number" title="{ends}">{f"<b>{shown}</b>" if score.score == best else shown}</td>'
     return f"<tr><td>{text(category)}</td><td>{text(task)}</td><td>{text(metric)}</td>{cells}</tr>"
 
 
@@ -46,7 +47,7 @@ def _averages(found: list[RunScores]) -> str:
     shared = set.intersection(*(set(run.scores) for run in found))
     if len(shared) < 2:
         return ""
-    means = [sum(run.scores[task].value for task in shared) / len(shared) for run in found]
+    means = [sum(run.scores[task].score for task in shared) / len(shared) for run in found]
     cells = "".join(f'<td class="number"><b>{100 * mean:.2f}</b></td>' for mean in means)
     return f"<tr><td></td><td><b>average of {len(shared)} shared tasks</b></td><td></td>{cells}</tr>"
 

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from instructor_search.files import write_at_once
+from instructor_search.result_files import RunScores
 from ui import results
 from ui.handling import QUIET, as_toast
 from ui.own_folder import own_folder
@@ -19,7 +20,7 @@ from ui.theme import script
 MODELS = "default@none, default"
 
 
-def chosen_runs(session: Session, titles: list[str] | None) -> list[results.RunScores]:
+def chosen_runs(session: Session, titles: list[str] | None) -> list[RunScores]:
     """Return the runs with these titles; all of them, where none is named."""
     runs = results.read_runs(session.config.runs)
     return [run for run in runs if run.title in titles] if titles else runs

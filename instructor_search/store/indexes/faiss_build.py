@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from types import ModuleType
 
 from instructor_search.errors import MissingExtraError, StoreError
 
 
 @cache
-def faiss() -> Any:
+def faiss() -> ModuleType:
     """Return the module.
 
     Raises:

@@ -8,11 +8,15 @@ stays what it is, and its vectors are what goes to the cards.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from instructor_search.errors import StoreError
+
+if TYPE_CHECKING:
+    import faiss
 
 MAX_DEPTH = 2048  # candidates of a query that FAISS's GPU code returns at most
 _BLOCK = 100_000  # rows that are copied to a card at a time
@@ -30,7 +34,7 @@ class Spread(StrEnum):
 class GpuVectors:
     """Finds candidates among vectors on one or several cards. One thread at a time may use it."""
 
-    def __init__(self, module: Any, vectors: np.ndarray, spread: Spread) -> None:
+    def __init__(self, module: ModuleType, vectors: np.ndarray, spread: Spread) -> None:
         """Copy ``vectors``, float32 (n, dim), to all cards that this process sees.
 
         Raises:
@@ -60,7 +64,7 @@ class GpuVectors:
         return found
 
 
-def num_cards(module: Any) -> int:
+def num_cards(module: ModuleType) -> int:
     """Return how many cards FAISS can use.
 
     Raises:
@@ -76,13 +80,13 @@ def num_cards(module: Any) -> int:
     return cards
 
 
-def on_card(module: Any, card: int, vectors: np.ndarray) -> Any:
+def on_card(module: ModuleType, card: int, vectors: np.ndarray) -> faiss.GpuIndexFlatIP:
     """Return an index on one card that compares all of ``vectors``, kept in half precision."""
     resources = module.StandardGpuResources()
     resources.setTempMemory(_SCRATCH)
     config = module.GpuIndexFlatConfig()
     config.device, config.useFloat16 = card, True
-    index = module.GpuIndexFlatIP(resources, vectors.shape[1], config)
+    index: faiss.GpuIndexFlatIP = module.GpuIndexFlatIP(resources, vectors.shape[1], config)
     for start in range(0, len(vectors), _BLOCK):
         index.add(np.ascontiguousarray(vectors[start : start + _BLOCK]))
     return index

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from instructor_search.store.indexes import policy
 from instructor_search.store.indexes.policy import LANCE_HNSW, LANCE_RABITQ
@@ -11,6 +11,9 @@ from instructor_search.store.indexes.word_analysis import FIELD_WEIGHTS
 from instructor_search.store.lancedb_lightly import Bitmap, BTree, HnswSq, IvfRq, Table
 from instructor_search.store.manifest import View
 from instructor_search.store.table import CollectionTable
+
+if TYPE_CHECKING:
+    from lancedb.index import IndexConfig
 
 FILTER_INDEXES: dict[str, Any] = {"source": BTree, "mime": Bitmap, "mtime": BTree}  # without one a filter is a scan
 _PARTITION_ROWS = 100_000
@@ -31,12 +34,12 @@ def ensure_filter_indexes(table: Table) -> list[str]:
 
 def ensure_lance_index(table: Table, view: View, kind: str) -> list[str]:
     """Make LanceDB's own index of ``view``, if that is what ``kind`` says."""
-    present = has_index(table, view.column)
+    present = index_of(table, view.column)
     rows = table.count_rows(f"{view.checksum_column} IS NOT NULL")
     if kind not in (LANCE_HNSW, LANCE_RABITQ):
         return []
     made = {LANCE_HNSW: "IvfHnswSq", LANCE_RABITQ: "IvfRq"}[kind]
-    if (present and str(index_of(table, view.column).index_type) == made) or not rows:
+    if (present is not None and str(present.index_type) == made) or not rows:
         return []
     partitions = max(1, rows // _PARTITION_ROWS)
     config: Any = HnswSq(distance_type="cosine", num_partitions=partitions, ef_construction=_EF_CONSTRUCTION)
@@ -52,7 +55,7 @@ def has_index(table: Table, column: str) -> bool:
     return index_of(table, column) is not None
 
 
-def index_of(table: Table, column: str) -> Any:
+def index_of(table: Table, column: str) -> IndexConfig | None:
     """Return what LanceDB says of its index of ``column``, None where it has none."""
     return next((index for index in table.list_indices() if index.columns == [column]), None)
 
@@ -97,7 +100,7 @@ class LanceIndex:
         """Nothing is read yet."""
         self._collection, self._view = collection, view
 
-    def open(self) -> Any:
+    def open(self) -> IndexConfig | None:
         """Return what LanceDB says of it, None where there is none; it uses it by itself."""
         return index_of(self._collection.chunks, self._view.column)
 

@@ -6,7 +6,7 @@ by ``open``; such a reader holds one version of the table and has a ``sync`` of 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 
 class Findings(NamedTuple):
@@ -19,7 +19,7 @@ class Findings(NamedTuple):
 class Index(Protocol):
     """Something beside or in the table that makes searches of it fast."""
 
-    def open(self) -> Any:
+    def open(self) -> object | None:
         """Return the newest whole one for reading; None where there is none, or where the table uses it by itself."""
 
     def sync(self) -> list[str]:
