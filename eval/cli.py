@@ -60,6 +60,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     selection = select(config.suites, source.tasks)
     if source.name == "hub":
         _tell(args, *_about_size(selection))
+    if args.dry_run:
+        return _dry_run(config, selection, source.name, args.json)
     if selection.studies:
         return _studies(config, selection, source.name, args)
     from eval.progress import progress
@@ -67,6 +69,27 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     summary = run(config, selection.tasks, source.name, progress(args.quiet))
     return _finish(summary, config, source.name, args)
+
+
+def _dry_run(config: EvalConfig, selection: Selection, source: str, as_json: bool) -> int:
+    from eval.plan import Broken, check, first_context, plans
+    from eval.records import EvalDataError
+
+    if selection.studies:
+        raise EvalDataError(f"--dry-run is for suites and tasks; leave out {', '.join(selection.studies)}")
+    check(config, selection.tasks)
+    told, code = [], 0
+    for plan in plans(config, selection.tasks, source, first_context(config, config.output)):
+        if isinstance(plan, Broken):
+            print(f"failed: {plan.specification}: {plan.reason}", file=sys.stderr)
+            code = EXIT_SOME_FAILED
+        elif as_json:
+            told.append(plan.as_json())
+        else:
+            print(plan.as_text())
+    if as_json:
+        print(json.dumps({"data": source, "plans": told}, ensure_ascii=False))
+    return code
 
 
 def _tell(args: argparse.Namespace, *lines: str) -> None:

@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_what(parser)
     _add_output(parser)
     parser.add_argument("--list", action="store_true", help="list suites and the tasks of the data, and stop")
+    parser.add_argument("--dry-run", action="store_true", help="say which tasks would be run and which are known")
     parser.add_argument("--overwrite", action="store_true", help="run finished tasks again")
     _add_computing(parser)
     _add_measuring(parser)

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
-from eval.config import DEFAULT_DEMONSTRATIONS, DEFAULT_SELECTOR, EvalConfig
+from eval.config import EvalConfig
 from eval.housekeeping import modules_left_alone, return_memory, working_folder
+from eval.plan import Broken, Evaluation, Problem, SystemPlan, check, first_context, plans
 from eval.progress import Progress
-from eval.records import Category, Context, EvalDataError
-from eval.results import (
-    Failure,
-    Result,
-    clear_failure,
-    facts_of,
-    known_result,
-    with_interval,
-    write_failure,
-    write_result,
-)
-from eval.runs import Run, result_folder, write_run
-from eval.specifications import SystemOptions, check_specification, make_system
+from eval.records import Context, Outcome
+from eval.results import Failure, Result, clear_failure, with_interval, write_failure, write_result
+from eval.runs import Run, write_run
 from eval.systems import System
 from eval.tasks.base import EvalTask
-from instructor_search.errors import InstructorSearchError
-
-if TYPE_CHECKING:
-    from instructor_search.in_context.llm import LanguageModel
-
-PROTOCOL = 1  # of our own part of a score; another number makes finished tasks run again
+from instructor_search.engines import Engine, LocalEngine
 
 
 @dataclass
@@ -61,31 +46,30 @@ class Summary:
         }
 
 
-def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Progress | None = None) -> Summary:
-    """Evaluate the systems of ``config`` on ``tasks``.
+def run(
+    config: EvalConfig,
+    tasks: Sequence[EvalTask],
+    source: str,
+    progress: Progress | None = None,
+    engine: Engine | None = None,
+) -> Summary:
+    """Evaluate the systems of ``config`` on ``tasks``. ``engine`` runs the tasks; None: this process.
 
     Raises:
         ModelError, ValueError, EvalDataError: a system cannot be made, or none of the tasks is for it; found before
             the first task where that can be told without loading weights, else kept in the summary.
     """
-    if len(config.selectors) * len(config.num_demonstrations) > 1:
-        _of_prompt_retrieval(tasks)  # refuses what the second run would
-    llm = language_model(config)
-    for specification in config.models:
-        check_specification(specification, system_options(config))
+    check(config, tasks)
     told, summary = progress or Progress(), Summary()
     with working_folder(config.output) as folder, modules_left_alone():
-        context = Context(
-            folder=folder,
-            seed=config.seed,
-            cluster_seeds=config.cluster_seeds or 1,
-            prompt_tokens=config.prompt_tokens,
-            llm=llm,
-            on_texts=told.texts,
-        )
+        context = first_context(config, folder, told.texts)
         try:
-            for specification in config.models:
-                _run_cells(specification, tasks, source, config, context, told, summary)
+            for plan in plans(config, tasks, source, context):
+                if isinstance(plan, Broken):
+                    summary.broken[plan.specification] = plan.reason
+                else:
+                    _SystemRun(plan, config, told, summary, engine or LocalEngine()).do()
+                del plan  # and with it the system, before the next one is opened
         except KeyboardInterrupt:
             summary.interrupted = True
         finally:
@@ -93,181 +77,89 @@ def run(config: EvalConfig, tasks: Sequence[EvalTask], source: str, progress: Pr
     return summary
 
 
-def _run_cells(
-    specification: str,
-    tasks: Sequence[EvalTask],
-    source: str,
-    config: EvalConfig,
-    context: Context,
-    told: Progress,
-    summary: Summary,
-) -> None:
-    """Run one system under each selector and number of demonstrations."""
-    for cell in _cells(config, context):
-        chosen = tasks if cell.number == 0 else _of_prompt_retrieval(tasks)
-        try:
-            options = system_options(config, _extras(cell.context, context.llm))
-            system = make_system(specification, source, options)
-            if cell.number and Category.PROMPT_RETRIEVAL not in system.categories:
-                return
-            fit = _fitting(system, chosen)
-        except (InstructorSearchError, ValueError) as error:
-            if len(config.models) == 1:
-                raise
-            summary.broken[specification] = _one_line(error)
-            return
-        _run_system(system, specification, fit, source, config, cell.context, told, summary)
+@dataclass(frozen=True)
+class Evaluated:
+    """What came of a task: an outcome in so many seconds, or why there is none."""
+
+    evaluation: Evaluation
+    outcome: Outcome | None
+    seconds: float
+    problem: Problem | None = None
 
 
-class _Cell(NamedTuple):
-    """A selector and a number of demonstrations, in the context of their runs."""
-
-    number: int
-    context: Context
-
-
-def _cells(config: EvalConfig, context: Context) -> list[_Cell]:
-    """Return the combinations asked for; those after the first concern prompt retrieval alone."""
-    pairs = [(selector, k) for selector in config.selectors for k in config.num_demonstrations]
-    return [_Cell(i, replace(context, selector=s, num_demonstrations=k)) for i, (s, k) in enumerate(pairs)]
-
-
-def _of_prompt_retrieval(tasks: Sequence[EvalTask]) -> list[EvalTask]:
-    found = [task for task in tasks if task.info.category is Category.PROMPT_RETRIEVAL]
-    if not found:
-        raise EvalDataError("--selectors and --demonstrations are for prompt retrieval; none of its sets was chosen")
-    return found
-
-
-def system_options(config: EvalConfig, extras: Mapping[str, str] | None = None) -> SystemOptions:
-    """Return what the configuration says once for all systems."""
-    return SystemOptions(
-        device=config.device,
-        runtime=config.runtime,
-        precision=config.precision,
-        allow_pickle=config.allow_pickle,
-        instructions=config.instructions,
-        reranker=config.reranker,
-        cache_folder=config.cache_folder,
-        extras=extras or {},
-    )
-
-
-def language_model(config: EvalConfig) -> LanguageModel | None:
-    """Return the language model that the configuration names, if it names one."""
-    from instructor_search.in_context.endpoint import EndpointModel
-    from instructor_search.in_context.llm import LocalModel
-
-    if config.llm_endpoint and config.llm_model:
-        return EndpointModel(config.llm_endpoint, config.llm_model)
-    return LocalModel(config.llm, device=config.device) if config.llm else None
-
-
-def _extras(context: Context, llm: LanguageModel | None) -> dict[str, str]:
-    """Return what makes other runs of the same systems: their results stand beside one another."""
-    extras = {}
-    if context.selector != DEFAULT_SELECTOR:
-        extras["selector"] = context.selector
-    if context.num_demonstrations != DEFAULT_DEMONSTRATIONS:
-        extras["demonstrations"] = str(context.num_demonstrations)
-    if llm is not None:
-        extras["llm"] = f"{llm.name.rpartition('/')[2]}-{hashlib.sha256(llm.identity.encode()).hexdigest()[:6]}"
-    return extras
-
-
-def _fitting(system: System, tasks: Sequence[EvalTask]) -> list[EvalTask]:
-    """Return the tasks that a system can do.
-
-    Raises:
-        EvalDataError: it can do none of them.
-    """
-    fit = [task for task in tasks if task.info.category in system.categories]
-    if not fit:
-        raise EvalDataError(
-            f"none of the tasks chosen is for {system.label}, which does {', '.join(sorted(system.categories))}"
-        )
-    return fit
-
-
-def _run_system(
-    system: System,
-    specification: str,
-    tasks: Sequence[EvalTask],
-    source: str,
-    config: EvalConfig,
-    context: Context,
-    told: Progress,
-    summary: Summary,
-) -> None:
-    folder = result_folder(config.output, system.meta)
-    found = Run(
-        folder,
-        system.label,
-        source,
-        str(system.meta.revision),
-        specification,
-        str(system.facts.get("precision", "")),
-        (system.meta.experiment_kwargs or {}).get("reranker", ""),
-    )
-    write_run(found, system.meta)
-    told.system(system.label, len(tasks))
-    summary.runs.append(found)
-    for task in tasks:
-        _run_task(system, task, found, config, context, told, summary)
-        return_memory()
-
-
-def _run_task(
-    system: System, task: EvalTask, found: Run, config: EvalConfig, context: Context, told: Progress, summary: Summary
-) -> None:
-    info, folder = task.info, found.folder
-    told.task(info.name)
+def evaluate(system: System, context: Context, evaluation: Evaluation) -> Evaluated:
+    """Run a task and return what came of it: what an engine maps over the tasks of a plan."""
     started = time.perf_counter()
     try:
-        sides = system.sides(info)
-        settings = _settings(info.category, config, context)
-        facts = facts_of(info, sides, system.facts, settings, system.variant)
-        known = None if config.overwrite else known_result(folder, info, facts)
-        if known is not None:
-            clear_failure(folder, info.name)
-            result = found.results[info.name] = with_interval(known, config.num_resamples, config.seed)
-            summary.num_known += 1
-            told.done(info.name, f"{100 * result.score:.2f} (known)")
-            return
-        outcome = task.evaluate(system, sides, context)
-        seconds = time.perf_counter() - started
-        found.results[info.name] = result = write_result(
-            folder, info, outcome, facts, seconds=seconds, num_resamples=config.num_resamples, seed=config.seed
-        )
+        assert evaluation.sides is not None
+        outcome = evaluation.task.evaluate(system, evaluation.sides, context)
     except Exception as error:  # whatever a task's data or a model does: it is recorded, and the rest goes on
-        reason = _one_line(error)
-        write_failure(folder, info, reason, traceback.format_exc())
-        found.failures[info.name] = Failure(reason, info.category)
-        told.done(info.name, f"failed: {reason}")
-        return
-    summary.num_run += 1
-    told.done(info.name, _said(result, seconds))
+        return Evaluated(evaluation, None, time.perf_counter() - started, Problem.of(error))
+    return Evaluated(evaluation, outcome, time.perf_counter() - started)
+
+
+class _SystemRun:
+    """Runs the plan of one system and writes what comes of it."""
+
+    def __init__(self, plan: SystemPlan, config: EvalConfig, told: Progress, summary: Summary, engine: Engine) -> None:
+        self.plan, self.config, self.told, self.summary, self.engine = plan, config, told, summary, engine
+
+    def do(self) -> None:
+        """Run the tasks that wait, in order, among those that are known."""
+        plan, summary = self.plan, self.summary
+        write_run(plan.run, plan.system.meta)
+        self.told.system(plan.run.label, len(plan.evaluations))
+        summary.runs.append(plan.run)
+        for made in self.engine.map(partial(evaluate, plan.system, plan.context), self._waiting()):
+            self._write(made)
+            return_memory()
+
+    def _waiting(self) -> Iterator[Evaluation]:
+        """Yield the tasks to run; say what is known of those between them."""
+        for one in self.plan.evaluations:
+            self.told.task(one.task.info.name)
+            if one.problem is not None:
+                self._fail(one, one.problem)
+            elif one.known is not None:
+                self._keep(one, one.known)
+            else:
+                yield one
+
+    def _keep(self, one: Evaluation, known: Result) -> None:
+        info, run = one.task.info, self.plan.run
+        clear_failure(run.folder, info.name)
+        result = run.results[info.name] = with_interval(known, self.config.num_resamples, self.config.seed)
+        self.summary.num_known += 1
+        self.told.done(info.name, f"{100 * result.score:.2f} (known)")
+
+    def _write(self, made: Evaluated) -> None:
+        one, info, run = made.evaluation, made.evaluation.task.info, self.plan.run
+        if made.outcome is None or one.facts is None:
+            self._fail(one, made.problem or Problem("no outcome", ""))
+            return
+        try:
+            run.results[info.name] = result = write_result(
+                run.folder,
+                info,
+                made.outcome,
+                one.facts,
+                seconds=made.seconds,
+                num_resamples=self.config.num_resamples,
+                seed=self.config.seed,
+            )
+        except Exception as error:  # an outcome that is no score, a full disk
+            self._fail(one, Problem.of(error))
+            return
+        self.summary.num_run += 1
+        self.told.done(info.name, _said(result, made.seconds))
+
+    def _fail(self, one: Evaluation, problem: Problem) -> None:
+        info, run = one.task.info, self.plan.run
+        write_failure(run.folder, info, problem.reason, problem.details)
+        run.failures[info.name] = Failure(problem.reason, info.category)
+        self.told.done(info.name, f"failed: {problem.reason}")
 
 
 def _said(result: Result, seconds: float) -> str:
     notes = "".join(f"; {note}" for note in result.facts.get("notes") or [])
     return f"{100 * result.score:.2f} in {seconds:.1f} s{notes}"
-
-
-def _settings(category: Category, config: EvalConfig, context: Context) -> dict[str, Any]:
-    """Return the settings that a score of this category depends on."""
-    settings: dict[str, Any] = {"seed": config.seed, "protocol": PROTOCOL}
-    if category is Category.CLUSTERING and context.cluster_seeds > 1:
-        settings["cluster_seeds"] = context.cluster_seeds
-    if category is Category.PROMPT_RETRIEVAL:
-        settings["num_demonstrations"] = context.num_demonstrations
-        if context.selector != DEFAULT_SELECTOR:
-            settings["selector"] = context.selector
-        if context.llm:
-            settings |= {"llm": context.llm.identity, "prompt_tokens": config.prompt_tokens}
-    return settings
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return (text if isinstance(error, InstructorSearchError) and text else f"{type(error).__name__}: {text}")[:600]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,10 +79,11 @@ def distinct_labels(runs: Sequence[Run]) -> list[str]:
 
 
 def result_folder(output: Path, meta: ModelMeta) -> Path:
-    """Return the folder of a system's results: mteb's own choice for its ModelMeta."""
+    """Return the folder of a system's results: mteb's own choice for its ModelMeta. Nothing is made."""
     from mteb.cache import ResultCache
 
-    return ResultCache(output).get_task_result_path("task", meta).parent
+    place = Path(tempfile.gettempdir())  # mteb would make ``output``
+    return output / ResultCache(place).get_task_result_path("task", meta).parent.relative_to(place)
 
 
 def write_run(run: Run, meta: ModelMeta) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 
 from eval.config import EvalConfig
 from eval.example_selection import select_examples
+from eval.plan import system_options
 from eval.progress import Progress
 from eval.records import Category, Context, EvalDataError
-from eval.runner import system_options
 from eval.specifications import make_system
 from eval.studies.study import Grid, Study, bases, percent, signed, span
 from eval.systems import System

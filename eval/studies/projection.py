@@ -16,10 +16,10 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import average_precision_score
 
 from eval.config import EvalConfig
+from eval.plan import system_options
 from eval.plots import pairs_plot
 from eval.progress import Progress
 from eval.records import Category, Context, EvalDataError
-from eval.runner import system_options
 from eval.specifications import make_system
 from eval.studies.study import Grid, Study, bases
 from eval.systems import System
