@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def _local_task(category: Category, folder: Path, source: str) -> EvalTask:
     from eval.tasks.local_mteb import local_task
     from eval.tasks.mteb_tasks import MtebTask
 
-    return MtebTask(info, local_task(info, folder), notes=lambda task: task.notes)
+    return MtebTask(info, local_task(info, folder), notes=attrgetter("notes"))
 
 
 def _local_info(category: Category, folder: Path, source: str, meta: dict[str, Any]) -> TaskInfo:

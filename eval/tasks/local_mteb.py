@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,4 +244,4 @@ _CLASSES: dict[Category, type[LocalTask]] = {
 
 def local_task(info: TaskInfo, folder: Path) -> Callable[[int], AbsTask]:
     """Return what builds the mteb task of a local set for a seed."""
-    return lambda seed: _CLASSES[info.category](info, folder, seed)
+    return partial(_CLASSES[info.category], info, folder)

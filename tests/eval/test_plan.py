@@ -13,7 +13,16 @@ from instructor_search.engines import LocalEngine
 
 @pytest.fixture
 def words(data, tmp_path):
-    return ["--suite", "all", "--models", "random,default@none", "--data", str(data), "--output", str(tmp_path / "runs")]
+    return [
+        "--suite",
+        "all",
+        "--models",
+        "random,default@none",
+        "--data",
+        str(data),
+        "--output",
+        str(tmp_path / "runs"),
+    ]
 
 
 def planned(cli, capsys, words):
@@ -24,7 +33,9 @@ def planned(cli, capsys, words):
 
 def test_the_run_does_what_the_dry_run_says(words, tmp_path, capsys, cli):
     first = planned(cli, capsys, words)
-    assert [plan["model"] for plan in first] == ["random", "instructor-minilm@none"] and not (tmp_path / "runs").exists()
+    assert [plan["model"] for plan in first] == ["random", "instructor-minilm@none"] and not (
+        tmp_path / "runs"
+    ).exists()
     assert all(plan["to_run"] and not plan["known"] and plan["bytes"] > 0 for plan in first)
     assert cli([*words, "--json", "--quiet"]) == 0
     runs = json.loads(capsys.readouterr().out)["runs"]
