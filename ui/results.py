@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ui.asking import AppError
 from ui.job import Job
-from ui.session import AppError, Session
+from ui.session import Session
 
 _FACTS = "instructor_search"
 QUICK = "quick"

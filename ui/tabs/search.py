@@ -11,11 +11,12 @@ import gradio as gr
 from instructor_search.instruction_library import LIBRARY
 from instructor_search.instructions import Instruction
 from ui.address import asked_early
+from ui.asking import Asked
 from ui.demo import EXAMPLES
 from ui.handling import ASKING, AT_ONCE, QUIET, as_click, as_panel, as_toast, as_values
 from ui.render import cards, drawer
 from ui.render import jobs as jobs_html
-from ui.session import Asked, Session
+from ui.session import Session
 from ui.theme import script
 
 PICKS = [(f"{pair.name} · {pair.use}", pair.query) for pair in LIBRARY]
