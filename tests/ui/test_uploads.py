@@ -12,13 +12,14 @@ import pytest
 from instructor_search.errors import CollectionNotFoundError
 from tests.conftest import ROOT
 from tests.ui.sending import send
-from tests.ui.test_security import wait_for
+from tests.ui.waiting import wait_for
 from ui import keeping
+from ui.asking import AppError
 from ui.config import AppConfig, Limits
 from ui.job import State
 from ui.jobs import JobError
 from ui.render import jobs as jobs_html
-from ui.session import AppError, Session
+from ui.session import Session
 from ui.uploads import Kept, UploadError, Uploads, relative_name
 
 
