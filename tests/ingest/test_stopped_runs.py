@@ -77,17 +77,18 @@ def test_an_interrupted_run_counts_only_what_is_stored(run, folder, encoder):
 
 
 def test_a_kill_while_a_collection_is_made_or_dropped_does_not_block(run, store, folder, monkeypatch):
-    from instructor_search.store import table as module
+    from instructor_search import files
+    from instructor_search.store import creation
 
     def killed(*args, **options):
         raise SystemExit
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(module, "write_manifest", killed)
+        patch.setattr(creation, "write_manifest", killed)
         run()
     assert run().added == 3
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(module.shutil, "rmtree", killed)
+        patch.setattr(files.shutil, "rmtree", killed)
         Collection.open("docs").drop()
     assert run().added == 3 and texts() == ["alpha", "beta", "gamma"]
 
