@@ -89,6 +89,21 @@ def test_uploads_are_counted_and_given_back(tmp_path):
     send(sender, {"d": b"x" * 60_000})
 
 
+def test_what_a_killed_process_was_receiving_is_removed(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    folder = tmp_path / ".staged" / "01234567-0123-0123-0123-0123456789ab"
+    folder.mkdir(parents=True)
+    for process in (ended.pid, os.getpid()):
+        (folder / f".abc.{process}.1.part").write_bytes(b"half")
+
+    class Sender:
+        uploads = Uploads(tmp_path, file_bytes=1 << 20, batch_files=10, total_bytes=100_000)
+
+    send(Sender(), {"a": b"whole"})
+    assert [p.name for p in folder.iterdir()] == [f".abc.{os.getpid()}.1.part"]
+
+
 @pytest.mark.slow
 @pytest.mark.trust
 def test_fifty_eight_files_of_several_folders_are_found(session):
