@@ -1,7 +1,8 @@
-"""What is asked of files in more than one room: their hash, and writing them whole or not at all.
+"""What is asked of files in more than one room: their hash, writing them whole or not at all, and taking them away.
 
 What is being written has a name of its own beside its place, ``.NAME.PROCESS.THREAD.part``, and moves there when it is
-whole and on the disk. A process that is killed leaves such a part, and what had the place before.
+whole and on the disk; what gives way to it is ``….old`` meanwhile, and what is deleted is ``….gone``. A process that is
+killed leaves such a part, and what had the place before; ``remove_parts`` and ``remove_gone`` delete what was left.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -31,13 +33,18 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be written; what was at ``path`` stays.
     """
-    part = _beside(path, "part")
+    part = part_of(path)
     try:
         yield part
-        _flush(part)
+        flush_file(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """Return where this thread writes what is to be ``path``, for what cannot be written within one block."""
+    return _beside(path, "part")
 
 
 def write_at_once(path: Path, text: str) -> None:
@@ -83,16 +90,68 @@ def abandon_folder(path: Path) -> None:
 
 
 def remove_parts(path: Path) -> None:
-    """Delete what killed processes of this machine left of an ``atomic_folder(path)``."""
-    name = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.\d+\.part")
-    for left in path.parent.glob(f".{path.name}.*") if path.parent.is_dir() else ():
-        known = name.fullmatch(left.name)
-        if known and not is_alive(known[1]):
-            shutil.rmtree(left, ignore_errors=True)
+    """Delete what killed processes of this machine left of an ``atomic_folder(path)`` or ``atomic_file(path)``.
+
+    A folder that had given way comes back, where nothing has its place.
+    """
+    _sweep(path.parent, re.escape(path.name))
+
+
+def remove_all_parts(folder: Path) -> None:
+    """Do what ``remove_parts`` does for everything directly in ``folder``."""
+    _sweep(folder, ".+")
+
+
+def remove_folder(path: Path) -> None:
+    """Take a folder from its place in one step and delete it, with what killed processes left of other such deletions.
+
+    Raises:
+        OSError: it cannot be moved away; all of it is there.
+    """
+    gone = _beside(path, "gone")
+    if gone.exists():
+        shutil.rmtree(gone)
+    path.rename(gone)
+    remove_gone(path.parent)
+
+
+def remove_gone(folder: Path) -> None:
+    """Delete the rest of what ``remove_folder`` took from its place directly in ``folder``, whoever did."""
+    for path, _, _, kind in _left(folder, ".+"):
+        if kind == "gone":
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _sweep(folder: Path, name: str) -> None:
+    """Delete parts of killed processes in ``folder``; put back what had given way. ``name``: a pattern."""
+    for path, own, process, kind in _left(folder, name):
+        if is_alive(process):
+            continue
+        place = folder / own
+        if kind == "old" and not place.exists():
+            with suppress(OSError):  # another process does the same
+                path.rename(place)
+        elif path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _left(folder: Path, name: str) -> list[tuple[Path, str, str, str]]:
+    """Return the temporary names in ``folder``: path, name of what it is for, process, kind."""
+    known = re.compile(rf"\.({name})\.(\d+)\.\d+\.(part|old|gone)")
+    paths = list(folder.glob(".*")) if folder.is_dir() else []
+    return [(path, found[1], found[2], found[3]) for path in paths if (found := known.fullmatch(path.name))]
 
 
 def is_alive(pid: str) -> bool:
-    """Whether a process of this number runs on this machine."""
+    """Whether a process of this number runs on this machine.
+
+    On Windows the answer is always yes: signal 0, which asks elsewhere, would end the process there. So nothing of a
+    process that may still write is deleted; what killed ones left stays until somebody deletes it.
+    """
+    if sys.platform == "win32":
+        return pid.isdigit()
     try:
         os.kill(int(pid), 0)
     except (ValueError, ProcessLookupError):
@@ -105,10 +164,12 @@ def is_alive(pid: str) -> bool:
 def flush_folder(folder: Path, *, contents: bool = True) -> None:
     """Have a folder, and all that is in it, written to the disk."""
     for path in [*(folder.rglob("*") if contents else ()), folder]:
-        _flush(path)
+        if not path.is_symlink():
+            flush_file(path)
 
 
-def _flush(path: Path) -> None:
+def flush_file(path: Path) -> None:
+    """Have a file written to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from instructor_search import files
-from instructor_search.files import abandon_folder, atomic_file, atomic_folder, remove_parts, write_at_once
+from instructor_search.files import (
+    abandon_folder,
+    atomic_file,
+    atomic_folder,
+    is_alive,
+    remove_all_parts,
+    remove_folder,
+    remove_gone,
+    remove_parts,
+    write_at_once,
+)
 from tests.conftest import ROOT
 
 
@@ -170,3 +180,58 @@ def test_parts_of_killed_processes_are_removed_and_no_others(tmp_path):
     left = names(tmp_path)
     assert len(left) == 3 and sum(name.startswith(".a.1.") for name in left) == 1
     remove_parts(tmp_path / "nowhere" / "a")
+
+
+def dead_process():
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    return ended.pid
+
+
+def test_what_gave_way_to_a_killed_process_comes_back_where_nothing_has_its_place(tmp_path):
+    pid = dead_process()
+    folder_of(tmp_path / f".a.{pid}.1.old", "of a")
+    folder_of(tmp_path / f".b.{pid}.1.old", "before b")
+    folder_of(tmp_path / "b", "of b")
+    folder_of(tmp_path / f".c.{os.getpid()}.1.old", "of a process that runs")
+    remove_all_parts(tmp_path)
+    assert names(tmp_path) == [f".c.{os.getpid()}.1.old", "a", "b"]
+    assert [(tmp_path / name / "file").read_text() for name in "ab"] == ["of a", "of b"]
+
+
+def test_all_parts_of_killed_processes_go_files_too(tmp_path):
+    pid = dead_process()
+    for name in (f".x.{pid}.1.part", f".y.z.{os.getpid()}.1.part", ".part", "whole"):
+        (tmp_path / name).write_text("")
+    (tmp_path / f".y.{pid}.1.part").mkdir()
+    remove_all_parts(tmp_path)
+    assert names(tmp_path) == [".part", f".y.z.{os.getpid()}.1.part", "whole"]
+    remove_all_parts(tmp_path / "nowhere")
+
+
+REMOVED = """
+import os, shutil, sys
+from pathlib import Path
+from instructor_search import files
+shutil.rmtree = lambda *_, **__: os._exit(9)
+files.remove_folder(Path(sys.argv[1]))
+"""
+
+
+def test_a_deletion_that_was_killed_is_finished_by_the_next(tmp_path):
+    for name in ("a", "b"):
+        folder_of(tmp_path / name, "old")
+    subprocess.run([sys.executable, "-c", REMOVED, str(tmp_path / "a")], cwd=ROOT, check=False)
+    assert len(names(tmp_path)) == 2 and names(tmp_path)[0].endswith(".gone") and names(tmp_path)[1] == "b"
+    remove_folder(tmp_path / "b")
+    assert names(tmp_path) == []
+    remove_gone(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError):
+        remove_folder(tmp_path / "b")
+
+
+def test_no_signal_is_sent_on_windows(monkeypatch):
+    assert is_alive(str(os.getpid())) and not is_alive(str(dead_process())) and not is_alive("no number")
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("it would end the process"))
+    assert is_alive(str(os.getpid())) and not is_alive("no number")

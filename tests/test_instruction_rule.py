@@ -154,8 +154,9 @@ def test_commands(command, typed_case, searcher, store, seen, tmp_path):
 
 def test_the_page_and_its_api(typed_case, store, seen, tmp_path):
     from ui.api import endpoints
+    from ui.asking import Asked
     from ui.config import AppConfig
-    from ui.session import Asked, Session
+    from ui.session import Session
 
     given, expected = typed_case
     session = Session(AppConfig(store=store, runs=tmp_path / "runs"))

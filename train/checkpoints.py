@@ -43,8 +43,9 @@ def save(
     from train.lora import ADAPTER, adapter_state, has_adapters, plain_state
 
     target = folder / f"checkpoint-{step}"
-    for left in folder.glob(".checkpoint-*.part"):  # of runs that were killed
-        shutil.rmtree(left, ignore_errors=True)
+    for kind in ("part", "old"):  # of runs that were killed; with two dots: of the model in it
+        for left in folder.glob(f".*checkpoint-*.{kind}"):
+            shutil.rmtree(left, ignore_errors=True)
     backbone = encoder.model.backbone
     try:
         with atomic_folder(target, overwrite=True) as part:

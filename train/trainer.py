@@ -19,9 +19,10 @@ from train.backbone import mixed, parameter_groups, prepare_backbone
 from train.batches import Batches
 from train.config import TrainConfig, batch_arithmetic, examples_a_step, learning_rate
 from train.examples import Mixture
-from train.lora import ADAPTER, add_adapters, plain_state
+from train.lora import add_adapters, plain_state
 from train.objective import Objective, check_reader
 from train.quantized import make_quantization_aware
+from train.resuming import check_same_run, load
 from train.run_log import SCORES, RunLog, Totals
 
 if TYPE_CHECKING:
@@ -173,40 +174,12 @@ class Trainer:
             self.log.cut(0)
             return
         state = checkpoints.read_state(folder)
-        differ = self.config.differences(state["config"])
-        if state["world_size"] != self.accelerator.num_processes:
-            differ.append(f"{state['world_size']} processes, now {self.accelerator.num_processes}")
-        if state["data"] != self.mixture.digest:
-            split = bool(state["config"]["eval_tasks"]) != bool(self.config.eval_tasks)
-            differ.append("the training data has changed" + " (eval_tasks: with them nothing is held out)" * split)
-        if not differ and state.get("next_step") not in (None, self.batches.digest_of(state["step"])):
-            differ.append("this version draws or words the next examples otherwise")
-        if differ:
-            raise checkpoints.CheckpointError(
-                f"{folder} is of another run: {'; '.join(differ[:4])}; give the same values, another --output_dir, or "
-                "--overwrite_output_dir to train anew"
-            )
-        self._load(folder)
+        processes = self.accelerator.num_processes
+        check_same_run(folder, state, self.config, self.batches, processes=processes, data=self.mixture.digest)
+        load(folder, self.config, self.encoder, self.model, self.optimizer)
         same = folder.resolve().parent == self.folder.resolve()
         self.step_number, self.best = state["step"], state["best"] if same else {}  # the best model lies beside it
         self.log.cut(self.step_number)
-
-    def _load(self, folder: Path) -> None:
-        from safetensors.torch import load_file
-
-        from instructor_search.encoder import load_encoder
-
-        if self.config.lora_rank:
-            self.encoder.model.backbone.load_state_dict(load_file(folder / ADAPTER), strict=False)
-        trained = load_encoder(str(folder), runtime="torch", precision="fp32", device="cpu").model.state_dict()
-        if self.config.lora_rank:  # the backbone's there are with the adapters added in
-            trained = {k: v for k, v in trained.items() if not k.startswith("backbone.")}
-        optimizer = torch.load(folder / checkpoints.OPTIMIZER, map_location="cpu", weights_only=True)
-        if self.config.fsdp:
-            sharding.spread(self.model, self.optimizer, trained, optimizer)
-            return
-        self.encoder.model.load_state_dict(trained, strict=not self.config.lora_rank)
-        self.optimizer.load_state_dict(optimizer)
 
     def save(self) -> None:
         """Write a checkpoint (the main process does) and delete those beyond ``save_total_limit``.

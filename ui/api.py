@@ -8,10 +8,11 @@ from typing import Any
 
 import gradio as gr
 
+from ui.asking import AppError, Asked
 from ui.handling import as_toast
 from ui.keeping import facts
 from ui.prompting import AskedPrompt, prompt_for
-from ui.session import AppError, Asked, Session
+from ui.session import Session
 
 
 def add_endpoints(session: Session) -> None:

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,21 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
+    for add_group in (_add_address, _add_collections, _add_people, _add_ways_in, _add_files, _add_language_models):
+        add_group(parser.add_argument)
+    return parser
+
+
+def _add_address(add: Callable[..., Any]) -> None:
+    """Add where the application listens."""
     add(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1: this machine)"
     )
     add("--port", type=int, default=7860, metavar="N", help="port; 0: any that is free (default: 7860)")
+
+
+def _add_collections(add: Callable[..., Any]) -> None:
+    """Add what is searched, and by which model."""
     add("--collection", metavar="NAME", help="collection to show first, and that programs ask that name none")
     add(
         "--store",
@@ -49,6 +59,10 @@ def build_parser() -> argparse.ArgumentParser:
         default="none",
         help="let NVIDIA GPUs search, each with all vectors or a part (extra faiss-gpu; default: none)",
     )
+
+
+def _add_people(add: Callable[..., Any]) -> None:
+    """Add who may come in, and whether they may change anything."""
     add(
         "--auth",
         type=Path,
@@ -66,6 +80,10 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="search and look only: no ingest, no judgment, no deletion, no evaluation",
     )
+
+
+def _add_ways_in(add: Callable[..., Any]) -> None:
+    """Add under which names it is reached, and through which proxy."""
     add("--root-path", default="", metavar="PATH", help="path under which a proxy shows the application, e.g. /search")
     add(
         "--allow-host",
@@ -88,6 +106,10 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="believe X-Forwarded-Host, -Proto and -For: every request comes through a proxy that sets them itself",
     )
+
+
+def _add_files(add: Callable[..., Any]) -> None:
+    """Add which files it takes and shows."""
     add(
         "--upload-quota",
         type=positive,
@@ -105,6 +127,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder of this machine that may be ingested from the page; may be repeated",
     )
     add("--runs", default=Path("runs"), type=Path, metavar="DIR", help="results of python -m eval (default: runs)")
+
+
+def _add_language_models(add: Callable[..., Any]) -> None:
+    """Add the language model that prompts are sent to, and the tools for other models."""
     add("--llm", metavar="FOLDER", help="local causal language model that prompts may be sent to")
     add(
         "--llm-endpoint",
@@ -114,7 +140,6 @@ def build_parser() -> argparse.ArgumentParser:
     add("--llm-model", metavar="NAME", help="model of the endpoint")
     add("--llm-tokenizer", type=Path, metavar="FILE", help="tokenizer.json of that model: prompts are counted with it")
     add("--mcp", action="store_true", help="also serve the tools for language models (MCP) at /gradio_api/mcp/")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:

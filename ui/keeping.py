@@ -13,8 +13,9 @@ from instructor_search.instruction_rule import resolve
 from instructor_search.instructions import InstructedText
 from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE
 from instructor_search.store.schema import SourceRecord
+from ui.asking import AppError, check_length, check_text
 from ui.job import Job, State
-from ui.session import AppError, Session, check_length, check_text
+from ui.session import Session
 from ui.uploads import Kept
 
 _SAMPLE = 16  # chunks that are embedded to know how fast it goes

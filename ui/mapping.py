@@ -13,8 +13,9 @@ import numpy as np
 from instructor_search.commands.parser import counted
 from instructor_search.search.projection import MAX_EMBEDDED, Projection, kept_projection, project
 from instructor_search.store.schema import FILTER_FIELDS
+from ui.asking import AppError, check_length
 from ui.job import Job
-from ui.session import AppError, Session, check_length
+from ui.session import Session
 
 CLUSTERS = "cluster"
 AT_ONCE = 3_000  # chunks that are laid out while the page waits; more are laid out by a job

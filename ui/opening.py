@@ -9,10 +9,11 @@ import gradio as gr
 
 from instructor_search.store.schema import FILTER_FIELDS
 from ui.address import tab_of
+from ui.asking import MODES
 from ui.handling import as_panel
 from ui.mapping import CLUSTERS, colour_fields
 from ui.render import jobs as jobs_html
-from ui.session import MODES, Session
+from ui.session import Session
 from ui.tabs import compare as compare_tab
 from ui.tabs import search as search_tab
 

@@ -11,10 +11,11 @@ from instructor_search.in_context.pool import ExamplePool
 from instructor_search.in_context.prompt import Prompt, build_prompt
 from instructor_search.in_context.template import ChatTemplate, PromptTemplate
 from instructor_search.in_context.tokens import load_counter
+from ui.asking import AppError, check_length, check_number, check_text
 from ui.job import Job
 from ui.jobs import ROOT
 from ui.keeping import keep_anew, new_name, start_ingest, start_new
-from ui.session import AppError, Session, check_length, check_number, check_text
+from ui.session import Session
 
 if TYPE_CHECKING:
     from instructor_search.in_context.llm import LanguageModel

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ui.session import AppError, Session
+from ui.asking import AppError
+from ui.session import Session
 from ui.uploads import UploadError
 
 

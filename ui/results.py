@@ -12,8 +12,9 @@ from pathlib import Path
 
 from instructor_search import result_files
 from instructor_search.result_files import STUDIES_FOLDER, RunScores
+from ui.asking import AppError
 from ui.job import Job
-from ui.session import AppError, Session
+from ui.session import Session
 
 QUICK = "quick"
 VARIANTS = "none, tag, short, detailed, paraphrase-1 to paraphrase-5"

@@ -21,6 +21,7 @@ from threading import Lock
 from typing import BinaryIO
 
 from instructor_search.errors import InstructorSearchError
+from instructor_search.files import flush_file, part_of, remove_all_parts
 
 _BATCH = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as crypto.randomUUID() makes it
 _PART_BYTES = 200  # of a folder's or file's name; file systems take 255
@@ -66,6 +67,7 @@ class Uploads:
         self.file_bytes, self.batch_files, self.total_bytes = file_bytes, batch_files, total_bytes
         self._lock = Lock()
         self._used, self._counted = 0, 0.0  # bytes, and when they were counted
+        self._swept = False
 
     # -- receiving ---------------------------------------------------------------------------------------------------
 
@@ -79,7 +81,7 @@ class Uploads:
 
         relative = relative_name(name)
         folder = self._folder(batch)
-        part = folder / f".{uuid.uuid4().hex}.part"
+        part = part_of(folder / uuid.uuid4().hex)  # its name is chosen when it is whole
         size = taken = 0
         try:
             with await to_thread.run_sync(self._open, part) as stream:
@@ -93,6 +95,7 @@ class Uploads:
             places = _BLOCK * len(relative.parts)  # the file's, and those of the folders it may need
             await to_thread.run_sync(self._take, places)
             taken += places
+            await to_thread.run_sync(flush_file, part)
             with self._lock:
                 target = free_name(folder, relative)
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -193,11 +196,14 @@ class Uploads:
         self._counted = 0.0
 
     def _drop_old(self) -> None:
-        """Delete what was staged and never kept."""
+        """Delete what was staged and never kept, and once what killed processes were receiving."""
         for folder in self.staged.iterdir() if self.staged.is_dir() else ():
+            if not self._swept:
+                remove_all_parts(folder)
             with contextlib.suppress(OSError):
                 if time.time() - folder.stat().st_mtime > 3600 * _STAGED_HOURS:
                     shutil.rmtree(folder, ignore_errors=True)
+        self._swept = True
 
     # -- counting ----------------------------------------------------------------------------------------------------
 

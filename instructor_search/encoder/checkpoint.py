@@ -251,3 +251,14 @@ def weight_file(folder: Path, *, allow_pickle: bool = False) -> Path:
 def max_positions(checkpoint: Checkpoint) -> int | None:
     """Return how many tokens the backbone can read at most; None: any number (relative positions)."""
     return None if checkpoint.config["model_type"] == "t5" else _positions(checkpoint.config)
+
+
+def check_window(checkpoint: Checkpoint, window: int, name: str) -> None:
+    """Refuse a window, in tokens, that the backbone cannot read. ``name``: of the model, for the message.
+
+    Raises:
+        ValueError: it has too few tokens, or too many.
+    """
+    limit = max_positions(checkpoint)
+    if window < 4 or (limit is not None and window > limit):
+        raise ValueError(f"max_seq_length is {window}; expected 4 to {limit or 'any number'} tokens for {name}")

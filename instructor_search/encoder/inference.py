@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from instructor_search.encoder.batching import batches
-from instructor_search.encoder.checkpoint import Checkpoint, max_positions, read_checkpoint, resolve_folder
+from instructor_search.encoder.checkpoint import Checkpoint, check_window, read_checkpoint, resolve_folder
 from instructor_search.encoder.fingerprint import fingerprint
 from instructor_search.encoder.inputs import Instructions, TextItem, Texts, to_instructed_texts
 from instructor_search.encoder.progress import progress
@@ -85,7 +85,8 @@ class InstructorEncoder:
         self._torch_loaded: TorchRuntime | None = None
         self._loading = Lock()
         self._recent: OrderedDict[InstructedText, np.ndarray] = OrderedDict()
-        window = self._check_window(self.checkpoint.max_seq_length if max_seq_length is None else max_seq_length)
+        window = self.checkpoint.max_seq_length if max_seq_length is None else max_seq_length
+        check_window(self.checkpoint, window, name)
         self.tokenizer = InstructedTokenizer.from_folder(
             self.checkpoint.transformer_folder,
             window,
@@ -96,14 +97,6 @@ class InstructorEncoder:
         self.fingerprint = self._fingerprint()
         chosen = choose(runtime, precision, device, self.checkpoint.config, ships_int8=ships_graph(self))
         self.runtime, self.precision = map(str, chosen)
-
-    def _check_window(self, window: int) -> int:
-        limit = max_positions(self.checkpoint)
-        if window < 4 or (limit is not None and window > limit):
-            raise ValueError(
-                f"max_seq_length is {window}; expected 4 to {limit or 'any number'} tokens for {self.name}"
-            )
-        return window
 
     def _fingerprint(self) -> str:
         return fingerprint(
@@ -127,15 +120,13 @@ class InstructorEncoder:
         """The torch model: what runs on GPUs, gives token embeddings, is saved and trained."""
         with self._loading:
             if self._torch_loaded is None:
-                is_main = self.runtime == Runtime.TORCH
-                self._torch_loaded = load_torch(
-                    self.checkpoint,
-                    device=self._device if is_main else "cpu",
-                    precision=self.precision if is_main else "fp32",
-                    pad_id=self.pad_id,
-                    allow_pickle=self.allow_pickle,
-                )
+                chosen = (self._device, self.precision) if self.runtime == Runtime.TORCH else ("cpu", "fp32")
+                self._torch_loaded = self._load_torch(*chosen)
         return self._torch_loaded
+
+    def _load_torch(self, device: str | None, precision: str) -> TorchRuntime:
+        folder, pickle = self.checkpoint, self.allow_pickle
+        return load_torch(folder, device=device, precision=precision, pad_id=self.pad_id, allow_pickle=pickle)
 
     def load(self) -> None:
         """Load the weights now instead of with the first text."""
@@ -168,19 +159,26 @@ class InstructorEncoder:
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
-        self.tokenizer.max_tokens = self._check_window(value)
+        check_window(self.checkpoint, value, self.name)
+        self.tokenizer.max_tokens = value
         self._recent.clear()
         self.fingerprint = self._fingerprint()
 
     def to(self, device: str) -> InstructorEncoder:
-        """Move the model to another device of torch, which then computes."""
-        if self.runtime != Runtime.TORCH:
-            if str(device) == "cpu":
-                return self
-            self.runtime, self.precision = str(Runtime.TORCH), "fp32"
-            self._device = str(device)
+        """Move the model to another device of torch, which then computes.
+
+        Raises:
+            ModelError: the device cannot be used; the encoder stays as it was.
+        """
+        if self.runtime == Runtime.TORCH:
+            self._torch.move(device)
+        elif str(device) != "cpu":
+            with self._loading:
+                moved = self._torch_loaded or self._load_torch(str(device), "fp32")
+                moved.move(str(device))
+                self._torch_loaded, self._device = moved, str(device)
+                self.runtime, self.precision = str(Runtime.TORCH), "fp32"
             self._recent.clear()
-        self._torch.move(device)
         return self
 
     def encode(

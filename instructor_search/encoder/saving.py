@@ -14,6 +14,9 @@ from safetensors.torch import save_file
 
 from instructor_search.encoder.checkpoint import Checkpoint, weight_file
 from instructor_search.errors import ModelError
+from instructor_search.files import atomic_folder, remove_parts
+
+_OTHER_WEIGHTS = ("pytorch_model.bin", "model.safetensors.index.json")
 
 if TYPE_CHECKING:
     from instructor_search.encoder.modeling import InstructorModel
@@ -36,7 +39,7 @@ class SavedParts(Protocol):
 
 
 def save_checkpoint(parts: SavedParts, folder: Path, *, backbone_state: Mapping[str, Any] | None = None) -> None:
-    """Write a model to ``folder``: all files go to a temporary folder first, then to their places.
+    """Write a model to ``folder``, whole or not at all; nobody reads a half of one, or of two.
 
     ``backbone_state``: weights to write instead of the backbone's own (tensors by name). Other files of a model folder
     that is there already (its README, say) stay.
@@ -47,28 +50,21 @@ def save_checkpoint(parts: SavedParts, folder: Path, *, backbone_state: Mapping[
     if folder.exists() and not (folder.is_dir() and ((folder / "modules.json").is_file() or not any(folder.iterdir()))):
         raise FileExistsError(f"{folder} exists and is no model folder; choose another path")
     folder = folder.resolve()
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
+    remove_parts(folder)
+    with atomic_folder(folder, overwrite=True) as part:
         _write(parts, part, parts.model.backbone.state_dict() if backbone_state is None else backbone_state)
         if folder.exists():
-            _replace_files(part, folder)
-        else:
-            part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+            _keep_others(folder, part)
 
 
-def _replace_files(part: Path, folder: Path) -> None:
-    """Move the written files over those of ``folder``; modules.json last, and what only the old model had goes."""
-    written = sorted((p for p in part.rglob("*") if p.is_file()), key=lambda p: p.name == "modules.json")
-    for name in ("pytorch_model.bin", "model.safetensors.index.json"):
-        (folder / name).unlink(missing_ok=True)
-    for path in written:
-        target = folder / path.relative_to(part)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(target)
+def _keep_others(folder: Path, part: Path) -> None:
+    """Take over what only the old folder has, but for weights in other files than the new model's."""
+    for path in sorted(folder.rglob("*")):
+        target = part / path.relative_to(folder)
+        if path.is_dir() and not path.is_symlink():
+            target.mkdir(exist_ok=True)
+        elif not os.path.lexists(target) and path.relative_to(folder).as_posix() not in _OTHER_WEIGHTS:
+            shutil.copy2(path, target, follow_symlinks=False)
 
 
 def _write(parts: SavedParts, folder: Path, backbone_state: Mapping[str, Any]) -> None:

@@ -103,16 +103,7 @@ class ExamplePool:
             StoreError: the pool is empty.
         """
         check_selector(selector)
-        if not 0 <= diversity <= 1:
-            raise ValueError(f"diversity is {diversity}; expected 0 to 1")
-        if not 1 <= k <= MAX_TOP_K // 10:
-            raise ValueError(f"k is {k}; expected 1 to {MAX_TOP_K // 10}")
-        if seed < 0:
-            raise ValueError(f"seed is {seed}; expected 0 or more")
-        if not text.strip():
-            raise ValueError("the input is empty; expected a text to find examples for")
-        if not len(self):
-            raise StoreError(f"the pool {self.collection.name!r} has no examples; ingest a file that has some")
+        self._check(text, k, diversity, seed)
         own = self.view.document_instruction
         asked = _Asked(text, own if instruction is None else resolve(instruction), where, selector)
         guard = _Guard(self, text, max_cosine, exclude)
@@ -127,6 +118,19 @@ class ExamplePool:
             selector, Candidates(scores, vectors, [d.output for d in found]), k, diversity=diversity, seed=seed
         )
         return [found[i] for i in order]
+
+    def _check(self, text: str, k: int, diversity: float, seed: int) -> None:
+        """Refuse an empty input, a number that is not allowed, and an empty pool; see ``select``."""
+        if not 0 <= diversity <= 1:
+            raise ValueError(f"diversity is {diversity}; expected 0 to 1")
+        if not 1 <= k <= MAX_TOP_K // 10:
+            raise ValueError(f"k is {k}; expected 1 to {MAX_TOP_K // 10}")
+        if seed < 0:
+            raise ValueError(f"seed is {seed}; expected 0 or more")
+        if not text.strip():
+            raise ValueError("the input is empty; expected a text to find examples for")
+        if not len(self):
+            raise StoreError(f"the pool {self.collection.name!r} has no examples; ingest a file that has some")
 
     # -- candidates ------------------------------------------------------------------------------------------------
 

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
 from instructor_search.encoder.protocol import Encoder, to_unit_length
 from instructor_search.errors import StoreError
-from instructor_search.instruction_rule import GivenInstruction, agreed
+from instructor_search.instruction_rule import GivenInstruction
 from instructor_search.instructions import InstructedText
 from instructor_search.records import Hit, Query
+from instructor_search.search.asked import Asked, asked_of, check_page, check_query, check_vectors
 from instructor_search.search.candidates import CandidateFinder, Found
 from instructor_search.search.diversity import maximal_marginal_relevance, without_near_copies
 from instructor_search.search.filters import compile_filter
-from instructor_search.search.ranking import MAX_TOP_K, Candidate, Mode, Ranking, RankingOptions, fuse
+from instructor_search.search.hits import hits_of, passage_of
+from instructor_search.search.ranking import Candidate, Mode, Ranking, RankingOptions, fuse
 from instructor_search.search.reranking import Reranker
 from instructor_search.search.sentences import Passage, SentenceFinder
-from instructor_search.search.snippets import Snippets, lexical_scores, snippet_around, split_sentences
+from instructor_search.search.snippets import Snippets, lexical_scores, shown_around, snippets_kind, split_sentences
 from instructor_search.store.collection import Collection
 from instructor_search.store.manifest import View
-from instructor_search.store.schema import HEADING_SEPARATOR, SHOWN_COLUMNS
+from instructor_search.store.schema import SHOWN_COLUMNS
 from instructor_search.store.view_encoder import check_encoder, load_view_encoder
 
 MAX_EMBEDDED_HITS = 20  # hits whose best sentence is found by meaning; that of later ones by words
 SNIPPET_SECONDS = 0.25  # what embedding sentences may take of a search with snippets="auto"
-MAX_QUERY_CHARACTERS = 100_000
-
-
-class _Asked(NamedTuple):
-    """A query whose instruction is resolved."""
-
-    text: str
-    instruction: str
-    where: str | None
 
 
 class Searcher:
@@ -103,10 +94,10 @@ class Searcher:
                 ``Query`` brings another instruction or filter than the arguments do.
             FilterError: ``where`` cannot be understood.
         """
-        asked = self._asked(query, instruction, where)
+        asked = asked_of(query, instruction, where, documents_under=self.view.document_instruction)
         how = Ranking(**ranking)
-        shown = _snippets_kind(snippets)
-        _check(asked, top_k, offset)
+        shown = snippets_kind(snippets)
+        check_query(asked, top_k, offset)
         compiled = self._compile(asked.where)
         self.seconds = {}
         depth = how.depth(offset + top_k)
@@ -122,8 +113,8 @@ class Searcher:
             with self._timed("fetch"):
                 rows = self.finder.rows([c.row for c in ranked], SHOWN_COLUMNS)
         with self._timed("snippets"):
-            parts = self._snippets(asked, vector, [_passage(rows[c.row]) for c in ranked], shown)
-        return _hits(ranked, rows, parts, offset)
+            parts = self._snippets(asked, vector, [passage_of(rows[c.row]) for c in ranked], shown)
+        return hits_of(ranked, rows, parts, offset)
 
     def search_many(
         self,
@@ -139,16 +130,18 @@ class Searcher:
         They are embedded together, and an exact search reads the table once for all queries of one filter.
         """
         how = Ranking(**ranking)
-        asked = [self._asked(query, instruction, where) for query in queries]
+        asked = [
+            asked_of(query, instruction, where, documents_under=self.view.document_instruction) for query in queries
+        ]
         for query in asked:
-            _check(query, top_k, 0)
+            check_query(query, top_k, 0)
         if not asked:
             return []
         depth = how.depth(top_k)
         pairs = [InstructedText(q.instruction, q.text) for q in asked]
         vectors = np.asarray(self.encoder.encode(pairs), dtype=np.float32) if how.mode != Mode.TEXT else None
         if vectors is not None:
-            _check_vectors(vectors, asked)
+            check_vectors(vectors, asked)
         with self.finder.reading():
             dense = self._nearest_of_each(asked, vectors, depth) if vectors is not None else [[]] * len(asked)
             results = []
@@ -158,17 +151,9 @@ class Searcher:
                     rankings["text"] = self.finder.matching(query.text, depth, self._compile(query.where))
                 results.append(self._ranked(query.text, rankings, how, top_k))
             rows = self.finder.rows([c.row for ranked in results for c in ranked], SHOWN_COLUMNS)
-        return [_hits(ranked, rows, [("", "")] * len(ranked), 0) for ranked in results]
+        return [hits_of(ranked, rows, [("", "")] * len(ranked), 0) for ranked in results]
 
-    def _asked(self, query: Query | str, instruction: GivenInstruction, where: str | None) -> _Asked:
-        """Return the query, its instruction resolved; the arguments hold for queries that say nothing themselves."""
-        own = query if isinstance(query, Query) else Query(query)
-        if own.where is not None and where is not None and own.where != where:
-            raise ValueError(f"two filters were given for one query: {own.where!r} and {where!r}; give one of them")
-        sentence = agreed(own.instruction, instruction, documents_under=self.view.document_instruction)
-        return _Asked(own.text, sentence, where if own.where is None else own.where)
-
-    def _nearest_of_each(self, asked: Sequence[_Asked], vectors: np.ndarray, depth: int) -> list[list[Found]]:
+    def _nearest_of_each(self, asked: Sequence[Asked], vectors: np.ndarray, depth: int) -> list[list[Found]]:
         """Return the nearest chunks of each query; those with the same filter are searched together."""
         found: list[list[Found]] = [[] for _ in asked]
         for condition in dict.fromkeys(q.where for q in asked):
@@ -204,7 +189,7 @@ class Searcher:
             ValueError: a number is not allowed.
         """
         how = Ranking(drop_copies=drop_copies, diversity=diversity)
-        _check_page(top_k, 0)
+        check_page(top_k, 0)
         found = self.collection.vectors_of(self.view, [chunk_id])
         if chunk_id not in found:
             raise StoreError(
@@ -215,7 +200,7 @@ class Searcher:
             ranked = self._ranked("", {"dense": [f for f in near if f.id != chunk_id]}, how, top_k)
             rows = self.finder.rows([c.row for c in ranked], SHOWN_COLUMNS)
         texts = [rows[c.row]["text"] for c in ranked]
-        return _hits(ranked, rows, [_shown(split_sentences(t) or [t], 0) for t in texts], 0)
+        return hits_of(ranked, rows, [shown_around(split_sentences(t) or [t], 0) for t in texts], 0)
 
     def _compile(self, where: str | None) -> str | None:
         return compile_filter(where, self.collection.manifest.fields) if where else None
@@ -226,7 +211,7 @@ class Searcher:
         yield
         self.seconds[name] = time.perf_counter() - started
 
-    def _embed(self, query: _Asked) -> np.ndarray:
+    def _embed(self, query: Asked) -> np.ndarray:
         encoder = self.encoder
         with self._timed("load"):
             encoder.load()
@@ -234,7 +219,7 @@ class Searcher:
             asked = [InstructedText(query.instruction, query.text)]
             self.num_query_tokens_cut = encoder.tokenizer.num_cut(asked[0])
             vector: np.ndarray = np.asarray(encoder.encode(asked), dtype=np.float32)[0]
-        _check_vectors(vector[None], [query])
+        check_vectors(vector[None], [query])
         return vector
 
     def _ranked(self, text: str, rankings: dict[str, list[Found]], how: Ranking, count: int) -> list[Candidate]:
@@ -274,7 +259,7 @@ class Searcher:
         return [ranked[i] for i in order]
 
     def _snippets(
-        self, query: _Asked, vector: np.ndarray | None, passages: Sequence[Passage], kind: Snippets
+        self, query: Asked, vector: np.ndarray | None, passages: Sequence[Passage], kind: Snippets
     ) -> list[tuple[str, str]]:
         """Return a snippet a passage, and the sentence in it that suits the query best."""
         if kind == Snippets.NONE:
@@ -286,86 +271,9 @@ class Searcher:
             best = self._sentence_finder().nearest(unit, query.text, passages[:MAX_EMBEDDED_HITS], seconds)
         parts = [passage.sentences for passage in passages]
         best += [int(np.argmax(lexical_scores(query.text, s, query.instruction))) for s in parts[len(best) :]]
-        return [_shown(s, i) for s, i in zip(parts, best, strict=True)]
+        return [shown_around(s, i) for s, i in zip(parts, best, strict=True)]
 
     def _sentence_finder(self) -> SentenceFinder:
         if self._sentences is None:
             self._sentences = SentenceFinder(self.encoder, self.view.document_instruction)
         return self._sentences
-
-
-def _passage(row: dict[str, Any]) -> Passage:
-    sentences = split_sentences(row["text"]) or [row["text"]]
-    return Passage(row["title"] or "", _heading(row), sentences)
-
-
-def _heading(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(row["heading"].split(HEADING_SEPARATOR)) if row["heading"] else ()
-
-
-def _snippets_kind(name: str) -> Snippets:
-    if name not in list(Snippets):
-        raise ValueError(f"snippets is {name!r}; expected one of {', '.join(Snippets)}")
-    return Snippets(name)
-
-
-def _shown(sentences: list[str], best: int) -> tuple[str, str]:
-    """Return a snippet and the sentence that it is made around."""
-    return snippet_around(sentences, best), sentences[best]
-
-
-def _check(query: _Asked, top_k: int, offset: int) -> None:
-    if not query.text.strip():
-        raise ValueError("the query is empty; expected a text to search for")
-    if any("\ud800" <= character <= "\udfff" for character in query.text + query.instruction):
-        raise ValueError("the query is not valid text; expected characters in the terminal's encoding (UTF-8)")
-    if len(query.text) > MAX_QUERY_CHARACTERS:
-        raise ValueError(f"the query has {len(query.text)} characters; expected at most {MAX_QUERY_CHARACTERS}")
-    _check_page(top_k, offset)
-
-
-def _check_page(top_k: int, offset: int) -> None:
-    if not 1 <= top_k <= MAX_TOP_K:
-        raise ValueError(f"top_k is {top_k}; expected 1 to {MAX_TOP_K}")
-    if not 0 <= offset <= MAX_TOP_K - top_k:
-        raise ValueError(f"offset is {offset}; expected 0 to {MAX_TOP_K - top_k} with top_k {top_k}")
-
-
-def _check_vectors(vectors: np.ndarray, queries: Sequence[_Asked]) -> None:
-    usable = np.isfinite(vectors).all(axis=1) & (np.linalg.norm(vectors, axis=1) > 0)
-    for query, fine in zip(queries, usable, strict=True):
-        if not fine:
-            raise ValueError(f"the query {query.text[:60]!r} has no usable embedding under this instruction")
-
-
-def _hits(
-    ranked: Sequence[Candidate], rows: dict[int, dict[str, Any]], snippets: Sequence[tuple[str, str]], offset: int
-) -> list[Hit]:
-    return [
-        _hit(rank, candidate, rows[candidate.row], *shown)
-        for rank, (candidate, shown) in enumerate(zip(ranked, snippets, strict=True), offset + 1)
-    ]
-
-
-def _hit(rank: int, candidate: Candidate, row: dict[str, Any], snippet: str, best_sentence: str) -> Hit:
-    metadata = json.loads(row["metadata"]) if row["metadata"] else {}
-    extra = {k: row[k] for k in ("mime", "row") if row[k] is not None}
-    if row["mtime"]:
-        extra["mtime"] = datetime.fromtimestamp(row["mtime"], UTC).isoformat(timespec="seconds")
-    return Hit(
-        rank=rank,
-        score=float(candidate.score),
-        chunk_id=candidate.id,
-        document_id=row["document_id"],
-        source=row["source"],
-        title=row["title"],
-        text=row["text"],
-        snippet=snippet,
-        start=row["start"],
-        end=row["end"],
-        heading=_heading(row),
-        page=row["page"],
-        metadata={**extra, **metadata},
-        signals=candidate.signals,
-        best_sentence=best_sentence,
-    )

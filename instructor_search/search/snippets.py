@@ -27,6 +27,17 @@ class Snippets(StrEnum):
     NONE = "none"
 
 
+def snippets_kind(name: str) -> Snippets:
+    """Return the kind of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in list(Snippets):
+        raise ValueError(f"snippets is {name!r}; expected one of {', '.join(Snippets)}")
+    return Snippets(name)
+
+
 def split_sentences(text: str) -> list[str]:
     """Return the sentences (or lines) of a chunk, without heading marks and rules of mere punctuation."""
     parts = (_MARK.sub("", part.strip()) for part in _SPLIT.split(text) if part)
@@ -86,3 +97,8 @@ def shortlist(query: str, sentences: list[str]) -> list[int]:
     scores = lexical_scores(query, sentences)
     shared = [round(score, 1) for score in scores]  # ties go to the earlier sentence
     return sorted(sorted(range(len(sentences)), key=lambda i: (-shared[i], i))[:MAX_EMBEDDED])
+
+
+def shown_around(sentences: list[str], best: int) -> tuple[str, str]:
+    """Return a snippet and the sentence that it is made around."""
+    return snippet_around(sentences, best), sentences[best]

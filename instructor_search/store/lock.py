@@ -1,4 +1,8 @@
-"""One writer a folder: a file lock that dies with its process, and says who holds it."""
+"""One writer a folder: a file lock that dies with its process, and says who holds it.
+
+The lock is the operating system's (``flock``; on Windows ``msvcrt.locking``), through filelock: no process is asked
+whether it lives, and a signal that asks so, which would end it on Windows, is never sent.
+"""
 
 from __future__ import annotations
 

@@ -6,8 +6,6 @@ Reading needs no lock. All writing goes through the methods here and the functio
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -21,10 +19,11 @@ import pyarrow as pa
 
 from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import StoreError
-from instructor_search.files import atomic_folder, remove_parts
+from instructor_search.files import remove_folder
 from instructor_search.instruction_rule import GivenInstruction, resolve
+from instructor_search.store.creation import make_folder
 from instructor_search.store.failures import clear_errors
-from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE, find_collection, store_folder
+from instructor_search.store.folders import find_collection
 from instructor_search.store.lancedb_lightly import Table, lancedb
 from instructor_search.store.lock import writer_lock
 from instructor_search.store.manifest import Manifest, View, read_manifest, write_manifest
@@ -35,7 +34,6 @@ from instructor_search.store.schema import (
     SOURCES,
     SourceRecord,
     any_of,
-    create_tables,
     orphan_columns,
     quoted,
     view_fields,
@@ -78,22 +76,8 @@ class CollectionTable:
         Raises:
             StoreError: the name is not allowed or taken.
         """
-        if not COLLECTION_NAME.fullmatch(name):
-            raise StoreError(f"collection name {name!r}; expected {NAME_RULE}")
-        folder = store_folder(store) / name
-        if folder.exists():
-            raise StoreError(f"collection {name!r} exists in {store_folder(store)}")
-        remove_parts(folder)
         manifest = Manifest(name, _now(), chunk_tokens, chunk_overlap)
-        try:
-            with atomic_folder(folder) as part:
-                create_tables(lancedb.connect(str(part)))
-                write_manifest(part, manifest)
-        except OSError:
-            if not folder.exists():
-                raise
-            raise StoreError(f"collection {name!r} was made by another process just now; run again") from None
-        return cls(folder, manifest)
+        return cls(make_folder(manifest, store), manifest)
 
     @property
     def name(self) -> str:
@@ -318,9 +302,7 @@ class CollectionTable:
 
     def discard(self) -> None:
         """Do what ``drop`` does, under the writer's lock that is held."""
-        gone = self.folder.with_name(f".deleted-{self.name}-{os.getpid()}")
-        self.folder.rename(gone)  # all of it or nothing
-        shutil.rmtree(gone, ignore_errors=True)
+        remove_folder(self.folder)
 
     def update_manifest(self, **changes: Any) -> None:
         """Replace fields of the manifest; threads may do so at once."""

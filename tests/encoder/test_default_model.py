@@ -61,6 +61,36 @@ def test_save_does_not_replace_a_folder_of_something_else(tiny, tmp_path):
     assert (tmp_path / "precious.txt").read_text() == "keep me"
 
 
+def test_a_model_that_is_saved_again_keeps_what_is_not_its_own(tiny, tmp_path):
+    folder = tmp_path / "model"
+    tiny.save(folder)
+    before = {p.name for p in folder.iterdir()}
+    (folder / "README.md").write_text("mine")
+    (folder / "more").mkdir()
+    (folder / "more" / "notes.txt").write_text("mine")
+    (folder / "pytorch_model.bin").write_text("of another model")
+    (folder / "link").symlink_to("nowhere")
+    (folder / "config.json").write_text("{}")
+    tiny.save(folder)
+    assert {p.name for p in folder.iterdir()} == before | {"README.md", "more", "link"}
+    assert (folder / "more" / "notes.txt").read_text() == "mine" and (folder / "config.json").read_text() != "{}"
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_save_that_fails_leaves_the_old_model(tiny, tmp_path, monkeypatch):
+    from instructor_search.encoder import saving
+
+    folder = tmp_path / "model"
+    tiny.save(folder)
+    kept = {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    (tmp_path / ".model.99999999.1.part").mkdir()  # of a process that was killed
+    monkeypatch.setattr(saving, "_write_tokenizer_config", lambda *_: (_ for _ in ()).throw(OSError("No space left")))
+    with pytest.raises(OSError, match="No space left"):
+        tiny.save(folder)
+    assert {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == kept
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
 def test_a_folder_written_by_sentence_transformers_itself_loads(reference, minilm, tmp_path):
     reference.save(str(tmp_path / "st"))
     ours = load_encoder(str(tmp_path / "st"), device="cpu")

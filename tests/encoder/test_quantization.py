@@ -13,7 +13,7 @@ from instructor_search import load_encoder
 from instructor_search.encoder.runtimes import choose as choosing
 from instructor_search.encoder.runtimes import load
 from instructor_search.encoder.runtimes.choose import choose
-from instructor_search.encoder.runtimes.openvino_runtime import calibration
+from instructor_search.encoder.runtimes.openvino_runtime import cache, calibration
 from instructor_search.encoder.runtimes.openvino_runtime.cache import export, int8_graph, kept_folder
 from instructor_search.encoder.runtimes.openvino_runtime.layers import InputCodes, LinearLayer
 from instructor_search.encoder.runtimes.openvino_runtime.quantization import (
@@ -135,6 +135,24 @@ def test_killed_while_it_is_made(tiny_folder, own_cache):
     assert graph.is_relative_to(own_cache) and OpenVinoRuntime(graph, "int8", 0).dim == encoder.dim
     left = [p.name for p in (own_cache / "graphs").iterdir() if p.name.endswith(".part")]
     assert left == []
+
+
+def test_a_graph_that_cannot_be_made_anew_leaves_the_old_one(tiny_folder, tmp_path, monkeypatch):
+    folder = tmp_path / "graph"
+    for place in (folder, tmp_path / ".graph.99999999.1.part", tmp_path / ".graph.99999999.1.old"):
+        place.mkdir()  # the latter two: of processes that were killed
+        for name in ("graph.xml", "graph.bin", "facts.json"):
+            (place / name).write_text("old")
+
+    def fails(source, part, texts):
+        (part / "graph.xml").write_text("new")
+        raise OSError("No space left")
+
+    monkeypatch.setattr(cache, "_write", fails)
+    with pytest.raises(ModelError, match="No space left"):
+        export(load_encoder(str(tiny_folder), precision="int8"), folder, overwrite=True)
+    assert {p.name for p in tmp_path.iterdir() if p.is_dir()} == {"graph"}
+    assert {p.read_text() for p in folder.iterdir()} == {"old"} and len(list(folder.iterdir())) == 3
 
 
 def test_a_graph_that_a_folder_ships_is_used(tiny_folder, own_cache, tmp_path):

@@ -11,6 +11,7 @@ ANIMALS = ("cat", "dog", "cow", "hen", "fox", "owl")
 TREES = ("oak", "elm", "fir", "ash")
 COLOURS = ("red", "tan")
 WORDS = (*ANIMALS, *TREES, *COLOURS)
+EXAMPLES = [Demonstration(f"input {i}", f"output {i}", 1.0 - i / 10) for i in range(5)]
 INSTRUCTION = "Represent the word: "
 
 

@@ -123,6 +123,19 @@ def test_delete_the_collection(collection, store, capsys):
     assert main(["collections"]) == 0 and "no collections in" in capsys.readouterr().out
 
 
+def test_what_a_killed_process_was_deleting_goes_with_the_next_work(store):
+    works = {
+        "first": lambda: Collection.create_empty("new", store, chunk_tokens=9, chunk_overlap=0),
+        "second": lambda: Collection.open("new", store).drop(),
+    }
+    for left, work in works.items():
+        gone = store / f".{left}.99999999.1.gone"
+        (gone / "chunks.lance").mkdir(parents=True)
+        work()
+        assert not gone.exists()
+    assert not (store / "new").exists()
+
+
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "x" * 65, "sp ace", "nul\0"])
 def test_names_that_are_no_folder_names(store, name):
     with pytest.raises(StoreError):

@@ -80,12 +80,14 @@ def test_a_run_goes_on_beside_files_that_were_cut_off(run, capsys):
     with (folder / "train_log.jsonl").open("a") as stream:
         stream.write('{"step": 3, "lo')
     (folder / "checkpoint-1/complete.json").write_text("[]")
+    for left in (".checkpoint-2.9.9.part", ".checkpoint-2.9.9.old", "..checkpoint-2.9.9.part.9.9.part"):
+        (folder / left).mkdir()
     capsys.readouterr()
     assert main([*arguments, "--logging_steps", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["resumed_at"] == 2
     lines = [json.loads(line) for line in (folder / "train_log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [3] and not checkpoints.is_complete(folder / "checkpoint-1")
-    assert not list(folder.glob(".*.part"))
+    assert not list(folder.glob(".*checkpoint*"))
 
 
 def test_a_run_that_starts_anew_says_each_step_once(tiny_folder, tmp_path):

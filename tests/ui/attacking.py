@@ -5,10 +5,45 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import re
+import threading
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 EVIL = "http://evil.example"
+ROUTES = [
+    "/",
+    "/config",
+    "/gradio_api/info",
+    "/gradio_api/openapi.json",
+    "/theme.css",
+    "/assets/x.js",
+    "/static/x",
+    "/gradio_api/file=README.md",
+    "/gradio_api/queue/data?session_hash=a",
+    "/gradio_api/heartbeat/abc",
+    "/gradio_api/startup-events",
+    "/gradio_api/app_id",
+    "/gradio_api/mcp/",
+    "/logout",
+    "/manifest.json",
+]
+POSTS = [
+    "/gradio_api/queue/join",
+    "/gradio_api/run/search",
+    "/gradio_api/api/search",
+    "/gradio_api/call/search",
+    "/gradio_api/call/v2/search",
+    "/gradio_api/upload",
+    "/gradio_api/component_server",
+    "/gradio_api/reset",
+    "/gradio_api/cancel",
+    "/login",
+    "/gradio_api/mcp/",
+    "/uploads/01234567-0123-0123-0123-0123456789ab?name=a",
+]
 _sessions = itertools.count()
 
 
@@ -92,3 +127,34 @@ def functions_with_inputs(config: dict):
         inputs = [parts[i if isinstance(i, int) else i[0]] for i in function["inputs"]]
         if inputs:
             yield function["id"], [part["type"] for part in inputs], [part["props"].get("label") for part in inputs]
+
+
+class Listener:
+    """A server of the attacker's that counts who comes."""
+
+    def __enter__(self):
+        self.came = came = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                came.append((self.path, self.headers.get("authorization")))
+                self.send_response(200)
+                self.end_headers()
+
+            do_POST = do_HEAD = do_GET  # noqa: N815
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.place = f"127.0.0.1:{self.server.server_port}"
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def resident(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) >> 10

@@ -19,6 +19,10 @@ from tests.conftest import ROOT
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/")
 ASTRONOMY = "Represent the astronomy question for retrieving supporting documents: "
 MYTHOLOGY = "Represent the Roman mythology question for retrieving supporting documents: "
+NEWS, NEWS_QUERY = (
+    "Represent the news article for retrieval: ",
+    "Represent the news query for retrieving reports of the event: ",
+)
 
 
 @pytest.fixture(scope="session")
@@ -101,6 +105,36 @@ def victim(corpus_store, tmp_path_factory):
     shutil.copytree(corpus_store, folder / "store")
     with running("--store", str(folder / "store"), "--runs", str(folder / "runs")) as made:
         made.store = folder / "store"
+        yield made
+
+
+@pytest.fixture(scope="module")
+def two(corpus_store, tmp_path_factory):
+    """An application with two collections, ``corpus`` and ``weather``."""
+    from ingest.cli import main
+
+    folder = tmp_path_factory.mktemp("two")
+    shutil.copytree(corpus_store, folder / "store")
+    (folder / "notes").mkdir()
+    for name, text in (("rain", "Rain falls from clouds."), ("mercury", "The mercury rises in the heat.")):
+        (folder / "notes" / f"{name}.md").write_text(f"# {name.capitalize()}\n\n{text}\n")
+    assert (
+        main(
+            [
+                str(folder / "notes"),
+                "--collection",
+                "weather",
+                "--instruction",
+                NEWS,
+                "--store",
+                str(folder / "store"),
+                "--quiet",
+                "--json",
+            ]
+        )
+        == 0
+    )
+    with running("--store", str(folder / "store"), "--runs", str(folder / "runs"), "--collection", "corpus") as made:
         yield made
 
 

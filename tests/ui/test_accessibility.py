@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.ui.browsing import at
 from tests.ui.conftest import ASTRONOMY, MYTHOLOGY
-from tests.ui.test_browser import at
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

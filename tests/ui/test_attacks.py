@@ -1,52 +1,14 @@
-"""Attacks from outside, each of which got through once: files, other sites, headers, options, logins, memory, names."""
+"""Attacks from outside, each of which got through once: files, paths, what the server fetches, memory, uploads."""
 
-import asyncio
 import json
-import re
 import shutil
 import socket
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
-from tests.ui.attacking import EVIL, Attacker, functions_with_inputs
+from tests.ui.attacking import Attacker, Listener, functions_with_inputs, resident
 from tests.ui.conftest import running
-
-ROUTES = [
-    "/",
-    "/config",
-    "/gradio_api/info",
-    "/gradio_api/openapi.json",
-    "/theme.css",
-    "/assets/x.js",
-    "/static/x",
-    "/gradio_api/file=README.md",
-    "/gradio_api/queue/data?session_hash=a",
-    "/gradio_api/heartbeat/abc",
-    "/gradio_api/startup-events",
-    "/gradio_api/app_id",
-    "/gradio_api/mcp/",
-    "/logout",
-    "/manifest.json",
-]
-POSTS = [
-    "/gradio_api/queue/join",
-    "/gradio_api/run/search",
-    "/gradio_api/api/search",
-    "/gradio_api/call/search",
-    "/gradio_api/call/v2/search",
-    "/gradio_api/upload",
-    "/gradio_api/component_server",
-    "/gradio_api/reset",
-    "/gradio_api/cancel",
-    "/login",
-    "/gradio_api/mcp/",
-    "/uploads/01234567-0123-0123-0123-0123456789ab?name=a",
-]
 
 
 @pytest.fixture
@@ -101,33 +63,6 @@ def wait_for_jobs(victim):
         time.sleep(0.2)
 
 
-class Listener:
-    """A server of the attacker's that counts who comes."""
-
-    def __enter__(self):
-        self.came = came = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                came.append((self.path, self.headers.get("authorization")))
-                self.send_response(200)
-                self.end_headers()
-
-            do_POST = do_HEAD = do_GET  # noqa: N815
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.place = f"127.0.0.1:{self.server.server_port}"
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
-
-
 @pytest.mark.slow
 @pytest.mark.trust
 def test_no_value_and_no_path_makes_the_server_fetch(victim):
@@ -163,129 +98,6 @@ def test_no_path_is_served(victim, path):
         assert reply.status in (403, 404, 400) and b"root:" not in reply.body
 
 
-def own_hosts(victim):
-    port = victim.address.rsplit(":", 1)[1].strip("/")
-    return [f"127.0.0.1:{port}", f"localhost:{port}", f"[::ffff:127.0.0.1]:{port}", f"[::1]:{port}"]
-
-
-@pytest.mark.parametrize("origin", [EVIL, "null", "http://localhost:1", "https://127.0.0.1.evil.example", "file://"])
-def test_pages_of_other_sites_get_nothing(victim, origin):
-    attacker = Attacker(victim.address, origin=origin)
-    for host in own_hosts(victim):
-        for method, routes in (("GET", ROUTES), ("POST", POSTS), ("OPTIONS", POSTS)):
-            for route in routes:
-                reply = attacker.ask(method, route, b"" if method == "POST" else None, host=host)
-                assert reply.status in (400, 403), (method, route, host)
-                assert "access-control-allow-origin" not in reply.headers
-
-
-def test_a_form_of_another_site_uploads_nothing(victim):
-    body = b'--x\r\ncontent-disposition: form-data; name="files"; filename="a.txt"\r\n\r\nhello\r\n--x--\r\n'
-    for headers in ({"origin": EVIL}, {"sec_fetch_site": "cross-site", "sec_fetch_mode": "no-cors"}):
-        for route in ("/gradio_api/upload", "/uploads/01234567-0123-0123-0123-0123456789ab?name=a"):
-            reply = Attacker(victim.address).ask(
-                "POST", route, body, content_type="multipart/form-data; boundary=x", **headers
-            )
-            assert reply.status == 403
-    assert not list((victim.store / ".staged").rglob("a*"))
-
-
-def test_links_of_other_sites_open_the_page_and_nothing_else(victim):
-    attacker = Attacker(victim.address, sec_fetch_site="cross-site", sec_fetch_mode="navigate")
-    assert attacker.ask("GET", "/?tab=search&q=mercury").status == 200
-    assert {attacker.ask("GET", route).status for route in ROUTES[1:]} == {403}
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "192.168.1.20",
-        "10.0.0.5:7860",
-        "evil.example",
-        "[fe80::1]",
-        "0.0.0.0",
-        "127.0.0.2",
-        "localhost.evil.example",
-        "127.0.0.1@evil.example",
-        "",
-        "[::ffff:10.0.0.5]",
-        "a b",
-        "127.0.0.1:80:80",
-        "[::1",
-        "127.0.0.1/evil.example",
-    ],
-)
-def test_names_and_addresses_that_it_was_not_told_to_serve(victim, host):
-    assert {Attacker(victim.address).ask("GET", route, host=host).status for route in ROUTES} == {400}
-
-
-@pytest.mark.slow
-@pytest.mark.trust
-def test_its_own_page_and_an_allowed_site_are_let_in(corpus_store):
-    friend = "https://search.example.org"
-    with running("--store", str(corpus_store), "--read-only", "--allow-origin", friend) as application:
-        own = Attacker(application.address, origin=application.address.rstrip("/"))
-        reply = own.ask("GET", "/config")
-        assert reply.status == 200 and "access-control-allow-origin" not in reply.headers
-        reply = Attacker(application.address, origin=friend).ask("GET", "/gradio_api/info")
-        assert reply.status == 200 and reply.headers["access-control-allow-origin"] == friend
-        preflight = Attacker(application.address, origin=friend).ask(
-            "OPTIONS",
-            "/gradio_api/call/search",
-            access_control_request_method="POST",
-            access_control_request_headers="content-type",
-        )
-        assert preflight.status == 200 and preflight.headers["access-control-allow-headers"] == "content-type"
-        assert Attacker(application.address, origin=f"{friend}.evil.example").ask("GET", "/config").status == 403
-
-
-FORGED = {
-    "x_forwarded_host": "{}",
-    "x_gradio_server": "http://{}",
-    "forwarded": "host={}",
-    "x_original_host": "{}",
-    "host": "{}",
-}
-
-
-def call_tool(attacker, **headers):
-    """Call the tool "search" of the MCP server."""
-    asked = {"name": "search", "arguments": {"query": "mercury", "collection": "corpus", "top_k": 1}}
-    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": asked}
-    return attacker.ask("POST", "/gradio_api/mcp/", body, accept="application/json, text/event-stream", **headers)
-
-
-@pytest.mark.slow
-@pytest.mark.trust
-def test_no_header_leads_the_tools_for_language_models_elsewhere(corpus_store):
-    with running("--store", str(corpus_store), "--read-only", "--mcp") as application, Listener() as listener:
-        attacker = Attacker(application.address)
-        for name, value in FORGED.items():
-            call_tool(attacker, **{name: value.format(listener.place)})
-        later = call_tool(attacker, authorization="Bearer of somebody else")
-        assert listener.came == []
-        assert later.status == 200 and b"Mercury" in later.body
-
-
-def test_the_page_believes_no_forwarded_host(victim):
-    for name in ("x_forwarded_host", "x_gradio_server", "x_forwarded_proto"):
-        value = {"x_forwarded_proto": "https", "x_gradio_server": EVIL}.get(name, "evil.example")
-        page = Attacker(victim.address).ask("GET", "/", **{name: value}).body
-        assert b"evil.example" not in page and b'"root":"https://' not in page
-        assert b"evil.example" not in Attacker(victim.address).ask("GET", "/config", **{name: value}).body
-
-
-@pytest.mark.slow
-@pytest.mark.trust
-def test_a_trusted_proxy_is_believed_within_the_allowed_names(corpus_store):
-    options = ["--store", str(corpus_store), "--read-only", "--trust-proxy", "--allow-host", "search.example.org"]
-    with running(*options) as application:
-        attacker = Attacker(application.address)
-        page = attacker.ask("GET", "/config", x_forwarded_host="search.example.org", x_forwarded_proto="https")
-        assert page.json()["root"] == "https://search.example.org"
-        assert attacker.ask("GET", "/config", x_forwarded_host="evil.example").status == 400
-
-
 @pytest.mark.slow
 @pytest.mark.trust
 def test_memory_stays_flat_over_many_calls(victim):
@@ -296,64 +108,6 @@ def test_memory_stays_flat_over_many_calls(victim):
     for _ in range(200):
         pages.api("search", query="mercury", collection="corpus")
     assert resident(victim.process.pid) - before < 30  # MB; a session a call took 0.38
-
-
-def resident(pid):
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) >> 10
-
-
-@pytest.fixture(scope="module")
-def locked(corpus_store, tmp_path_factory):
-    """An application that asks for a password."""
-    users = tmp_path_factory.mktemp("users") / "users"
-    users.write_text("reader:correct horse\n")
-    users.chmod(0o600)
-    with running("--store", str(corpus_store), "--read-only", "--auth", str(users)) as application:
-        yield application
-
-
-def log_in(application, password):
-    form = f"username=reader&password={password}"
-    return Attacker(application.address).ask("POST", "/login", form, content_type="application/x-www-form-urlencoded")
-
-
-def test_nothing_but_the_login_page_answers_without_a_login(locked):
-    attacker = Attacker(locked.address)
-    open_to_all = {"/", "/theme.css", "/assets/x.js", "/static/x", "/manifest.json"}
-    told = {route: attacker.ask("GET", route).status for route in ROUTES}
-    assert {route for route, status in told.items() if status not in (401, 404)} <= open_to_all
-    assert {attacker.ask("POST", route, {}).status for route in POSTS if route != "/login"} <= {401, 404}
-    cookie = log_in(locked, "correct+horse").headers["set-cookie"].partition(";")[0]
-    assert Attacker(locked.address, cookie=cookie).ask("GET", "/config").status == 200
-    assert Attacker(locked.address, cookie=cookie.partition("=")[0] + "=forged").ask("GET", "/config").status == 401
-
-
-def test_many_logins_at_once_are_not_all_looked_at(locked):
-    with ThreadPoolExecutor(50) as pool:
-        told = list(pool.map(lambda n: log_in(locked, f"guess{n}").status, range(200)))
-    assert told.count(400) <= 5 and set(told) == {400, 429}
-
-
-def test_a_login_is_counted_before_it_is_answered():
-    from ui.gates.logins import LoginThrottle
-
-    async def slow(scope, receive, send):
-        looked.append(scope["path"])
-        await asyncio.sleep(0.05)
-        await send({"type": "http.response.start", "status": 400, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    async def many():
-        app = LoginThrottle(slow, failures=5, seconds=60)
-        scope = {"type": "http", "method": "POST", "path": "/login", "client": ("10.0.0.1", 1), "headers": []}
-        await asyncio.gather(*(app(scope, None, answered) for _ in range(200)))
-
-    async def answered(message):
-        pass
-
-    looked = []
-    asyncio.run(many())
-    assert len(looked) == 5
 
 
 def upload(application, batch, name, content):
@@ -415,10 +169,3 @@ def test_a_body_that_is_too_long_ends(victim):
             stream.sendall(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
         stream.settimeout(30)
         assert b"413" in stream.recv(1000).split(b"\r\n")[0]
-
-
-def test_the_tools_and_a_login_are_not_offered_together(tmp_path):
-    from ui.config import AppConfig
-
-    with pytest.raises(ValueError, match="--mcp and --auth do not go together"):
-        AppConfig(mcp=True, auth=tmp_path / "users")

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.ui.browsing import search, titles
 from tests.ui.conftest import ASTRONOMY, running
-from tests.ui.test_browser import search, titles
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 _HOP = {"connection", "transfer-encoding", "keep-alive", "date", "server"}

@@ -1,60 +1,13 @@
-"""The application in a real browser, as a user meets it."""
-
-import json
-import shutil
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
-from urllib.parse import urlencode
+"""Searching in a real browser, as a user meets it."""
 
 import pytest
 
 from instructor_search import Collection
 from instructor_search.store.judgments import read_judgments
-from tests.conftest import ROOT
-from tests.ui.conftest import ASTRONOMY, MYTHOLOGY, Application, make_prompt, running
+from tests.ui.browsing import act, at, search, titles
+from tests.ui.conftest import ASTRONOMY, MYTHOLOGY
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-ALONE = """
-import fcntl, socket, struct, sys, urllib.request
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # loopback up: IFF_UP and IFF_RUNNING
-    fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh", b"lo", 0x41))
-try:
-    socket.create_connection(("192.0.2.1", 80), 2)
-    sys.exit("there is a network")
-except OSError:
-    pass
-sys.path.insert(0, {root!r})
-from tests.ui.conftest import running
-with running("--store", {store!r}) as application:
-    page = urllib.request.urlopen(application.address).read().decode()
-    assert "<gradio-app" in page
-    print("whole")
-"""
-
-
-def at(application, **state):
-    return f"{application.address}?{urlencode(state)}"
-
-
-def titles(page, where="#results"):
-    return page.locator(f"{where} .card .title").all_inner_texts()
-
-
-def search(page, query, instruction=None):
-    if instruction is not None:
-        page.fill("#instruction textarea", instruction)
-    page.fill("#query textarea", query)
-    page.press("#query textarea", "Enter")
-    page.wait_for_function(
-        "q => (document.querySelector('#results [data-asked]')?.dataset.asked || '').includes(JSON.stringify(q))",
-        arg=query,
-    )
-    page.wait_for_selector("#results .card, #results .panel")
 
 
 def test_the_instruction_decides_and_the_address_can_be_shared(application, open_page):
@@ -71,26 +24,6 @@ def test_the_instruction_decides_and_the_address_can_be_shared(application, open
     page.focus("#results .title >> nth=0")
     page.keyboard.press("ArrowDown")
     assert page.evaluate("document.activeElement.innerText") == titles(page)[1]
-
-
-def act(page, until, *clicks, **boxes):
-    """Fill in boxes and click, until the effect is seen.
-
-    On a busy machine a page that is still drawing gives a box that was just opened its old value late, and has dropped
-    clicks (of those that are pressed while it draws anew, see below, the page makes up); a person would do it once more.
-    """
-    from playwright.sync_api import TimeoutError as Late
-
-    for _ in range(6):
-        for name, text in boxes.items():
-            page.fill(f"#{name} textarea", text)
-        for click in clicks:
-            page.click(click)
-        try:
-            return page.wait_for_selector(until, timeout=15_000)
-        except Late:
-            continue
-    raise AssertionError(f"{clicks} six times with {boxes}, and there is no {until}")
 
 
 def test_filters_modes_and_wrong_input(application, open_page):
@@ -192,18 +125,6 @@ def test_hits_that_do_not_stand_out_are_said_and_the_right_sentence_is_marked(ap
     assert "dry cough under ACE inhibitors" in pressure.locator("mark").inner_text()
 
 
-def test_comparing_two_instructions(application, open_page):
-    page = open_page(at(application, tab="compare"), ready="#compare-query")
-    boxes = {"compare-query": "mercury", "instruction-first": ASTRONOMY, "instruction-second": MYTHOLOGY}
-    act(page, "#comparison .badge", "#compare-go", **boxes)
-    first, second = (titles(page, f"#comparison .side:nth-child({n})") for n in (1, 2))
-    assert (first[0], second[0]) == ("Mercury (planet)", "Mercury (god)")
-    moved = page.locator("#comparison .badge.moved").count()
-    assert moved and moved % 2 == 0 and "j=Represent" in page.url
-    act(page, ".drawer .why", "#comparison [data-action=why] >> nth=0")
-    assert page.locator(".drawer .why").count() == 2 and "Roman mythology" in page.inner_text(".drawer")
-
-
 def test_a_judgment_is_stored(application, own_store, open_page):
     page = open_page(at(application, tab="search", c="corpus", q="who walked on the moon", i=ASTRONOMY))
     act(page, "#results [data-action=up][aria-pressed=true]", "#results .card [data-action=up] >> nth=0")
@@ -224,163 +145,3 @@ def test_two_users_at_once_have_their_own_state(application, open_page):
     ann.wait_for_timeout(300)
     assert ann.locator(".drawer").count() == 0
     assert ann.locator("#query textarea").input_value() == "mercury"
-
-
-@pytest.mark.slow
-def test_a_narrow_screen(application, open_page):
-    page = open_page(at(application, tab="search", c="corpus", q="mercury"), width=390, height=844)
-    page.wait_for_selector("#results .card")
-    for tab in ("search", "compare", "map", "collections", "evaluation", "prompts"):
-        page.goto(at(application, tab=tab))
-        page.wait_for_function("document.querySelector('#collection input')?.value")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
-
-
-DRAG_SLOWLY = """() => new Promise(done => { const c = document.querySelector('.map canvas'); let step = 0;
- c.setPointerCapture = () => {};
- const at = kind => c.dispatchEvent(new PointerEvent(kind, {clientX: 300 + step, clientY: 300, pointerId: 7, bubbles: true}));
- at('pointerdown');
- const move = () => { const until = performance.now() + 60; while (performance.now() < until); step += 3; at('pointermove');
-  if (step < 90) return requestAnimationFrame(move);
-  const moving = +c.dataset.points; at('pointerup'); setTimeout(() => done([moving, +c.dataset.points]), 1000); };
- move(); })"""  # a frame takes 60 ms: fewer points are drawn, and all of them afterwards
-
-
-def test_a_click_on_the_map_opens_the_document(application, open_page):
-    page = open_page(at(application, tab="map"), ready="#map-go")
-    page.click("#map-method label >> nth=1")
-    page.click("#map-beside label >> nth=0")
-    act(page, ".map-root[data-drawn]", "#map-go")
-    count = int(page.get_attribute(".map-root", "data-drawn"))
-    assert count >= 128
-    page.locator(".map canvas").scroll_into_view_if_needed()
-    drawn = page.evaluate(
-        "() => { const c = document.querySelector('.map canvas'), gl = c.getContext('webgl'), p = new Uint8Array(4 * c.width * c.height);"
-        " gl.readPixels(0, 0, c.width, c.height, gl.RGBA, gl.UNSIGNED_BYTE, p); return p.filter((v, i) => i % 4 === 3 && v > 0).length; }"
-    )
-    assert drawn > count  # points are drawn, not only a frame
-    moving, still = page.evaluate(DRAG_SLOWLY)
-    assert moving < 0.5 * count
-    assert still == count
-    x, y = page.evaluate("() => document.querySelector('.map canvas').place(5)")
-    page.mouse.move(x, y)
-    page.mouse.click(x, y)
-    page.wait_for_selector(".drawer #passage")
-
-
-def make_docx(path):
-    from docx import Document
-
-    document = Document()
-    document.add_heading("Tides", 1)
-    document.add_paragraph("The moon pulls the sea, and the water rises twice a day.")
-    document.save(path)
-
-
-@pytest.mark.slow
-@pytest.mark.trust
-def test_uploads_become_a_collection(application, open_page, tmp_path):
-    make_docx(tmp_path / "tides.docx")
-    shutil.copy(ROOT / "corpus" / "health" / "blood_pressure.pdf", tmp_path / "pressure.pdf")
-    page = open_page(at(application, tab="collections"), ready="#create")
-    page.fill("#new-name input, #new-name textarea", "uploaded")
-    page.set_input_files("#new-files input.files", [tmp_path / "tides.docx", tmp_path / "pressure.pdf"])
-    page.wait_for_selector("#new-files [data-state=ready]")
-    page.click("#create")
-    page.wait_for_selector("#jobs [data-state=running] .bar")
-    page.wait_for_selector("#jobs [data-state=done]")
-    assert "2 files added" in page.inner_text("#jobs")
-    page.wait_for_function("document.querySelector('#collection input').value === 'uploaded'")
-    page.click("[role=tab][data-tab-id=search]")
-    search(page, "why does the water rise")
-    assert "tides.docx" in page.locator("#results .from").first.inner_text()
-    search(page, "salt in food")
-    assert "pressure.pdf" in page.locator("#results .from").first.inner_text()
-
-
-@pytest.mark.slow
-def test_an_ingest_is_cancelled(application, open_page, tmp_path):
-    files = []
-    for number in range(120):
-        files.append(tmp_path / f"note{number}.txt")
-        files[-1].write_text(" ".join(f"word{number}x{i}" for i in range(900)))
-    page = open_page(at(application, tab="collections"), ready="#create")
-    page.fill("#new-name input, #new-name textarea", "many")
-    page.set_input_files("#new-files input.files", files)
-    page.wait_for_selector("#new-files [data-state=ready]")
-    page.click("#create")
-    page.click("#jobs [data-action=cancel]")
-    page.wait_for_selector("#jobs [data-state=cancelled]")
-    page.wait_for_selector("#jobs [data-action=again]")
-    assert "cancelled; what was stored stays" in page.inner_text("#jobs .job >> nth=0")
-
-
-@pytest.mark.slow
-def test_a_prompt_is_built_and_copied(application, open_page):
-    page = open_page(at(application, tab="prompts"), ready="#prompt-go")
-    make_prompt(page, "I cannot sign in with my password", "Name the component.")
-    shown = page.inner_text("pre.prompt")
-    assert shown.startswith("Name the component.") and shown.rstrip().endswith("Output:") and "Output: login" in shown
-    page.click("#prompt [data-action=copy]")
-    page.wait_for_function("document.querySelector('#prompt [data-action=copy]').innerText === 'Copied'")
-    assert page.evaluate("navigator.clipboard.readText()") == page.evaluate(
-        "document.querySelector('pre.prompt').textContent"
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.trust
-def test_a_first_start_and_a_second(open_page, tmp_path):
-    """An empty folder: the page comes at once, the collection while it is looked at; Ctrl-C ends it in order."""
-    with running("--store", str(tmp_path / "store"), cwd=tmp_path) as application:
-        page = open_page(application.address)  # waits until a collection stands there
-        assert page.input_value("#collection input") == "corpus"
-        search(page, "mercury", ASTRONOMY)
-        page.wait_for_selector("#results .card")
-        assert titles(page)[0] == "Mercury (planet)"
-        assert application.stop() == 0
-        assert "Traceback" not in "".join(application.lines)
-    with running("--store", str(tmp_path / "store"), "--read-only", cwd=tmp_path) as application:
-        page = open_page(application.address)
-        search(page, "mercury", ASTRONOMY)
-        assert page.locator("#results [data-action=up]:disabled").count() == 10
-        assert "first start" not in "".join(application.lines)
-
-
-@pytest.mark.slow
-@pytest.mark.trust
-def test_without_any_network(tmp_path, own_store):
-    """Started where there is no network but loopback, the page is whole: nothing of it comes from elsewhere."""
-    if not shutil.which("unshare"):
-        pytest.skip("unshare is not installed")
-    script = tmp_path / "alone.py"
-    script.write_text(ALONE.format(root=str(ROOT), store=str(own_store)))
-    command = ["unshare", "-rn", sys.executable, str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
-    if done.stderr.startswith("unshare:"):
-        pytest.skip(f"no network namespace can be made here: {done.stderr.strip()[:100]}")
-    assert "whole" in done.stdout, done.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.trust
-def test_programs_and_language_models_can_ask(own_store, tmp_path):
-    with running("--store", str(own_store), "--mcp") as application:
-        from gradio_client import Client
-
-        client = Client(application.address, verbose=False)
-        hits = client.predict(query="mercury", instruction=ASTRONOMY, collection="corpus", top_k=2, api_name="/search")
-        assert hits[0]["title"] == "Mercury (planet)"
-        told = json.loads(urllib.request.urlopen(f"{application.address}gradio_api/mcp/schema").read())
-        tools = {tool["name"]: tool for tool in told}
-        for name in ("search", "compare", "prompt"):
-            found = next(tool for key, tool in tools.items() if key.endswith(name))
-            assert any("instruction" in key for key in found["inputSchema"]["properties"])
-
-
-def test_ctrl_c_ends_it(own_store):
-    application = Application("--store", str(own_store))
-    started = time.monotonic()
-    assert application.stop() == 0
-    assert time.monotonic() - started < 30 and "Traceback" not in "".join(application.lines)
-    assert Path(own_store).is_dir()

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.attacking import Attacker, function_of
+from tests.ui.attacking import Attacker, function_of, resident
 from tests.ui.sending import send
-from tests.ui.test_attacks import resident
 from ui import keeping, mapping
+from ui.asking import AppError
 from ui.config import AppConfig
 from ui.gates.forwarded import Forwarded
 from ui.jobs import Jobs
-from ui.session import AppError, Session
+from ui.session import Session
 from ui.tabs import evaluation
 
 
@@ -200,7 +200,7 @@ def test_the_login_page_describes_nothing(corpus_store, tmp_path):
 
 def test_filters_take_no_infinity(session):
     from instructor_search.errors import InstructorSearchError
-    from ui.session import Asked
+    from ui.asking import Asked
 
     for where in ("page = " + "1" * 400, "stars > " + "9" * 350):
         with pytest.raises(InstructorSearchError, match="is a number; expected one"):

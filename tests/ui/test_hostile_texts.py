@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.ui.browsing import act, search
 from tests.ui.conftest import running
-from tests.ui.test_browser import act, search
 
 pytestmark = [
     pytest.mark.slow,

@@ -10,12 +10,13 @@ from instructor_search.commands.parser import SETTINGS
 from instructor_search.errors import StoreError
 from tests.conftest import ROOT
 from tests.ui.sending import send
-from tests.ui.test_security import wait_for
+from tests.ui.waiting import wait_for
 from ui import keeping, mapping, prompting, results
+from ui.asking import AppError
 from ui.config import AppConfig
 from ui.job import State
 from ui.jobs import Jobs
-from ui.session import AppError, Session
+from ui.session import Session
 
 OPTIONS = [
     "--store=/elsewhere",

@@ -12,13 +12,14 @@ import pytest
 from instructor_search.errors import CollectionNotFoundError
 from tests.conftest import ROOT
 from tests.ui.sending import send
-from tests.ui.test_security import wait_for
+from tests.ui.waiting import wait_for
 from ui import keeping
+from ui.asking import AppError
 from ui.config import AppConfig, Limits
 from ui.job import State
 from ui.jobs import JobError
 from ui.render import jobs as jobs_html
-from ui.session import AppError, Session
+from ui.session import Session
 from ui.uploads import Kept, UploadError, Uploads, relative_name
 
 
@@ -86,6 +87,21 @@ def test_uploads_are_counted_and_given_back(tmp_path):
     uploads.keep(send(sender, {"b": b"x" * 60_000}, batch), "c")
     uploads.drop("c")
     send(sender, {"d": b"x" * 60_000})
+
+
+def test_what_a_killed_process_was_receiving_is_removed(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    folder = tmp_path / ".staged" / "01234567-0123-0123-0123-0123456789ab"
+    folder.mkdir(parents=True)
+    for process in (ended.pid, os.getpid()):
+        (folder / f".abc.{process}.1.part").write_bytes(b"half")
+
+    class Sender:
+        uploads = Uploads(tmp_path, file_bytes=1 << 20, batch_files=10, total_bytes=100_000)
+
+    send(Sender(), {"a": b"whole"})
+    assert [p.name for p in folder.iterdir()] == [f".abc.{os.getpid()}.1.part"]
 
 
 @pytest.mark.slow

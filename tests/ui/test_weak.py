@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from tests.ui.conftest import ASTRONOMY
+from ui.asking import Asked
 from ui.render import cards
-from ui.session import Asked
 
 NOTE = "These scores are like those of random words in this view."
 

@@ -7,16 +7,17 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from instructor_search.commands.parser import Parser, failing_with_one_line, positive
 from instructor_search.instruction_rule import resolve
 from train.examples import MANIFEST, MixtureError, TaskFacts
 
 if TYPE_CHECKING:
+    from train.medi.contamination import EvaluationTexts
     from train.medi.sources import RawTask
 
 _EXAMPLES = """examples:
@@ -36,7 +37,18 @@ def build_parser() -> argparse.ArgumentParser:
     build = commands.add_parser(
         "build", help="build a mixture", epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = build.add_argument
+    for add_group in (_add_sources, _add_choice, _add_made_tasks, _add_checks):
+        add_group(build.add_argument)
+    build.set_defaults(run=_build)
+    show = commands.add_parser("show", help="list the tasks of a mixture")
+    show.add_argument("mixture", type=Path, metavar="DIR", help="folder of the mixture")
+    show.add_argument("--json", action="store_true", help="print JSON")
+    show.set_defaults(run=_show)
+    return parser
+
+
+def _add_sources(add: Callable[..., Any]) -> None:
+    """Add the folder to write, and what it is built from."""
     add("--output", type=Path, required=True, metavar="DIR", help="folder to write, whole or not at all")
     add("--overwrite", action="store_true", help="replace a mixture that is there")
     add(
@@ -52,6 +64,10 @@ def build_parser() -> argparse.ArgumentParser:
     add("--examples", action="append", default=[], metavar="FORMAT:PATH", help="data in another form; may be repeated")
     add("--query-instruction", metavar="TEXT", help="of queries, where --examples has none; @NAME: of the library")
     add("--document-instruction", metavar="TEXT", help="of documents, where --examples has none; @NAME: of the library")
+
+
+def _add_choice(add: Callable[..., Any]) -> None:
+    """Add which data sets of it are taken."""
     add(
         "--licences",
         default="open,C-UDA",
@@ -62,6 +78,10 @@ def build_parser() -> argparse.ArgumentParser:
     add("--exclude", default="", metavar="NAMES", help="data sets of --data to leave out")
     add("--symmetry", choices=("all", "symmetric", "asymmetric"), default="all", help="kind of tasks (default: all)")
     add("--without-super-ni", action="store_true", help="leave out the Super-NI-like files of --data")
+
+
+def _add_made_tasks(add: Callable[..., Any]) -> None:
+    """Add tasks that are made of the others, and how many rows each may have."""
     add("--contrast", action="store_true", help="add tasks of single words whose instruction decides what they mean")
     add(
         "--passages",
@@ -75,6 +95,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--wordings", action="store_true", help="add tasks of texts under two wordings of one instruction")
     add("--max-rows", type=positive, default=8000, metavar="N", help="rows of a task at most (default: 8000)")
+
+
+def _add_checks(add: Callable[..., Any]) -> None:
+    """Add what the rows are compared with, and how they are drawn and told."""
     add(
         "--against",
         type=Path,
@@ -87,12 +111,6 @@ def build_parser() -> argparse.ArgumentParser:
     add("--encoder", metavar="MODEL", help="finds positives and hard negatives (default: instructor-minilm)")
     add("--seed", type=int, default=0, metavar="N", help="of the rows that are drawn (default: 0)")
     add("--json", action="store_true", help="print JSON")
-    build.set_defaults(run=_build)
-    show = commands.add_parser("show", help="list the tasks of a mixture")
-    show.add_argument("mixture", type=Path, metavar="DIR", help="folder of the mixture")
-    show.add_argument("--json", action="store_true", help="print JSON")
-    show.set_defaults(run=_show)
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -107,14 +125,32 @@ def _build(args: argparse.Namespace) -> None:
     from instructor_search.encoder import load_encoder
     from train.medi.build import BuildPlan, build
     from train.medi.contamination import EvaluationTexts
-    from train.medi.contrast import with_contrast
-    from train.medi.likeness import with_likeness
-    from train.medi.passages import with_passages
-    from train.medi.wordings import with_wordings
 
     if not (args.data or args.super_ni or args.examples):
         raise MixtureError("nothing to build from; give --data, --super-ni or --examples")
-    settings = {
+    signal.signal(signal.SIGTERM, lambda *_: _end(args.output))
+    left_out: dict[str, str] = {}
+    against = EvaluationTexts(args.against) if args.against else None
+    report = build(
+        _with_made_tasks(_tasks(args, left_out), args, against),
+        args.output,
+        BuildPlan(load_encoder(args.encoder), args.max_rows, args.seed, against, args.contamination == "refuse"),
+        overwrite=args.overwrite,
+        settings=_settings(args),
+        left_out=left_out,
+    )
+    if args.json:
+        print(json.dumps(asdict(report)))
+        return
+    print(_table(report.tasks))
+    for name, reason in report.skipped.items():
+        print(f"left out: {name}: {reason}")
+    print(f"mixture: {args.output}")
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what the mixture's manifest says of how it was built."""
+    return {
         "symmetry": args.symmetry,
         "licences": args.licences,
         "contamination": args.contamination,
@@ -127,10 +163,17 @@ def _build(args: argparse.Namespace) -> None:
         "likeness": args.likeness,
         "wordings": args.wordings,
     }
-    signal.signal(signal.SIGTERM, lambda *_: _end(args.output))
-    left_out: dict[str, str] = {}
-    against = EvaluationTexts(args.against) if args.against else None
-    tasks = _tasks(args, left_out)
+
+
+def _with_made_tasks(
+    tasks: Iterator[RawTask], args: argparse.Namespace, against: EvaluationTexts | None
+) -> Iterator[RawTask]:
+    """Yield the tasks, and those that are made of them as the flags ask."""
+    from train.medi.contrast import with_contrast
+    from train.medi.likeness import with_likeness
+    from train.medi.passages import with_passages
+    from train.medi.wordings import with_wordings
+
     if args.passages:
         tasks = with_passages(tasks, args.seed, against)
     if args.likeness:
@@ -139,21 +182,7 @@ def _build(args: argparse.Namespace) -> None:
         tasks = with_wordings(tasks, args.seed, against)
     if args.contrast:
         tasks = with_contrast(tasks, args.seed, against)
-    report = build(
-        tasks,
-        args.output,
-        BuildPlan(load_encoder(args.encoder), args.max_rows, args.seed, against, args.contamination == "refuse"),
-        overwrite=args.overwrite,
-        settings=settings,
-        left_out=left_out,
-    )
-    if args.json:
-        print(json.dumps(asdict(report)))
-        return
-    print(_table(report.tasks))
-    for name, reason in report.skipped.items():
-        print(f"left out: {name}: {reason}")
-    print(f"mixture: {args.output}")
+    return tasks
 
 
 def _end(output: Path) -> None:

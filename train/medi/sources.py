@@ -85,42 +85,51 @@ def read_data_folder(
     if unknown:
         raise MixtureError(f"{folder} has no {', '.join(sorted(unknown))}")
     for entry in files:
-        name, kind = entry["name"], entry["kind"]
-        # triples of classes and of Super-NI tasks have inputs under one instruction on both sides
-        symmetric = kind != "pair" or str(entry.get("symmetry", "")).startswith("symmetric")
+        name = entry["name"]
         if (only and name not in only) or name in exclude:
             continue
-        licence = str(entry.get("licence_class") or "unstated")
-        if name.endswith("_test"):
-            reason = "its tasks are held out for tests"
-        elif licence not in licences:
-            reason = f"its licence class is {licence}; take it with --licences {','.join([*licences, licence])}"
-        elif symmetry != "all" and symmetric != (symmetry == "symmetric"):
-            reason = f"it is not {symmetry}"
-        else:
-            reason = "it is Super-NI-like" if kind == "superni" and not super_ni else ""
-        if reason:
-            if left_out is not None:
-                left_out[name] = reason
-            continue
-        path = folder / entry["file"]
-        facts: dict[str, Any] = {
-            "licence": str(entry.get("license", "unstated")),
-            "source": str(entry.get("repository", "")),
-            "notes": str(entry.get("caveats", "")),
-        }
-        if kind == "superni":
-            yield from _super_ni_rows(path, facts, seed)
-        elif kind == "classification":
-            rows = [(r["text"], str(r["label"])) for r in read_lines(path, "text", "label")]
-            yield RawTask(
-                name, kind, rows, entry["query_instruction"], entry["doc_instruction"], symmetric=True, **facts
-            )
-        else:
-            pairs = [(r["query"], r["pos"], listed(r.get("neg"))) for r in read_lines(path, "query", "pos")]
-            yield RawTask(
-                name, "pairs", pairs, entry["query_instruction"], entry["doc_instruction"], symmetric=symmetric, **facts
-            )
+        reason = _reason_against(entry, licences, symmetry, super_ni)
+        if not reason:
+            yield from _tasks_of(folder / entry["file"], entry, seed)
+        elif left_out is not None:
+            left_out[name] = reason
+
+
+def _reason_against(entry: dict[str, Any], licences: Collection[str], symmetry: str, super_ni: bool) -> str:
+    """Return why a data set of the manifest is not taken, or nothing."""
+    licence = str(entry.get("licence_class") or "unstated")
+    if entry["name"].endswith("_test"):
+        return "its tasks are held out for tests"
+    if licence not in licences:
+        return f"its licence class is {licence}; take it with --licences {','.join([*licences, licence])}"
+    if symmetry != "all" and _is_symmetric(entry) != (symmetry == "symmetric"):
+        return f"it is not {symmetry}"
+    return "it is Super-NI-like" if entry["kind"] == "superni" and not super_ni else ""
+
+
+def _is_symmetric(entry: dict[str, Any]) -> bool:
+    """Whether both sides are under one instruction, as inputs of classes and of Super-NI tasks are."""
+    return entry["kind"] != "pair" or str(entry.get("symmetry", "")).startswith("symmetric")
+
+
+def _tasks_of(path: Path, entry: dict[str, Any], seed: int) -> Iterator[RawTask]:
+    """Yield the tasks of one file of the manifest."""
+    name, kind, symmetric = entry["name"], entry["kind"], _is_symmetric(entry)
+    facts: dict[str, Any] = {
+        "licence": str(entry.get("license", "unstated")),
+        "source": str(entry.get("repository", "")),
+        "notes": str(entry.get("caveats", "")),
+    }
+    if kind == "superni":
+        yield from _super_ni_rows(path, facts, seed)
+        return
+    instructions = entry["query_instruction"], entry["doc_instruction"]
+    if kind == "classification":
+        rows = [(r["text"], str(r["label"])) for r in read_lines(path, "text", "label")]
+        yield RawTask(name, kind, rows, *instructions, symmetric=symmetric, **facts)
+    else:
+        pairs = [(r["query"], r["pos"], listed(r.get("neg"))) for r in read_lines(path, "query", "pos")]
+        yield RawTask(name, "pairs", pairs, *instructions, symmetric=symmetric, **facts)
 
 
 def names_of(folder: Path) -> set[str]:

@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 from instructor_search.commands.parser import counted
 from instructor_search.records import Hit
+from ui.asking import Answer, Asked
 from ui.render.parts import address, bar, chips, panel, text, under
-from ui.session import Answer, Asked
 
 WEAK = (
     '<div class="panel note" role="status"><h3>No hit stands out</h3><p>These scores are like those of random words in '

@@ -8,9 +8,9 @@ from dataclasses import asdict
 
 from instructor_search.records import Hit
 from instructor_search.search.compare import Comparison, Difference, Move
+from ui.asking import Asked
 from ui.render.cards import card
 from ui.render.parts import address, panel, text, under
-from ui.session import Asked
 
 
 def comparison(found: Comparison, asked: Asked, other: str, other_view: str = "") -> str:

@@ -53,7 +53,13 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     if session.config.read_only:
         gr.HTML(panel("note", "For reading only", "This application was started with --read-only."))
     ended = gr.State(0)  # counts how often all jobs have ended: the page then looks for new views
-    _tie(session, collection, clock, ended, numbers, words, files, jobs, forms)
+    awaited = gr.State("")  # the collection of the job that was started here: it is shown at its end
+    _tie_starts(session, collection, forms, [clock, jobs, awaited])
+    _tie_other_buttons(session, collection, forms, numbers)
+    _tie_work(session, collection, numbers, clock=clock, jobs=jobs, ended=ended, awaited=awaited)
+    words.submit(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **AT_ONCE)
+    collection.change(as_panel(lambda name: about(session, name)), collection, numbers, **AT_ONCE)
+    collection.change(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **AT_ONCE)
     return {"jobs": jobs, "clock": clock, "ended": ended}
 
 
@@ -102,18 +108,8 @@ def _forms(session: Session, collection: gr.Dropdown) -> dict[str, Any]:
     return made
 
 
-def _tie(
-    session: Session,
-    collection: gr.Dropdown,
-    clock: gr.Timer,
-    ended: gr.State,
-    numbers: gr.HTML,
-    words: gr.Textbox,
-    files: gr.HTML,
-    jobs: gr.HTML,
-    forms: dict[str, Any],
-) -> None:
-    awaited = gr.State("")  # the collection of the job that was started here: it is shown at its end
+def _tie_starts(session: Session, collection: gr.Dropdown, forms: dict[str, Any], told: list[Any]) -> None:
+    """Let the buttons start jobs. ``told``: the clock, the jobs that are shown, and the collection that is awaited."""
 
     def started(button: str, start: Callable[..., Any], inputs: list[Any], emptied: dict[str, Any]) -> None:
         """Let a button start a job and, once it is started, empty the fields of its form."""
@@ -123,7 +119,7 @@ def _tie(
             return gr.Timer(active=True), work(session), job.collection, *emptied.values()
 
         fields = [forms[name] for name in emptied]
-        forms[button].click(as_toast(run), inputs, [clock, jobs, awaited, *fields], **QUIET)
+        forms[button].click(as_toast(run), inputs, [*told, *fields], **QUIET)
 
     named, instructed = {"name": ""}, {"instruction": DEFAULT_DOCUMENT_INSTRUCTION, "pick": None}
     viewed = {"view": "", "view_instruction": "", "view_pick": None, "cost": ""}
@@ -145,6 +141,10 @@ def _tie(
             [forms["into"], forms["folder"], forms["below"], forms["instruction"]],
             {"into": "", "below": ""},
         )
+
+
+def _tie_other_buttons(session: Session, collection: gr.Dropdown, forms: dict[str, Any], numbers: gr.HTML) -> None:
+    """Let picks fill their boxes, a button say what a view costs, and one delete."""
     for pick, box in (("pick", "instruction"), ("view_pick", "view_instruction")):
         forms[pick].input(lambda chosen: chosen or "", forms[pick], forms[box], **QUIET)
 
@@ -156,6 +156,19 @@ def _tie(
         as_toast(_deleted(session)), [collection, forms["typed"]], [collection, forms["typed"], numbers], **QUIET
     )
 
+
+def _tie_work(
+    session: Session,
+    collection: gr.Dropdown,
+    numbers: gr.HTML,
+    *,
+    clock: gr.Timer,
+    jobs: gr.HTML,
+    ended: gr.State,
+    awaited: gr.State,
+) -> None:
+    """Let jobs be ended and begun again, and the clock show how they stand."""
+
     def clicked(event: gr.EventData) -> tuple[Any, str]:
         (session.jobs.cancel if event.action == "cancel" else session.jobs.again)(event.value)
         return gr.Timer(active=True), work(session)
@@ -164,9 +177,6 @@ def _tie(
         jobs.click(as_toast(clicked), None, [clock, jobs], **QUIET)
     shown = [clock, jobs, collection, numbers, ended, awaited]
     clock.tick(as_toast(_ticked(session)), [collection, ended, awaited], shown, **QUIET)
-    words.submit(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **AT_ONCE)
-    collection.change(as_panel(lambda name: about(session, name)), collection, numbers, **AT_ONCE)
-    collection.change(as_panel(lambda name, w: documents(session, name, w)), [collection, words], files, **AT_ONCE)
 
 
 def _chosen(start: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,11 +8,12 @@ from typing import Any
 import gradio as gr
 
 from ui.address import first_collection
+from ui.asking import Asked
 from ui.handling import ASKING, AT_ONCE, QUIET, as_click, as_panel
 from ui.render import comparison, drawer
 from ui.render import jobs as jobs_html
 from ui.render.parts import panel
-from ui.session import Asked, Session
+from ui.session import Session
 from ui.tabs.search import PICKS
 from ui.theme import script
 

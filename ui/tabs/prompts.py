@@ -15,6 +15,7 @@ from ui.session import Session
 from ui.tabs.uploader import uploader
 from ui.theme import script
 
+INPUTS = ("pool", "text", "instruction", "task", "k", "selector", "order", "budget", "chat")  # of ``asked_of``
 PICKS = [(f"{pair.name} · {pair.use}", pair.query) for pair in LIBRARY]
 
 
@@ -64,47 +65,18 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     clock = gr.Timer(0.8, active=False)
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=310):
-            pool = gr.Dropdown([], label="Pool of examples", elem_id="pool")
-            text = gr.Textbox(
-                label="Input",
-                lines=3,
-                max_lines=8,
-                elem_id="prompt-input",
-                placeholder="The export hangs at 99 percent and never ends.",
-            )
-            instruction = gr.Textbox(
-                label="Instruction (in what sense examples are near; empty: none)",
-                lines=2,
-                max_lines=2,
-                elem_id="prompt-instruction",
-            )
-            pick = gr.Dropdown(PICKS, value=None, label="From the library")
-            task = gr.Textbox(
-                label="Task (stands first in the prompt)",
-                max_lines=3,
-                elem_id="prompt-task",
-                placeholder="Name the component of the bug.",
-            )
-            with gr.Accordion("How examples are chosen", open=False):
-                k = gr.Slider(1, prompting.MAX_EXAMPLES, value=8, step=1, label="Examples at most", elem_id="prompt-k")
-                selector = gr.Dropdown(prompting.SELECTORS, value="nearest", label="Selector")
-                order = gr.Dropdown(prompting.ORDERS, value="nearest-last", label="Order in the prompt")
-                budget = gr.Number(0, label="Tokens at most (0: no limit)", precision=0, minimum=0)
-                chat = gr.Checkbox(False, label="As chat messages")
-            go = gr.Button("Build the prompt", variant="primary", elem_id="prompt-go")
-            sending = gr.Button(
-                "Send to the language model", elem_id="prompt-send", visible=prompting.has_language_model(session)
-            )
+            parts = _question(session)
         with gr.Column(scale=3, min_width=320):
             out = gr.HTML(html.EMPTY, elem_id="prompt", js_on_load=script("prompt"))
             said = gr.HTML("", elem_id="prompt-answer")
             work = gr.HTML("", elem_id="pool-work")
             form = _pool_form(session)
-    inputs = [pool, text, instruction, task, k, selector, order, budget, chat]
+    pool, instruction = parts["pool"], parts["instruction"]
+    inputs = [parts[name] for name in INPUTS]
     asking: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 4}
-    go.click(as_panel(lambda *values: show(session, *values)), inputs, out, **asking)
-    sending.click(as_panel(lambda *values: send(session, *values)), inputs, said, **asking)
-    pick.input(lambda chosen: chosen or "", pick, instruction, **QUIET)
+    parts["go"].click(as_panel(lambda *values: show(session, *values)), inputs, out, **asking)
+    parts["sending"].click(as_panel(lambda *values: send(session, *values)), inputs, said, **asking)
+    parts["pick"].input(lambda chosen: chosen or "", parts["pick"], instruction, **QUIET)
     pool.change(lambda name: own_instruction(session, name), pool, instruction, **QUIET)
 
     def started(start: Any, emptied: int = 0) -> Any:
@@ -124,6 +96,43 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
     form["make"].click(started(prompting.make_pool, len(fields)), fields, [clock, work, *fields], **QUIET)
     clock.tick(as_toast(tick), None, [clock, work, pool], **QUIET)
     return {"pool": pool}
+
+
+def _question(session: Session) -> dict[str, Any]:
+    """Lay out what a prompt is made of; return the components by name."""
+    made: dict[str, Any] = {}
+    made["pool"] = gr.Dropdown([], label="Pool of examples", elem_id="pool")
+    made["text"] = gr.Textbox(
+        label="Input",
+        lines=3,
+        max_lines=8,
+        elem_id="prompt-input",
+        placeholder="The export hangs at 99 percent and never ends.",
+    )
+    made["instruction"] = gr.Textbox(
+        label="Instruction (in what sense examples are near; empty: none)",
+        lines=2,
+        max_lines=2,
+        elem_id="prompt-instruction",
+    )
+    made["pick"] = gr.Dropdown(PICKS, value=None, label="From the library")
+    made["task"] = gr.Textbox(
+        label="Task (stands first in the prompt)",
+        max_lines=3,
+        elem_id="prompt-task",
+        placeholder="Name the component of the bug.",
+    )
+    with gr.Accordion("How examples are chosen", open=False):
+        made["k"] = gr.Slider(1, prompting.MAX_EXAMPLES, value=8, step=1, label="Examples at most", elem_id="prompt-k")
+        made["selector"] = gr.Dropdown(prompting.SELECTORS, value="nearest", label="Selector")
+        made["order"] = gr.Dropdown(prompting.ORDERS, value="nearest-last", label="Order in the prompt")
+        made["budget"] = gr.Number(0, label="Tokens at most (0: no limit)", precision=0, minimum=0)
+        made["chat"] = gr.Checkbox(False, label="As chat messages")
+    made["go"] = gr.Button("Build the prompt", variant="primary", elem_id="prompt-go")
+    made["sending"] = gr.Button(
+        "Send to the language model", elem_id="prompt-send", visible=prompting.has_language_model(session)
+    )
+    return made
 
 
 def _work(session: Session) -> str:

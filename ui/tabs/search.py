@@ -11,11 +11,12 @@ import gradio as gr
 from instructor_search.instruction_library import LIBRARY
 from instructor_search.instructions import Instruction
 from ui.address import asked_early
+from ui.asking import Asked
 from ui.demo import EXAMPLES
 from ui.handling import ASKING, AT_ONCE, QUIET, as_click, as_panel, as_toast, as_values
 from ui.render import cards, drawer
 from ui.render import jobs as jobs_html
-from ui.session import Asked, Session
+from ui.session import Session
 from ui.theme import script
 
 PICKS = [(f"{pair.name} · {pair.use}", pair.query) for pair in LIBRARY]
@@ -98,8 +99,23 @@ def add_condition(where: str, field: str | None, operator: str, value: str) -> s
 
 def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str, Any]:
     """Lay the tab out; return the components that the page fills from its address. ``shown``: the drawer."""
+    parts = _question(session)
+    with gr.Row(equal_height=False, elem_classes="whole-narrow"):
+        with gr.Column(scale=0, min_width=300, elem_classes="options"):
+            parts |= _options(session)
+        with gr.Column(scale=4, min_width=320):
+            parts["results"] = gr.HTML(
+                EMPTY, elem_id="results", js_on_load=script("results"), server_functions=[_server(session)]
+            )
+    _tie(session, collection, shown, parts)
+    return {name: parts[name] for name in (*INPUTS, "field", "results")}
+
+
+def _question(session: Session) -> dict[str, Any]:
+    """Lay out what is asked, and under which instruction; return the components by name."""
+    made: dict[str, Any] = {}
     with gr.Row(elem_classes="query-row", equal_height=True):
-        query = gr.Textbox(
+        made["query"] = gr.Textbox(
             label="Query",
             placeholder="What do you look for?",
             lines=1,
@@ -109,9 +125,9 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
             autofocus=True,
             max_length=session.limits.query_characters,
         )
-        go = gr.Button("Search", variant="primary", scale=1, min_width=110, elem_id="go")
+        made["go"] = gr.Button("Search", variant="primary", scale=1, min_width=110, elem_id="go")
     with gr.Row(equal_height=True, elem_classes="stack-narrow"):
-        instruction = gr.Textbox(
+        made["instruction"] = gr.Textbox(
             label="Instruction (free text; empty: none)",
             lines=1,
             max_lines=4,
@@ -119,67 +135,59 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
             elem_id="instruction",
             max_length=session.limits.instruction_characters,
         )
-        pick = gr.Dropdown(PICKS, value=None, label="From the library", scale=3, elem_id="pick", filterable=True)
-    with gr.Row(equal_height=False, elem_classes="whole-narrow"):
-        with gr.Column(scale=0, min_width=300, elem_classes="options"):
-            view = gr.Dropdown([], label="View (what documents were embedded for)", elem_id="view")
-            mode = gr.Radio(MODES, value="dense", label="Search by", elem_id="mode")
-            top_k = gr.Slider(1, session.limits.top_k, value=10, step=1, label="Hits", elem_id="top-k")
-            with gr.Accordion("Filter", open=False):
-                where = gr.Textbox(
-                    label="Only chunks with", placeholder='stars <= 2 and mime contains "csv"', lines=2, elem_id="where"
-                )
-                field = gr.Dropdown([], label="Field", elem_id="field")
-                with gr.Row():
-                    operator = gr.Dropdown(OPERATORS, value="=", label="Is", min_width=80)
-                    value = gr.Textbox(label="Value", min_width=100, max_lines=1)
-                add = gr.Button("Add to the filter", size="sm")
-            with gr.Accordion("Build an instruction", open=False):
-                gr.Markdown("Represent the (domain) (text type) for (objective):", elem_classes="hint")
-                domain = gr.Textbox(label="Domain", placeholder="astronomy", max_lines=1, elem_id="slot-domain")
-                text_type = gr.Textbox(label="Text type", value="question", max_lines=1, elem_id="slot-type")
-                objective = gr.Textbox(
-                    label="Objective",
-                    placeholder="retrieving supporting documents",
-                    max_lines=1,
-                    elem_id="slot-objective",
-                )
-                use = gr.Button("Use this instruction", size="sm", elem_id="use-template")
-        with gr.Column(scale=4, min_width=320):
-            results = gr.HTML(
-                EMPTY, elem_id="results", js_on_load=script("results"), server_functions=[_server(session)]
-            )
+        made["pick"] = gr.Dropdown(
+            PICKS, value=None, label="From the library", scale=3, elem_id="pick", filterable=True
+        )
+    return made
 
-    inputs = [collection, query, instruction, view, mode, where, top_k]
+
+def _options(session: Session) -> dict[str, Any]:
+    """Lay out how it is searched: the view, the filter, the template of instructions; return the components by name."""
+    made: dict[str, Any] = {}
+    made["view"] = gr.Dropdown([], label="View (what documents were embedded for)", elem_id="view")
+    made["mode"] = gr.Radio(MODES, value="dense", label="Search by", elem_id="mode")
+    made["top_k"] = gr.Slider(1, session.limits.top_k, value=10, step=1, label="Hits", elem_id="top-k")
+    with gr.Accordion("Filter", open=False):
+        made["where"] = gr.Textbox(
+            label="Only chunks with", placeholder='stars <= 2 and mime contains "csv"', lines=2, elem_id="where"
+        )
+        made["field"] = gr.Dropdown([], label="Field", elem_id="field")
+        with gr.Row():
+            made["operator"] = gr.Dropdown(OPERATORS, value="=", label="Is", min_width=80)
+            made["value"] = gr.Textbox(label="Value", min_width=100, max_lines=1)
+        made["add"] = gr.Button("Add to the filter", size="sm")
+    with gr.Accordion("Build an instruction", open=False):
+        gr.Markdown("Represent the (domain) (text type) for (objective):", elem_classes="hint")
+        made["domain"] = gr.Textbox(label="Domain", placeholder="astronomy", max_lines=1, elem_id="slot-domain")
+        made["text_type"] = gr.Textbox(label="Text type", value="question", max_lines=1, elem_id="slot-type")
+        made["objective"] = gr.Textbox(
+            label="Objective", placeholder="retrieving supporting documents", max_lines=1, elem_id="slot-objective"
+        )
+        made["use"] = gr.Button("Use this instruction", size="sm", elem_id="use-template")
+    return made
+
+
+def _tie(session: Session, collection: gr.Dropdown, shown: gr.HTML, parts: dict[str, Any]) -> None:
+    """Let the components search, fill one another and open hits."""
+    instruction, where, results = parts["instruction"], parts["where"], parts["results"]
+    inputs = [collection, *(parts[name] for name in INPUTS)]
 
     def run(request: gr.Request, name: str | None, asked: str, under: str, shown_view: str | None, *more: Any) -> str:
         name, under = asked_early(session, name, under, shown_view, request.query_params)
         return search(session, name, asked, under, shown_view, *more)
 
-    for event in (query.submit, go.click, instruction.submit, where.submit):
-        event(as_panel(run), inputs, results, **ASKING)
-    for changed in (view, mode, top_k):
-        trigger = changed.release if isinstance(changed, gr.Slider) else changed.input
-        trigger(as_panel(run), inputs, results, **ASKING)
-    pick.input(lambda chosen: chosen or "", pick, instruction, **QUIET).then(as_panel(run), inputs, results, **ASKING)
-    use.click(as_toast(from_template), [text_type, domain, objective], instruction, **QUIET).success(
-        as_panel(run), inputs, results, **ASKING
-    )
-    add.click(as_toast(add_condition), [where, field, operator, value], where, **QUIET).success(
-        as_panel(run), inputs, results, **ASKING
-    )
+    searching: dict[str, Any] = {"fn": as_panel(run), "inputs": inputs, "outputs": results, **ASKING}
+    for event in (parts["query"].submit, parts["go"].click, instruction.submit, where.submit):
+        event(**searching)
+    for event in (parts["view"].input, parts["mode"].input, parts["top_k"].release):
+        event(**searching)
+    parts["pick"].input(lambda chosen: chosen or "", parts["pick"], instruction, **QUIET).then(**searching)
+    slots = [parts[name] for name in ("text_type", "domain", "objective")]
+    parts["use"].click(as_toast(from_template), slots, instruction, **QUIET).success(**searching)
+    condition = [where, *(parts[name] for name in ("field", "operator", "value"))]
+    parts["add"].click(as_toast(add_condition), condition, where, **QUIET).success(**searching)
     results.click(as_click(open_hit, session), None, shown, **AT_ONCE)
-    results.select(as_toast(_tried), None, [query, instruction], **QUIET).then(as_panel(run), inputs, results, **ASKING)
-    return {
-        "query": query,
-        "instruction": instruction,
-        "view": view,
-        "mode": mode,
-        "where": where,
-        "top_k": top_k,
-        "field": field,
-        "results": results,
-    }
+    results.select(as_toast(_tried), None, [parts["query"], instruction], **QUIET).then(**searching)
 
 
 def _server(session: Session) -> Callable[..., Any]:

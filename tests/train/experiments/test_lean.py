@@ -9,18 +9,8 @@ import torch
 from instructor_search import load_encoder
 from instructor_search.instructions import InstructedText
 from train.examples import TrainingExample, read_mixture, write_manifest, write_task
-from train.experiments.lean import (
-    KINDS,
-    ROWS,
-    Lean,
-    kind_of,
-    last_norm_bias,
-    main,
-    pooled,
-    targets,
-    texts_by_kind,
-    train,
-)
+from train.experiments.lean import Lean, last_norm_bias, main, pooled, targets, train
+from train.experiments.lean_texts import KINDS, ROWS, kind_of, texts_by_kind
 
 LIKE, FIND = (
     "Represent the news sentence for measuring semantic similarity: ",

@@ -21,6 +21,7 @@ from filelock import FileLock
 from instructor_search.encoder.checkpoint import Checkpoint, max_positions
 from instructor_search.encoder.tokenization import InstructedTokenizer
 from instructor_search.errors import ModelError
+from instructor_search.files import atomic_folder
 
 GRAPH_VERSION = 3  # of how graphs are built and calibrated
 _SHIPPED = "openvino-int8"
@@ -90,17 +91,11 @@ def export(
         with FileLock(folder.parent / f".{folder.name}.lock"):
             if _is_whole(folder) and not overwrite:  # another process made it while this one waited
                 return _facts(folder)
-            for left in folder.parent.glob(f".{folder.name}.*.part"):  # of runs that were killed
-                shutil.rmtree(left, ignore_errors=True)
-            part = folder.parent / f".{folder.name}.{os.getpid()}.part"
-            part.mkdir()
-            try:
+            for kind in ("part", "old"):  # of runs that were killed: who has the lock is alone
+                for left in folder.parent.glob(f".{folder.name}.*.{kind}"):
+                    shutil.rmtree(left, ignore_errors=True)
+            with atomic_folder(folder, overwrite=True) as part:
                 facts = _write(source, part, calibration_texts(passages))
-                if folder.exists():
-                    shutil.rmtree(folder)
-                part.rename(folder)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise ModelError(
             f"cannot write the int8 graph to {folder} ({error.strerror or error}); set INSTRUCTOR_SEARCH_CACHE to a "
