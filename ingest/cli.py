@@ -54,25 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)",
     )
-    add("--model", metavar="MODEL", help="model folder or hub id (default: the collection's, or instructor-minilm)")
-    add(
-        "--dialect",
-        choices=("pypi", "head"),
-        help="which official behaviour joins instruction and text (default: pypi)",
-    )
-    add("--device", metavar="NAME", help="torch's: cpu, cuda, cuda:1, mps (default: the best that is there)")
-    add(
-        "--runtime",
-        choices=RUNTIMES,
-        help="what computes (default: torch on a GPU, with --device or --precision fp16, else openvino)",
-    )
-    add(
-        "--precision",
-        choices=PRECISIONS,
-        help="of a new collection's vectors (default: int8 of the default model, "
-        "bf16 of others on openvino, fp32 on torch)",
-    )
-    add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
+    _model_flags(parser)
     add("--include", action="append", default=[], metavar="GLOB", help="read only files that match; may be repeated")
     add("--exclude", action="append", default=[], metavar="GLOB", help="leave files out that match; may be repeated")
     add(
@@ -95,6 +77,30 @@ def build_parser() -> argparse.ArgumentParser:
     add("--quiet", action="store_true", help="no progress bar")
     add("--progress-json", action="store_true", help="progress as JSON lines on stderr, for programs")
     return parser
+
+
+def _model_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say which model embeds, and how it runs."""
+    add = parser.add_argument
+    add("--model", metavar="MODEL", help="model folder or hub id (default: the collection's, or instructor-minilm)")
+    add(
+        "--dialect",
+        choices=("pypi", "head"),
+        help="which official behaviour joins instruction and text (default: pypi)",
+    )
+    add("--device", metavar="NAME", help="torch's: cpu, cuda, cuda:1, mps (default: the best that is there)")
+    add(
+        "--runtime",
+        choices=RUNTIMES,
+        help="what computes (default: torch on a GPU, with --device or --precision fp16, else openvino)",
+    )
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        help="of a new collection's vectors (default: int8 of the default model, "
+        "bf16 of others on openvino, fp32 on torch)",
+    )
+    add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
 
 
 def _count(text: str) -> int:

@@ -19,10 +19,11 @@ from instructor_search.encoder.protocol import Encoder
 from instructor_search.engines import Engine, LocalEngine
 from instructor_search.errors import MissingExtraError, ReaderError
 from instructor_search.store import maintenance
+from instructor_search.store.embedding import fill_view
 from instructor_search.store.manifest import View
 from instructor_search.store.schema import SourceRecord
 from instructor_search.store.table import CollectionTable
-from instructor_search.store.writer import CollectionWriter, fill_view
+from instructor_search.store.writer import CollectionWriter
 
 OnCommit = Callable[[list[SourceRecord]], None]
 _PARTS = ("loading the model", "reading", "chunking", "embedding", "writing")  # of a run's seconds, in this order

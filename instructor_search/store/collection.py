@@ -16,11 +16,12 @@ from instructor_search.encoder.protocol import Encoder
 from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.records import Block, Chunk, Document
 from instructor_search.store import maintenance
+from instructor_search.store.embedding import WriteCounts
 from instructor_search.store.manifest import DEFAULT_VIEW, Manifest, View
 from instructor_search.store.schema import SourceRecord
 from instructor_search.store.table import CollectionTable
 from instructor_search.store.view_encoder import check_encoder, load_view_encoder
-from instructor_search.store.writer import CollectionWriter, WriteCounts
+from instructor_search.store.writer import CollectionWriter
 
 _SOURCE = "added"  # first part of the sources of what a program added
 

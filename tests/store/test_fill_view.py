@@ -5,8 +5,8 @@ import pytest
 
 from instructor_search import Collection
 from instructor_search.engines import LocalEngine
-from instructor_search.store import writer
-from instructor_search.store.writer import WriteCounts, fill_view
+from instructor_search.store import embedding
+from instructor_search.store.embedding import WriteCounts, fill_view
 from tests.toy import HashEncoder
 
 NUM_TEXTS = 700
@@ -47,7 +47,7 @@ def test_what_was_stored_before_a_break_is_kept(collection, monkeypatch):
         if len(told) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(writer, "FIRST_BATCH", 100)
+    monkeypatch.setattr(embedding, "FIRST_BATCH", 100)
     with collection.writing():
         view = collection.add_view(encoder, "other: ", "other")
         with pytest.raises(KeyboardInterrupt):
@@ -61,8 +61,8 @@ def test_what_was_stored_before_a_break_is_kept(collection, monkeypatch):
 
 def test_batches_grow_while_they_are_quick(collection, monkeypatch):
     encoder, told = HashEncoder(8), []
-    monkeypatch.setattr(writer, "FIRST_BATCH", 50)
-    monkeypatch.setattr(writer, "LAST_BATCH", 200)
+    monkeypatch.setattr(embedding, "FIRST_BATCH", 50)
+    monkeypatch.setattr(embedding, "LAST_BATCH", 200)
     with collection.writing():
         view = collection.add_view(encoder, "other: ", "other")
         fill_view(collection, view, encoder, WriteCounts(), told.append)
