@@ -16,7 +16,7 @@ import numpy as np
 from instructor_search import Collection
 from instructor_search.store.indexes import lance, policy
 from instructor_search.store.indexes.faiss_views import build_index
-from instructor_search.store.indexes.policy import LANCE_HNSW, Wish
+from instructor_search.store.indexes.policy import LANCE_HNSW, IndexConfig
 from instructor_search.store.indexes.tuning import recall
 
 TARGET, K = 0.95, 10
@@ -125,7 +125,7 @@ def own_engine(count: int, collection: Collection) -> tuple[Engine, Any]:
     from instructor_search.store.indexes.faiss import ladder
 
     view, started = collection.view(), time.perf_counter()
-    index = build_index(collection, view, policy.Kind(Wish().resolve(count, view.dim, threshold=0)))
+    index = build_index(collection, view, policy.Kind(IndexConfig().resolve(count, view.dim, threshold=0)))
 
     def search(query: np.ndarray, setting: Any) -> list[int]:
         return [int(name, 16) for name in index.search(query[None], K, setting=setting)[1]["id"][0].tolist()]

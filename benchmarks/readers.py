@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from ingest import IngestConfig, ingest
 from instructor_search import Collection, Searcher, load_encoder
 from instructor_search.search.index_report import make_index
-from instructor_search.store.indexes.policy import Wish
+from instructor_search.store.indexes.policy import IndexConfig
 
 ROWS = 50  # of a file
 
@@ -164,7 +164,7 @@ def main() -> None:
         folder.mkdir()
         write(folder, args.chunks // 4, acknowledged)  # something to read
         collection = Collection.open("docs", store)
-        make_index(collection, collection.view(), Wish(args.kind))
+        make_index(collection, collection.view(), IndexConfig(args.kind))
         quiet = phase(
             context,
             store,

@@ -123,14 +123,14 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _index(args: argparse.Namespace) -> int:
-    from instructor_search.store.indexes.policy import Wish
+    from instructor_search.store.indexes.policy import IndexConfig
 
-    wish = Wish(args.kind, args.target_recall)
+    config = IndexConfig(args.kind, args.target_recall)
     collection = open_collection(args)
     view = collection.view(args.view)
     from instructor_search.search.index_report import make_index
 
-    report = make_index(collection, view, wish, queries=_query_vectors(args, view), gpus=args.gpus)
+    report = make_index(collection, view, config, queries=_query_vectors(args, view), gpus=args.gpus)
     if args.json:
         print(json.dumps(asdict(report)))
         return 0

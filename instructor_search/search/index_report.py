@@ -14,7 +14,7 @@ from instructor_search.store.indexes import lance, policy
 from instructor_search.store.indexes.entries import NO_ROW, vector_batches
 from instructor_search.store.indexes.exact import exact_search
 from instructor_search.store.indexes.faiss_views import ensure_faiss_index
-from instructor_search.store.indexes.policy import EXACT, Wish
+from instructor_search.store.indexes.policy import EXACT, IndexConfig
 from instructor_search.store.indexes.view_index import open_index
 from instructor_search.store.manifest import View
 
@@ -41,9 +41,9 @@ class IndexReport:
 
 
 def make_index(
-    collection: Collection, view: View, wish: Wish, *, queries: np.ndarray | None = None, gpus: str = "none"
+    collection: Collection, view: View, config: IndexConfig, *, queries: np.ndarray | None = None, gpus: str = "none"
 ) -> IndexReport:
-    """Remember ``wish``, make the index of ``view`` anew by it, and measure it.
+    """Remember ``config``, make the index of ``view`` anew by it, and measure it.
 
     ``queries``: vectors, (q, dim); None: vectors of the view, each of which must find others than itself. ``gpus``: on
     which cards it is measured, see ``Searcher``.
@@ -56,12 +56,12 @@ def make_index(
         rows = collection.chunks.count_rows(f"{view.checksum_column} IS NOT NULL")
         if not rows:
             raise StoreError(f"view {view.name!r} of {collection.name!r} has no vectors; nothing to index")
-        kind = wish.resolve(rows, view.dim)
+        kind = config.resolve(rows, view.dim)
         started = time.perf_counter()
         lance.ensure_lance_index(collection.chunks, view, kind)
-        ensure_faiss_index(collection, view, wish, kind, queries=queries, anew=True)
+        ensure_faiss_index(collection, view, config, kind, queries=queries, anew=True)
         seconds = time.perf_counter() - started if kind != EXACT else 0.0
-        collection.update_manifest(indexes={**collection.manifest.indexes, view.name: asdict(wish)})  # it worked
+        collection.update_manifest(indexes={**collection.manifest.indexes, view.name: asdict(config)})  # it worked
     return measure(collection, view, queries=queries, build_seconds=seconds, gpus=gpus)
 
 
@@ -94,17 +94,17 @@ def measure(
     for number, (mine, best) in enumerate(zip(found, expected, strict=True)):
         skip = {own[number]} if own else set()
         shares.append(len((set(mine) & set(best)) - skip) / max(1, len(set(best) - skip)))
-    wish, kind = policy.index_wish(collection, view), policy.index_kind(collection, view)
+    config, kind = policy.index_config(collection, view), policy.index_kind(collection, view)
     index = open_index(collection, view)
     of_lance = lance.index_of(collection.chunks, view.column)
     size = index.size if index is not None else getattr(of_lance, "size_bytes", 0) or 0
     return IndexReport(
         view=view.name,
         kind=kind,
-        asked=wish.kind,
+        asked=config.kind,
         vectors=count,
         recall=float(np.mean(shares)) if shares else 1.0,
-        target_recall=wish.target_recall,
+        target_recall=config.target_recall,
         build_seconds=build_seconds,
         size=int(size),
         p50=float(np.median(times)) if times else 0.0,

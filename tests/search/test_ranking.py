@@ -14,7 +14,7 @@ from instructor_search.errors import StoreError
 from instructor_search.search.diversity import maximal_marginal_relevance, without_near_copies
 from instructor_search.search.fusion import weighted_fusion
 from instructor_search.search.ranking import Ranking, RankingOptions
-from instructor_search.store.indexes.policy import Wish
+from instructor_search.store.indexes.policy import IndexConfig
 from tests.toy import HashEncoder
 
 Q = "q: "
@@ -40,7 +40,7 @@ def searcher(request, store, tmp_path, encoder):
         (folder / f"copy{copy}.txt").write_text("one text in three files")
     ingest(IngestConfig(paths=(folder,), instruction="doc: "), encoder=encoder)
     collection = Collection.open("docs")
-    make_index(collection, collection.view(), Wish(request.param))
+    make_index(collection, collection.view(), IndexConfig(request.param))
     return Searcher(collection, encoder)
 
 

@@ -15,7 +15,7 @@ from instructor_search.search.index_report import make_index  # noqa: E402
 from instructor_search.store.indexes import faiss_gpu  # noqa: E402
 from instructor_search.store.indexes.faiss import FaissIndex, Kind, Mask  # noqa: E402
 from instructor_search.store.indexes.faiss_gpu import GpuVectors, Spread  # noqa: E402
-from instructor_search.store.indexes.policy import Wish  # noqa: E402
+from instructor_search.store.indexes.policy import IndexConfig  # noqa: E402
 from tests.toy import HashEncoder  # noqa: E402
 
 COUNT, DIM = 3001, 32
@@ -132,7 +132,7 @@ def test_a_search_falls_back_with_one_line(collection, capsys):
     if hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus():
         pytest.skip("there is a GPU")
     encoder = HashEncoder(DIM)
-    make_index(collection, collection.view(), Wish("ivf-pq"))
+    make_index(collection, collection.view(), IndexConfig("ivf-pq"))
     expected = [h.chunk_id for h in Searcher(collection, encoder).search("ask", instruction="q: ")]
     searcher = Searcher(Collection.open("docs"), encoder, gpus="replicate")
     for _ in range(2):
@@ -147,7 +147,7 @@ def test_a_search_falls_back_with_one_line(collection, capsys):
 @on_cards
 def test_searches_and_reports_through_cards(spread, collection, three_cards):
     encoder = HashEncoder(DIM)
-    report = make_index(collection, collection.view(), Wish("ivf-pq", 0.3), gpus=spread)
+    report = make_index(collection, collection.view(), IndexConfig("ivf-pq", 0.3), gpus=spread)
     assert report.recall == 1.0
     searcher = Searcher(Collection.open("docs"), encoder, gpus=spread)
     first = searcher.search("value 7", instruction="doc: ", top_k=3)

@@ -26,7 +26,7 @@ import numpy as np
 from instructor_search import Collection
 from instructor_search.search.index_report import make_index
 from instructor_search.store import maintenance
-from instructor_search.store.indexes.policy import Wish
+from instructor_search.store.indexes.policy import IndexConfig
 from tests.store.test_view_index import rows
 
 collection = Collection.open("c", sys.argv[1])
@@ -42,7 +42,7 @@ for turn in itertools.takewhile(lambda _: os.getppid() == parent, itertools.coun
         collection.delete_where(f"ordinal < {start - 2000}")
         maintenance.maintain(collection)
     start += 150
-    make_index(collection, view, Wish(["ivf-pq", "hnsw-sq8", "flat", "ivf-rabitq"][turn % 4]))
+    make_index(collection, view, IndexConfig(["ivf-pq", "hnsw-sq8", "flat", "ivf-rabitq"][turn % 4]))
     print("built", flush=True)
 """
 

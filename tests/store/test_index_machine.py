@@ -19,7 +19,7 @@ from instructor_search.store import maintenance  # noqa: E402
 from instructor_search.store.indexes import policy  # noqa: E402
 from instructor_search.store.indexes.entries import rows_of  # noqa: E402
 from instructor_search.store.indexes.fulltext import saved_words  # noqa: E402
-from instructor_search.store.indexes.policy import Wish  # noqa: E402
+from instructor_search.store.indexes.policy import IndexConfig  # noqa: E402
 from instructor_search.store.schema import SHOWN_COLUMNS  # noqa: E402
 from instructor_search.store.verify import verify  # noqa: E402
 from tests.store.test_view_index import DIM, name_of, rows  # noqa: E402
@@ -71,7 +71,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.model)
     @rule(kind=st.sampled_from(KINDS))
     def build(self, kind):
-        make_index(self.collection, self.collection.view(), Wish(kind))
+        make_index(self.collection, self.collection.view(), IndexConfig(kind))
         self.kind = kind
 
     @rule()

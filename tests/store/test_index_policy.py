@@ -17,7 +17,7 @@ from instructor_search.store import maintenance
 from instructor_search.store.indexes import policy
 from instructor_search.store.indexes.faiss import Kind
 from instructor_search.store.indexes.faiss_build import faiss
-from instructor_search.store.indexes.policy import AUTO, EXACT, LANCE_HNSW, LANCE_RABITQ, Wish
+from instructor_search.store.indexes.policy import AUTO, EXACT, LANCE_HNSW, LANCE_RABITQ, IndexConfig
 from instructor_search.store.indexes.view_index import open_index
 from instructor_search.store.verify import verify
 from tests.toy import HashEncoder
@@ -49,16 +49,16 @@ def best(collection, encoder, text, where="TRUE", k=10):
 
 def test_auto_goes_by_size_and_by_what_is_installed(monkeypatch):
     pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
-    assert Wish().resolve(20_000, 384) == EXACT and Wish().resolve(20_001, 384) == Kind.IVF_PQ
+    assert IndexConfig().resolve(20_000, 384) == EXACT and IndexConfig().resolve(20_001, 384) == Kind.IVF_PQ
     monkeypatch.setattr(policy, "_memory", lambda: 2**30)
-    assert Wish().resolve(2_000_000, 384) == Kind.IVF_RABITQ  # 192 MB of codes on a machine of 1 GB
-    assert Wish("flat").resolve(5, 384) == Kind.FLAT and Wish("ivf-pq").resolve(255, 384) == Kind.FLAT
-    assert Wish("ivf-pq").resolve(256, 384) == Kind.IVF_PQ and Wish("ivf-pq").resolve(0, 384) == EXACT
+    assert IndexConfig().resolve(2_000_000, 384) == Kind.IVF_RABITQ  # 192 MB of codes on a machine of 1 GB
+    assert IndexConfig("flat").resolve(5, 384) == Kind.FLAT and IndexConfig("ivf-pq").resolve(255, 384) == Kind.FLAT
+    assert IndexConfig("ivf-pq").resolve(256, 384) == Kind.IVF_PQ and IndexConfig("ivf-pq").resolve(0, 384) == EXACT
     monkeypatch.setattr(policy, "find_spec", lambda name: None)
-    assert Wish().resolve(20_001, 384) == LANCE_HNSW
+    assert IndexConfig().resolve(20_001, 384) == LANCE_HNSW
     for wrong in ({"kind": "hnsw"}, {"target_recall": 0.0}, {"target_recall": 1.1}):
         with pytest.raises(ValueError, match="expected"):
-            Wish(**wrong)
+            IndexConfig(**wrong)
 
 
 @pytest.mark.parametrize("kind", [EXACT, *Kind, LANCE_HNSW, LANCE_RABITQ])
@@ -67,7 +67,7 @@ def test_every_kind_is_made_measured_and_searched(kind, collection, encoder):
         pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
     view = collection.view()
     report = make_index(
-        collection, view, Wish(kind, 0.99), queries=encoder.encode([("q: ", f"ask {i}") for i in range(40)])
+        collection, view, IndexConfig(kind, 0.99), queries=encoder.encode([("q: ", f"ask {i}") for i in range(40)])
     )
     assert (report.kind, report.asked, report.vectors, report.queries) == (kind, kind, COUNT, "given")
     assert (report.size > 0) == (kind != EXACT) and 0 < report.p50 <= report.p95
@@ -89,7 +89,7 @@ def test_every_kind_is_made_measured_and_searched(kind, collection, encoder):
 
 def test_new_and_deleted_rows_before_any_upkeep_and_after_it(collection, encoder, tmp_path, monkeypatch):
     pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
-    make_index(collection, collection.view(), Wish("flat"))
+    make_index(collection, collection.view(), IndexConfig("flat"))
     searcher = Searcher(Collection.open("docs"), encoder)
     searcher.search("warm", instruction="q: ")
     (tmp_path / "docs/new.txt").write_text("brand new row")
@@ -113,19 +113,19 @@ def test_new_and_deleted_rows_before_any_upkeep_and_after_it(collection, encoder
 
 def test_a_wish_is_kept_until_another_is_made(collection, encoder, tmp_path):
     pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
-    make_index(collection, collection.view(), Wish("hnsw-sq8", 0.9))
+    make_index(collection, collection.view(), IndexConfig("hnsw-sq8", 0.9))
     with collection.writing():
         assert maintenance.maintain(collection) == []  # it is there already
     opened = Collection.open("docs")
-    assert policy.index_wish(opened, opened.view()) == Wish("hnsw-sq8", 0.9)
+    assert policy.index_config(opened, opened.view()) == IndexConfig("hnsw-sq8", 0.9)
     assert measure(opened, opened.view()).kind == "hnsw-sq8"
-    make_index(opened, opened.view(), Wish(AUTO))
+    make_index(opened, opened.view(), IndexConfig(AUTO))
     assert not any((opened.folder / "indexes").rglob("*.f32"))  # 1,500 are searched exactly
 
 
 def test_without_faiss_the_search_goes_on_and_says_so(collection, encoder, monkeypatch, capsys):
     pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
-    make_index(collection, collection.view(), Wish("ivf-pq"))
+    make_index(collection, collection.view(), IndexConfig("ivf-pq"))
     monkeypatch.setitem(sys.modules, "faiss", None)
     faiss.cache_clear()
     searcher = Searcher(Collection.open("docs"), encoder)
@@ -137,7 +137,7 @@ def test_without_faiss_the_search_goes_on_and_says_so(collection, encoder, monke
     assert main(["index", "--kind", "ivf-rabitq"]) == 1
     assert "pip install '.[faiss-cpu]'" in capsys.readouterr().err
     opened = Collection.open("docs")
-    assert policy.index_wish(opened, opened.view()).kind == "ivf-pq"  # what failed is not remembered
+    assert policy.index_config(opened, opened.view()).kind == "ivf-pq"  # what failed is not remembered
     with opened.writing():
         (line,) = maintenance.maintain(opened)
     assert "the index of view default was not brought up to date" in line
@@ -166,7 +166,7 @@ def test_the_commands(collection, capsys, tmp_path):
 
 def test_an_index_is_made_anew_when_a_fifth_has_changed_in_small_steps(collection, encoder, tmp_path):
     pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
-    make_index(collection, collection.view(), Wish("ivf-pq"))
+    make_index(collection, collection.view(), IndexConfig("ivf-pq"))
     generations, counts = set(), []
     for step in range(5):
         lines = "".join(f"more {step} {i}\n" for i in range(100))
@@ -185,7 +185,7 @@ def test_a_reader_takes_the_index_that_was_saved_meanwhile(collection, encoder, 
     reader = Searcher(Collection.open("docs"), encoder)
     reader.search("ask 1", instruction="q: ")
     assert reader.finder.index is None
-    make_index(collection, collection.view(), Wish("flat"))
+    make_index(collection, collection.view(), IndexConfig("flat"))
     reader.search("ask 1", instruction="q: ")
     first = reader.finder.index
     assert first is not None
@@ -201,7 +201,7 @@ def test_one_search_sees_one_version_of_the_table(kind, collection, encoder, mon
     """The table is rewritten and compacted between the two halves of a hybrid search."""
     if kind == "flat":
         pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
-    make_index(collection, collection.view(), Wish(kind))
+    make_index(collection, collection.view(), IndexConfig(kind))
     searcher = Searcher(Collection.open("docs"), encoder)
     expected = [h.chunk_id for h in searcher.search("value 7", instruction="q: ", mode="hybrid", snippets="none")]
     real, other = searcher.finder.matching, Collection.open("docs")

@@ -14,7 +14,7 @@ from instructor_search.errors import MissingExtraError, StoreError
 from instructor_search.store.indexes import lance, policy
 from instructor_search.store.indexes.entries import write_vectors
 from instructor_search.store.indexes.faiss import FaissIndex, Kind
-from instructor_search.store.indexes.policy import EXACT, Wish
+from instructor_search.store.indexes.policy import EXACT, IndexConfig
 from instructor_search.store.indexes.protocol import Findings
 from instructor_search.store.indexes.saved_index import (
     IndexFacts,
@@ -47,9 +47,12 @@ class FaissOfView:
 
     def sync(self) -> list[str]:
         """Make it or bring it up to date, if it is the index that the view is to have; else delete it."""
-        wish, kind = policy.index_wish(self._collection, self._view), policy.index_kind(self._collection, self._view)
+        config, kind = (
+            policy.index_config(self._collection, self._view),
+            policy.index_kind(self._collection, self._view),
+        )
         try:
-            return ensure_faiss_index(self._collection, self._view, wish, kind)
+            return ensure_faiss_index(self._collection, self._view, config, kind)
         except MissingExtraError as error:  # what is saved stays, and is searched where FAISS is installed
             return [f"the index of view {self._view.name} was not brought up to date: {error}"]
 
@@ -78,7 +81,7 @@ class FaissOfView:
 
 
 def ensure_faiss_index(
-    collection: CollectionTable, view: View, wish: Wish, kind: str, *, queries: Any = None, anew: bool = False
+    collection: CollectionTable, view: View, config: IndexConfig, kind: str, *, queries: Any = None, anew: bool = False
 ) -> list[str]:
     """Make the FAISS index of ``view`` or bring its files up to date, if ``kind`` says so; else delete it.
 
@@ -95,9 +98,9 @@ def ensure_faiss_index(
         return []
     index, made = None if anew else open_index(collection, view), []
     newest = next((folder for folder, _ in saved_indexes(collection, view)), None)
-    fits = index is not None and (index.facts.kind, index.facts.target_recall) == (kind, wish.target_recall)
+    fits = index is not None and (index.facts.kind, index.facts.target_recall) == (kind, config.target_recall)
     if index is None or not fits or index.folder != newest or index.drift > REBUILD_SHARE:
-        index = build_index(collection, view, Kind(kind), target_recall=wish.target_recall, queries=queries)
+        index = build_index(collection, view, Kind(kind), target_recall=config.target_recall, queries=queries)
         made = [f"vector index of view {view.name} ({describe(index)})"]
     elif index.version != index.facts.version:
         index = index.save()

@@ -20,7 +20,7 @@ _MEMORY_SHARE = 0.1  # of the machine's memory, that codes of 4 bits may take
 
 
 @dataclass(frozen=True)
-class Wish:
+class IndexConfig:
     """The index that was asked for. ``kind``: one of ``CHOICES``."""
 
     kind: str = AUTO
@@ -68,12 +68,12 @@ def _memory() -> int:
         return 8 * 2**30
 
 
-def index_wish(collection: CollectionTable, view: View) -> Wish:
+def index_config(collection: CollectionTable, view: View) -> IndexConfig:
     """Return the index that was asked for ``view``."""
-    return Wish(**collection.manifest.indexes.get(view.name, {}))
+    return IndexConfig(**collection.manifest.indexes.get(view.name, {}))
 
 
 def index_kind(collection: CollectionTable, view: View) -> str:
     """Return the index that ``view`` is to have, by its size and what was asked for."""
     rows = collection.chunks.count_rows(f"{view.checksum_column} IS NOT NULL")
-    return index_wish(collection, view).resolve(rows, view.dim)
+    return index_config(collection, view).resolve(rows, view.dim)
