@@ -29,7 +29,7 @@ from instructor_search import Collection
 from instructor_search.in_context.neighbours import neighbour_graph
 from instructor_search.search.filters import compile_filter
 from instructor_search.store.indexes.entries import rows_of, rows_where
-from instructor_search.store.indexes.hit_cache import open_copy
+from instructor_search.store.indexes.hit_cache import open_hit_cache
 from instructor_search.store.indexes.metadata import FieldColumns
 from instructor_search.store.schema import SHOWN_COLUMNS
 
@@ -85,7 +85,7 @@ def store(chunks: int) -> None:
                 best_of(lambda: columns.rows_where(table, version, compiled)),  # noqa: B023 - called at once
                 best_of(lambda: rows_where(table, str(compiled)), 3),  # noqa: B023
             )
-        copy = open_copy(collection)
+        copy = open_hit_cache(collection)
         if copy is not None:
             rows = chance.choice(rows_where(table), 10, replace=False).tolist()
             assert copy.rows_of(table, rows, SHOWN_COLUMNS) == rows_of(table, rows, SHOWN_COLUMNS)

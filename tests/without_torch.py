@@ -15,7 +15,7 @@ FILES = (
     "tests/store/test_collection.py",
     "tests/store/test_judgments.py",
     "tests/store/test_word_index.py",
-    "tests/store/test_row_copy.py",
+    "tests/store/test_hit_cache.py",
     "tests/store/test_field_columns.py",
     "tests/search/test_filters.py",
     "tests/search/test_searcher.py",

@@ -20,7 +20,7 @@ from instructor_search.store.indexes.entries import NO_ROW, rows_of, rows_where
 from instructor_search.store.indexes.exact import exact_search
 from instructor_search.store.indexes.faiss_gpu import Spread
 from instructor_search.store.indexes.fulltext import open_words, saved_words
-from instructor_search.store.indexes.hit_cache import RowCopy, open_copy
+from instructor_search.store.indexes.hit_cache import CachedHits, open_hit_cache
 from instructor_search.store.indexes.linked_folder import NoScratchError
 from instructor_search.store.indexes.saved_index import saved_indexes
 from instructor_search.store.indexes.view_index import ViewIndex, open_index
@@ -57,7 +57,7 @@ class CandidateFinder:
         self._version = -1
         self._changed = -1  # chunks_changed_at, when that version was the newest
         self._refine = 0  # of LanceDB's index; 0: there is none
-        self._copy: RowCopy | None = None  # of what hits show
+        self._copy: CachedHits | None = None  # of what hits show
 
     @property
     def version(self) -> int:
@@ -100,7 +100,7 @@ class CandidateFinder:
             self.table.checkout(newest)
         own = lance.index_of(self.table, self.view.column)
         self._refine = REFINE_FACTORS.get(str(own.index_type), 5) if own is not None else 0
-        self._copy = open_copy(self.collection, self._copy)
+        self._copy = open_hit_cache(self.collection, self._copy)
         self._version, self._changed = newest, changed
 
     def _check_view(self) -> None:

@@ -10,7 +10,7 @@ from instructor_search import Collection
 from instructor_search.search.candidates import CandidateFinder
 from instructor_search.store.indexes import hit_cache, policy
 from instructor_search.store.indexes.entries import batches, rows_of
-from instructor_search.store.indexes.hit_cache import open_copy
+from instructor_search.store.indexes.hit_cache import open_hit_cache
 from instructor_search.store.schema import SHOWN_COLUMNS, SourceRecord, chunk_schema
 from instructor_search.store.vectors import vector_arrays
 from instructor_search.store.verify import verify
@@ -59,14 +59,14 @@ def test_it_is_read_instead_of_the_table(made, monkeypatch):
     asked = []
     monkeypatch.setattr(hit_cache, "rows_of", lambda table, rows, columns: asked.extend(rows) or {})
     with finder.reading():
-        ids = sorted(open_copy(finder.collection)._ids.tolist())
+        ids = sorted(open_hit_cache(finder.collection)._ids.tolist())
         assert len(finder.rows(ids[5:20], SHOWN_COLUMNS)) == 15
     assert not asked
 
 
 def test_rows_that_come_change_and_go(made):
     collection, view, finder = made
-    path = open_copy(collection).path
+    path = open_hit_cache(collection).path
     collection.upsert(rows(view, range(290, 310), word="changed"), may_exist=True)
     texts = [row["text"] for row in shown(finder).values()]
     assert len(texts) == 310
@@ -77,53 +77,53 @@ def test_rows_that_come_change_and_go(made):
     collection.delete_where("page = 4")
     assert all(row["page"] != 4 for row in shown(finder).values())
     maintain(collection)  # a quarter has changed
-    assert open_copy(collection).path != path
+    assert open_hit_cache(collection).path != path
     assert not path.exists()
-    assert len(shown(finder)) == len(open_copy(collection))
+    assert len(shown(finder)) == len(open_hit_cache(collection))
 
 
 def test_it_is_made_anew_when_a_fifth_has_gone(made):
     collection, _, finder = made
-    path = open_copy(collection).path
+    path = open_hit_cache(collection).path
     collection.delete_where("start < 20")
     maintain(collection)
-    assert open_copy(collection).path == path
-    assert len(open_copy(collection)) == 300
+    assert open_hit_cache(collection).path == path
+    assert len(open_hit_cache(collection)) == 300
     assert len(shown(finder)) == 280
     collection.delete_where("start < 100")
     maintain(collection)
-    assert open_copy(collection).path != path
-    assert len(open_copy(collection)) == len(shown(finder)) == 200
+    assert open_hit_cache(collection).path != path
+    assert len(open_hit_cache(collection)) == len(shown(finder)) == 200
 
 
 def test_it_is_made_anew_when_a_fifth_is_new(made):
     collection, view, finder = made
-    path = open_copy(collection).path
+    path = open_hit_cache(collection).path
     collection.upsert(rows(view, range(300, 310)), may_exist=False)
     maintain(collection)
-    assert open_copy(collection).path == path
-    assert len(open_copy(collection)) == 300
+    assert open_hit_cache(collection).path == path
+    assert len(open_hit_cache(collection)) == 300
     assert len(shown(finder)) == 310
     collection.upsert(rows(view, range(310, 400)), may_exist=False)
     maintain(collection)
-    assert len(open_copy(collection)) == len(shown(finder)) == 400
+    assert len(open_hit_cache(collection)) == len(shown(finder)) == 400
 
 
 @pytest.mark.parametrize("damage", [b"", b"ARROW1", None])
 def test_without_it_rows_are_the_tables(made, damage):
     collection, view, _ = made
-    path = open_copy(collection).path
+    path = open_hit_cache(collection).path
     path.unlink() if damage is None else path.write_bytes(damage)
-    assert open_copy(collection) is None
+    assert open_hit_cache(collection) is None
     assert len(shown(CandidateFinder(Collection.open("c"), view))) == 300
     maintain(collection)
-    assert len(open_copy(collection)) == 300
+    assert len(open_hit_cache(collection)) == 300
 
 
 def test_verify_compares_it_with_the_table(made):
     collection, _, _ = made
     assert not [p for p in verify(collection).problems if "copy" in p]
-    path = open_copy(collection).path
+    path = open_hit_cache(collection).path
     data = path.read_bytes()
     assert data.count(b"text 123 ") == 1
     path.write_bytes(data.replace(b"text 123 ", b"text 124 "))
@@ -134,5 +134,5 @@ def test_a_small_collection_has_none(made):
     collection, _, finder = made
     collection.delete_where("start >= 50")
     maintain(collection)
-    assert open_copy(collection) is None
+    assert open_hit_cache(collection) is None
     assert len(shown(finder)) == 50

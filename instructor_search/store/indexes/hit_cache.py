@@ -1,4 +1,4 @@
-"""A copy of what hits show, one mapped Arrow file beside the table: ten rows of it are read in a tenth of the time.
+"""The hit cache: a copy of what hits show, one mapped Arrow file beside the table: ten rows of it are read in a tenth of the time.
 
 A row whose fields change gets another row id, so one that the copy has is as the table has it. Those that came later
 are read from the table.
@@ -24,8 +24,8 @@ REWRITE_SHARE = 0.2  # of the table's rows that the copy lacks, or of its own th
 _ROWS = "_rowid"
 
 
-class RowCopy:
-    """The copy of one version of a table; use ``open_copy``."""
+class CachedHits:
+    """What hits show of one version of a table; use ``open_hit_cache``."""
 
     def __init__(self, path: Path) -> None:
         """Map ``path``.
@@ -72,24 +72,24 @@ class RowCopy:
 
 
 class HitCache:
-    """The copy, as an ``Index``."""
+    """The hit cache of a collection, as an ``Index``."""
 
     def __init__(self, collection: CollectionTable) -> None:
         """Nothing is read yet."""
         self._collection = collection
 
-    def open(self) -> RowCopy | None:
+    def open(self) -> CachedHits | None:
         """Return the newest one that can be read."""
-        return open_copy(self._collection)
+        return open_hit_cache(self._collection)
 
     def sync(self) -> list[str]:
         """Make it, or make it anew when a fifth of the rows has changed; small collections have none."""
-        ensure_copy(self._collection, policy.INDEX_THRESHOLD)
+        ensure_hit_cache(self._collection, policy.INDEX_THRESHOLD)
         return []
 
     def drop(self) -> None:
         """Delete all copies."""
-        drop_copy(self._collection)
+        drop_hit_cache(self._collection)
 
     def verify(self) -> Findings:
         """Compare it with the table, row by row."""
@@ -101,23 +101,23 @@ class HitCache:
             rows = batch["_rowid"].to_pylist()
             shown, stored = copy.rows_of(table, rows, SHOWN_COLUMNS), rows_of(table, rows, SHOWN_COLUMNS)
             wrong += sum(shown[row] != stored[row] for row in rows)
-        what = f"{wrong} rows of the copy that hits are shown from are not the table's; delete {copy.path}"
+        what = f"{wrong} rows of the hit cache are not the table's; delete {copy.path}"
         return Findings((what,) if wrong else ())
 
 
-def open_copy(collection: CollectionTable, known: RowCopy | None = None) -> RowCopy | None:
+def open_hit_cache(collection: CollectionTable, known: CachedHits | None = None) -> CachedHits | None:
     """Return the newest copy, ``known`` if it is that; None where there is none that can be read."""
     for path in _paths(collection):
         if known is not None and known.path == path:
             return known
         try:
-            return RowCopy(path)
+            return CachedHits(path)
         except (OSError, pa.ArrowInvalid):
             continue
     return None
 
 
-def ensure_copy(collection: CollectionTable, threshold: int) -> None:
+def ensure_hit_cache(collection: CollectionTable, threshold: int) -> None:
     """Make the copy, or make it anew when a fifth of the rows has changed; under the writer's lock.
 
     Up to ``threshold`` rows there is none.
@@ -127,9 +127,9 @@ def ensure_copy(collection: CollectionTable, threshold: int) -> None:
     table.checkout(version)
     rows = rows_where(table)
     if len(rows) <= threshold:
-        drop_copy(collection)
+        drop_hit_cache(collection)
         return
-    copy = open_copy(collection)
+    copy = open_hit_cache(collection)
     if copy is not None:
         shared = copy.num_known(rows)
         if max(len(rows) - shared, len(copy) - shared) <= REWRITE_SHARE * len(rows):
@@ -138,10 +138,10 @@ def ensure_copy(collection: CollectionTable, threshold: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as part:
         _write(part, batches(table, [*SHOWN_COLUMNS, _ROWS]))
-    drop_copy(collection, keep=path)
+    drop_hit_cache(collection, keep=path)
 
 
-def drop_copy(collection: CollectionTable, *, keep: Path | None = None) -> None:
+def drop_hit_cache(collection: CollectionTable, *, keep: Path | None = None) -> None:
     """Delete the copies, but ``keep``. Readers that have one open go on: their files stay mapped."""
     for path in _folder(collection).glob("*"):
         if path != keep:
