@@ -127,7 +127,7 @@ def test_verify_compares_it_with_the_table(made):
     data = path.read_bytes()
     assert data.count(b"text 123 ") == 1
     path.write_bytes(data.replace(b"text 123 ", b"text 124 "))
-    assert [p for p in verify(collection).problems if p.startswith("1 rows of the copy")]
+    assert [p for p in verify(collection).problems if p.startswith("1 rows of the hit cache")]
 
 
 def test_a_small_collection_has_none(made):

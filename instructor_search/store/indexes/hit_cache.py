@@ -1,5 +1,6 @@
-"""The hit cache: a copy of what hits show, one mapped Arrow file beside the table: ten rows of it are read in a tenth of the time.
+"""The hit cache: what hits show, copied into one mapped Arrow file beside the table.
 
+Ten hits of 100,000 chunks are read in 0.2 ms; LanceDB takes 8 (benchmarks/by_hand.py, an AVX2 machine of two cores).
 A row whose fields change gets another row id, so one that the copy has is as the table has it. Those that came later
 are read from the table.
 """
