@@ -30,7 +30,7 @@ from instructor_search.in_context.neighbours import neighbour_graph
 from instructor_search.search.filters import compile_filter
 from instructor_search.store.indexes.entries import rows_of, rows_where
 from instructor_search.store.indexes.hit_cache import open_hit_cache
-from instructor_search.store.indexes.metadata import FieldColumns
+from instructor_search.store.indexes.metadata import MetadataColumns
 from instructor_search.store.schema import SHOWN_COLUMNS
 
 
@@ -75,7 +75,7 @@ def store(chunks: int) -> None:
         metadata = [{"stars": s, "city": f"city {c}"} for s, c in zip(stars, cities, strict=True)]
         collection.add([f"row number {i} of the table" for i in range(chunks)], metadata=metadata)
         table, version = collection.open_chunks(), collection.chunks.version
-        columns = FieldColumns()
+        columns = MetadataColumns()
         for where in ("stars >= 4", "city = 'city 7'", "stars = 5 AND city != 'city 9'"):
             compiled = compile_filter(where, collection.manifest.fields)
             ours = columns.rows_where(table, version, compiled)

@@ -16,7 +16,7 @@ FILES = (
     "tests/store/test_judgments.py",
     "tests/store/test_word_index.py",
     "tests/store/test_hit_cache.py",
-    "tests/store/test_field_columns.py",
+    "tests/store/test_metadata.py",
     "tests/search/test_filters.py",
     "tests/search/test_searcher.py",
     "tests/search/test_ranking.py",

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from instructor_search.errors import FilterError
 from instructor_search.search.filters import compile_filter
-from instructor_search.store.indexes.metadata import FieldColumns
+from instructor_search.store.indexes.metadata import MetadataColumns
 
 FIELDS = {"year": "number", "kind": "string", "ok": "bool", "odd name": "string", "mix": "mixed", "source": "string"}
 ROWS = [
@@ -50,7 +50,7 @@ def ids(table, where):
     """What the store finds; the columns of metadata fields must say the same."""
     compiled = compile_filter(where, FIELDS)
     found = table.search().where(compiled).with_row_id(True).select(["id"]).to_list()
-    assert sorted(FieldColumns().rows_where(table, table.version, compiled)) == sorted(r["_rowid"] for r in found), (
+    assert sorted(MetadataColumns().rows_where(table, table.version, compiled)) == sorted(r["_rowid"] for r in found), (
         where
     )
     return sorted(int(r["id"]) for r in found)

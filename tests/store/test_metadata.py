@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from instructor_search.search.filters import compile_filter
 from instructor_search.store.indexes import metadata
-from instructor_search.store.indexes.metadata import FieldColumns, total_order
+from instructor_search.store.indexes.metadata import MetadataColumns, total_order
 
 KINDS = {"year": "number", "kind": "string", "mix": "mixed", "ok": "bool", "odd 'name'": "string"}
 VALUES = [
@@ -94,7 +94,7 @@ def by_columns(columns, table, where):
 
 def test_filters_find_what_sql_finds_while_the_table_changes(tmp_path):
     table = lancedb.connect(str(tmp_path)).create_table("t", rows(0, some(0, 300)))
-    columns = FieldColumns()
+    columns = MetadataColumns()
     for step in range(5):
         for where in FILTERS[step % 2 :: 2] if step < 4 else FILTERS:  # columns lag behind one another
             compiled = compile_filter(where, KINDS)
@@ -112,7 +112,7 @@ def test_filters_find_what_sql_finds_while_the_table_changes(tmp_path):
 
 def test_only_new_rows_are_read(tmp_path, monkeypatch):
     table = lancedb.connect(str(tmp_path)).create_table("t", rows(0, some(0, 300)))
-    columns, read = FieldColumns(), []
+    columns, read = MetadataColumns(), []
     whole = metadata.batches
 
     def counted(*args):
@@ -138,7 +138,7 @@ def test_only_new_rows_are_read(tmp_path, monkeypatch):
 def test_few_columns_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(metadata, "MAX_COLUMNS", 2)
     table = lancedb.connect(str(tmp_path)).create_table("t", rows(0, some(0, 50)))
-    columns = FieldColumns()
+    columns = MetadataColumns()
     where = compile_filter("year > 3 and kind exists and mix exists", KINDS)
     assert by_columns(columns, table, where) == by_sql(table, where), where
     where = compile_filter("ok = true", KINDS)

@@ -152,7 +152,7 @@ class RowFilter(str):
         return made
 
 
-class FieldColumns:
+class MetadataColumns:
     """The columns of one table, filled as filters ask for them."""
 
     def __init__(self) -> None:

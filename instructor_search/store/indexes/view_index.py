@@ -21,7 +21,7 @@ from instructor_search.errors import StoreError
 from instructor_search.store.indexes.entries import ENTRY, NO_ROW, find, read_entries, read_vectors, scan
 from instructor_search.store.indexes.exact import exact
 from instructor_search.store.indexes.faiss import FaissIndex, Kind, Mask, Setting
-from instructor_search.store.indexes.metadata import FieldColumns
+from instructor_search.store.indexes.metadata import MetadataColumns
 from instructor_search.store.indexes.saved_index import IndexFacts, mapped_vectors, saved_indexes, write_index
 from instructor_search.store.manifest import View
 from instructor_search.store.table import CollectionTable
@@ -64,7 +64,7 @@ class ViewIndex:
         self.extra_rows = np.zeros(0, dtype=ENTRY)
         self._mask: Mask | None = None  # of the positions that have a row; None: all have one
         self._by_row: tuple[np.ndarray, np.ndarray] | None = None  # table rows in order, with positions, for filters
-        self.fields = FieldColumns()  # of the table, whatever its version
+        self.fields = MetadataColumns()  # of the table, whatever its version
         self._filters: dict[str, _Allowed] = {}  # by this version of the table
         self.sync()
 
