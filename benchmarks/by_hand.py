@@ -62,7 +62,7 @@ def show(what: str, ours: float, theirs: float) -> None:
 
 def imports() -> None:
     """Compare the import of lancedb with ours."""
-    ours = cpu_of("from instructor_search.store.lancedb_lightly import lancedb")
+    ours = cpu_of("from instructor_search.store._lancedb import lancedb")
     show("`import lancedb`, CPU; the peer: as it is", ours, cpu_of("import lancedb"))
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from instructor_search.errors import StoreError
 from instructor_search.files import atomic_folder, remove_gone, remove_parts
+from instructor_search.store._lancedb import lancedb
 from instructor_search.store.folders import COLLECTION_NAME, NAME_RULE, store_folder
-from instructor_search.store.lancedb_lightly import lancedb
 from instructor_search.store.manifest import Manifest, write_manifest
 from instructor_search.store.schema import create_tables
 

@@ -21,10 +21,10 @@ from instructor_search.encoder.protocol import Encoder
 from instructor_search.errors import StoreError
 from instructor_search.files import remove_folder
 from instructor_search.instruction_rule import GivenInstruction, resolve
+from instructor_search.store._lancedb import Table, lancedb
 from instructor_search.store.creation import make_folder
 from instructor_search.store.failures import clear_errors
 from instructor_search.store.folders import find_collection
-from instructor_search.store.lancedb_lightly import Table, lancedb
 from instructor_search.store.lock import writer_lock
 from instructor_search.store.manifest import Manifest, View, read_manifest, write_manifest
 from instructor_search.store.schema import (

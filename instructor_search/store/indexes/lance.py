@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from instructor_search.store._lancedb import Bitmap, BTree, HnswSq, IvfRq, Table
 from instructor_search.store.indexes import policy
 from instructor_search.store.indexes.policy import LANCE_HNSW, LANCE_RABITQ
 from instructor_search.store.indexes.protocol import Findings
 from instructor_search.store.indexes.word_analysis import FIELD_WEIGHTS
-from instructor_search.store.lancedb_lightly import Bitmap, BTree, HnswSq, IvfRq, Table
 from instructor_search.store.manifest import View
 from instructor_search.store.table import CollectionTable
 

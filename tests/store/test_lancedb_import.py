@@ -14,7 +14,7 @@ def run(code):
 def test_the_client_is_not_loaded_and_nothing_is_left_behind():
     out = run("""
         import sys
-        from instructor_search.store import lancedb_lightly
+        from instructor_search.store import _lancedb
         print(*sorted(n for n in sys.modules if n.startswith(("lance_namespace", "overrides"))))
     """)
     assert out == []
@@ -22,7 +22,7 @@ def test_the_client_is_not_loaded_and_nothing_is_left_behind():
 
 def test_deferred_names_are_the_packages_own():
     out = run("""
-        from instructor_search.store.lancedb_lightly import lancedb
+        from instructor_search.store._lancedb import lancedb
         import lance_namespace, lance_namespace.errors, overrides
         made = lancedb.db.ListTablesResponse(tables=["a"])
         print(type(made) is lance_namespace.ListTablesResponse, isinstance(made, lancedb.db.ListTablesResponse))
@@ -37,7 +37,7 @@ def test_deferred_names_are_the_packages_own():
 def test_a_package_that_was_imported_before_is_used():
     out = run("""
         import lance_namespace
-        from instructor_search.store.lancedb_lightly import lancedb
+        from instructor_search.store._lancedb import lancedb
         print(lancedb.db.ListTablesResponse is lance_namespace.ListTablesResponse)
     """)
     assert out == ["True"]
