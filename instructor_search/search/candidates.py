@@ -14,7 +14,6 @@ import numpy as np
 
 from instructor_search.errors import MissingExtraError, StoreError
 from instructor_search.store.collection import Collection
-from instructor_search.store.failures import clear_errors
 from instructor_search.store.indexes import lance
 from instructor_search.store.indexes.entries import NO_ROW, rows_of, rows_where
 from instructor_search.store.indexes.exact import exact_search
@@ -26,6 +25,7 @@ from instructor_search.store.indexes.saved_index import saved_indexes
 from instructor_search.store.indexes.view_index import ViewIndex, open_index
 from instructor_search.store.indexes.word_index import WordIndex
 from instructor_search.store.manifest import View, read_manifest
+from instructor_search.store.store_errors import clear_errors
 
 REFINE_FACTORS = {"IvfHnswSq": 5, "IvfRq": 20}  # candidates of LanceDB's indexes compared exactly, for each hit
 LOOK_SECONDS = 2.0  # between looks for an index that was saved meanwhile

@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from instructor_search.errors import StoreError
-from instructor_search.store.failures import clear_errors
 from instructor_search.store.indexes.registry import indexes_beside, indexes_in_table, indexes_of_view
+from instructor_search.store.store_errors import clear_errors
 from instructor_search.store.table import CollectionTable
 
 RETENTION = timedelta(hours=1)  # versions younger than this stay: open readers may still use them

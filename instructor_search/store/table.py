@@ -23,7 +23,6 @@ from instructor_search.files import remove_folder
 from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.store._lancedb import Table, lancedb
 from instructor_search.store.creation import make_folder
-from instructor_search.store.failures import clear_errors
 from instructor_search.store.folders import find_collection
 from instructor_search.store.lock import writer_lock
 from instructor_search.store.manifest import Manifest, View, read_manifest, write_manifest
@@ -38,6 +37,7 @@ from instructor_search.store.schema import (
     quoted,
     view_fields,
 )
+from instructor_search.store.store_errors import clear_errors
 from instructor_search.store.vectors import vector_arrays
 
 
