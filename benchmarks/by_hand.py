@@ -28,9 +28,9 @@ from benchmarks.vote_k import real_vectors
 from instructor_search import Collection
 from instructor_search.in_context.neighbours import neighbour_graph
 from instructor_search.search.filters import compile_filter
-from instructor_search.store.indexes.entries import rows_of, rows_where
 from instructor_search.store.indexes.hit_cache import open_hit_cache
 from instructor_search.store.indexes.metadata import MetadataColumns
+from instructor_search.store.indexes.row_batches import rows_of, rows_where
 from instructor_search.store.schema import SHOWN_COLUMNS
 
 

@@ -12,7 +12,7 @@ from instructor_search.in_context.neighbours import NEIGHBOURS, NeighbourGraph, 
 from instructor_search.in_context.vote_k import RHO, fast_vote_k
 from instructor_search.search.filters import compile_filter
 from instructor_search.store.collection import Collection
-from instructor_search.store.indexes.entries import vector_batches
+from instructor_search.store.indexes.row_batches import vector_batches
 from instructor_search.store.manifest import View
 
 

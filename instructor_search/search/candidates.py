@@ -15,12 +15,12 @@ import numpy as np
 from instructor_search.errors import MissingExtraError, StoreError
 from instructor_search.store.collection import Collection
 from instructor_search.store.indexes import lance
-from instructor_search.store.indexes.entries import NO_ROW, rows_of, rows_where
 from instructor_search.store.indexes.exact import exact_search
 from instructor_search.store.indexes.faiss_gpu import Spread
 from instructor_search.store.indexes.fulltext import open_words, saved_words
 from instructor_search.store.indexes.hit_cache import CachedHits, open_hit_cache
 from instructor_search.store.indexes.linked_folder import NoScratchError
+from instructor_search.store.indexes.row_batches import NO_ROW, rows_of, rows_where
 from instructor_search.store.indexes.saved_index import saved_indexes
 from instructor_search.store.indexes.view_index import ViewIndex, open_index
 from instructor_search.store.indexes.word_index import WordIndex

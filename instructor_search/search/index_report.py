@@ -11,10 +11,10 @@ from instructor_search.errors import StoreError
 from instructor_search.search.candidates import CandidateFinder
 from instructor_search.store.collection import Collection
 from instructor_search.store.indexes import lance, policy
-from instructor_search.store.indexes.entries import NO_ROW, vector_batches
 from instructor_search.store.indexes.exact import exact_search
 from instructor_search.store.indexes.faiss_views import ensure_faiss_index
 from instructor_search.store.indexes.policy import EXACT, IndexConfig
+from instructor_search.store.indexes.row_batches import NO_ROW, vector_batches
 from instructor_search.store.indexes.view_index import open_index
 from instructor_search.store.manifest import View
 

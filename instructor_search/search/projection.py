@@ -25,7 +25,7 @@ from instructor_search.files import atomic_file
 from instructor_search.instruction_rule import GivenInstruction, resolve
 from instructor_search.instructions import InstructedText
 from instructor_search.store.collection import Collection
-from instructor_search.store.indexes.entries import vector_batches
+from instructor_search.store.indexes.row_batches import vector_batches
 from instructor_search.store.manifest import View
 from instructor_search.store.view_encoder import load_view_encoder
 

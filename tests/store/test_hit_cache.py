@@ -9,8 +9,8 @@ import pytest
 from instructor_search import Collection
 from instructor_search.search.candidates import CandidateFinder
 from instructor_search.store.indexes import hit_cache, policy
-from instructor_search.store.indexes.entries import batches, rows_of
 from instructor_search.store.indexes.hit_cache import open_hit_cache
+from instructor_search.store.indexes.row_batches import batches, rows_of
 from instructor_search.store.schema import SHOWN_COLUMNS, SourceRecord, chunk_schema
 from instructor_search.store.vectors import vector_arrays
 from instructor_search.store.verify import verify

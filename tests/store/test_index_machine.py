@@ -17,9 +17,9 @@ from instructor_search.search.candidates import CandidateFinder  # noqa: E402
 from instructor_search.search.index_report import make_index  # noqa: E402
 from instructor_search.store import maintenance  # noqa: E402
 from instructor_search.store.indexes import policy  # noqa: E402
-from instructor_search.store.indexes.entries import rows_of  # noqa: E402
 from instructor_search.store.indexes.fulltext import saved_words  # noqa: E402
 from instructor_search.store.indexes.policy import IndexConfig  # noqa: E402
+from instructor_search.store.indexes.row_batches import rows_of  # noqa: E402
 from instructor_search.store.schema import SHOWN_COLUMNS  # noqa: E402
 from instructor_search.store.verify import verify  # noqa: E402
 from tests.store.test_view_index import DIM, name_of, rows  # noqa: E402

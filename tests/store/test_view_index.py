@@ -13,9 +13,9 @@ pytest.importorskip("faiss", reason="FAISS is not installed (extra faiss-cpu)")
 from instructor_search import Collection  # noqa: E402
 from instructor_search.errors import StoreError  # noqa: E402
 from instructor_search.store.indexes import metadata, view_index  # noqa: E402
-from instructor_search.store.indexes.entries import rows_of  # noqa: E402
 from instructor_search.store.indexes.faiss import Kind, Setting  # noqa: E402
 from instructor_search.store.indexes.faiss_views import build_index, has_damaged_files  # noqa: E402
+from instructor_search.store.indexes.row_batches import rows_of  # noqa: E402
 from instructor_search.store.indexes.saved_index import drop_index  # noqa: E402
 from instructor_search.store.indexes.view_index import damaged_vectors, open_index  # noqa: E402
 from instructor_search.store.schema import chunk_schema  # noqa: E402

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from instructor_search.encoder.protocol import to_unit_length
-from instructor_search.store.indexes.entries import ENTRY, NO_ROW, vector_batches
+from instructor_search.store.indexes.row_batches import ENTRY, NO_ROW, vector_batches
 from instructor_search.store.manifest import View
 
 _BLOCK = 50_000  # vectors that are compared at a time

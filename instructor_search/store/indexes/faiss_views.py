@@ -12,10 +12,10 @@ import numpy as np
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.errors import MissingExtraError, StoreError
 from instructor_search.store.indexes import lance, policy
-from instructor_search.store.indexes.entries import write_vectors
 from instructor_search.store.indexes.faiss import FaissIndex, Kind
 from instructor_search.store.indexes.policy import EXACT, IndexConfig
 from instructor_search.store.indexes.protocol import Findings
+from instructor_search.store.indexes.row_batches import write_vectors
 from instructor_search.store.indexes.saved_index import (
     IndexFacts,
     checksums_of,

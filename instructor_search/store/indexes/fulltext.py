@@ -13,9 +13,9 @@ import numpy as np
 import tantivy
 
 from instructor_search.errors import StoreError
-from instructor_search.store.indexes.entries import batches
 from instructor_search.store.indexes.linked_folder import NoScratchError
 from instructor_search.store.indexes.protocol import Findings
+from instructor_search.store.indexes.row_batches import batches
 from instructor_search.store.indexes.word_analysis import ANALYZER, analyzer, schema
 from instructor_search.store.indexes.word_index import (
     COLUMNS,

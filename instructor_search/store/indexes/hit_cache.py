@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from instructor_search.files import atomic_file
 from instructor_search.store.indexes import policy
-from instructor_search.store.indexes.entries import batches, rows_of, rows_where
 from instructor_search.store.indexes.protocol import Findings
+from instructor_search.store.indexes.row_batches import batches, rows_of, rows_where
 from instructor_search.store.schema import SHOWN_COLUMNS
 from instructor_search.store.table import CollectionTable
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from instructor_search.store.indexes.entries import batches, rows_where
+from instructor_search.store.indexes.row_batches import batches, rows_where
 from instructor_search.store.schema import quoted
 
 MAX_COLUMNS = 16  # of which the values are kept: 4 bytes a row, 8 for its id, and each distinct value once

@@ -18,10 +18,10 @@ import numpy as np
 
 from instructor_search.encoder.protocol import to_unit_length
 from instructor_search.errors import StoreError
-from instructor_search.store.indexes.entries import ENTRY, NO_ROW, find, read_entries, read_vectors, scan
 from instructor_search.store.indexes.exact import exact
 from instructor_search.store.indexes.faiss import FaissIndex, Kind, Mask, Setting
 from instructor_search.store.indexes.metadata import MetadataColumns
+from instructor_search.store.indexes.row_batches import ENTRY, NO_ROW, find, read_entries, read_vectors, scan
 from instructor_search.store.indexes.saved_index import IndexFacts, mapped_vectors, saved_indexes, write_index
 from instructor_search.store.manifest import View
 from instructor_search.store.table import CollectionTable

@@ -25,8 +25,8 @@ import tantivy
 
 from instructor_search.errors import StoreError
 from instructor_search.files import atomic_folder
-from instructor_search.store.indexes.entries import NO_ROW, find, rows_where, taken
 from instructor_search.store.indexes.linked_folder import is_final, link, linked_folder
+from instructor_search.store.indexes.row_batches import NO_ROW, find, rows_where, taken
 from instructor_search.store.indexes.word_analysis import (
     ANALYZER,
     FIELD_WEIGHTS,
