@@ -1,6 +1,6 @@
 """lancedb, imported without the client of remote catalogues and without checks of its classes.
 
-That takes 1.3 s of CPU instead of 2.9, in every command that opens a collection (benchmarks/by_hand.py, an AVX2 machine).
+That takes 1.3 s of CPU instead of 2.9, in every command that opens a collection (benchmarks/by_hand.py, on AVX2).
 
 While lancedb is imported, ``lance_namespace`` is a stand-in whose names are looked up when they are first called or
 asked for anything; its exceptions are the real ones, as lancedb catches them. ``overrides``, which only checks that the

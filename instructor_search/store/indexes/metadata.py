@@ -4,7 +4,7 @@ A scan of the table fills a column when a filter first names its field. Of a lat
 are read: a row of the table never changes, and one that is written anew gets a higher id. Rows that are gone stay in
 the column; whoever asks knows which rows there are.
 
-A filter over 100,000 chunks takes 0.4 to 1.5 ms; LanceDB, which reads the JSON of each, 34 to 53 (benchmarks/by_hand.py,
+A filter over 100,000 chunks takes 0.4 to 1.5 ms; LanceDB, which reads each JSON, 34 to 53 (benchmarks/by_hand.py,
 an AVX2 machine of two cores). pyarrow.compute has neither the store's three values of truth nor its order of numbers.
 """
 
