@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 
 from ui.asking import AppError, Asked
+from ui.collections import facts
 from ui.handling import as_toast
-from ui.keeping import facts
 from ui.prompting import AskedPrompt, prompt_for
 from ui.session import Session
 

@@ -12,9 +12,9 @@ from instructor_search.in_context.prompt import Prompt, build_prompt
 from instructor_search.in_context.template import ChatTemplate, PromptTemplate
 from instructor_search.in_context.tokens import load_counter
 from ui.asking import AppError, check_length, check_number, check_text
+from ui.collections import keep_anew, new_name, start_ingest, start_new
 from ui.job import Job
 from ui.jobs import ROOT
-from ui.keeping import keep_anew, new_name, start_ingest, start_new
 from ui.session import Session
 
 if TYPE_CHECKING:

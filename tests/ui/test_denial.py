@@ -13,7 +13,7 @@ import pytest
 
 from tests.ui.attacking import Attacker, function_of, resident
 from tests.ui.sending import send
-from ui import keeping, mapping
+from ui import collections, mapping
 from ui.asking import AppError
 from ui.config import AppConfig
 from ui.gates.forwarded import Forwarded
@@ -121,13 +121,13 @@ def test_long_instructions_are_refused_before_the_work(session):
     started = time.thread_time()  # of this thread alone: others may have the machine
     for work in (
         lambda: mapping.lay_out(session, "corpus", [], [long], "tsne"),
-        lambda: keeping.view_cost(session, "corpus", long),
-        lambda: keeping.add_view(session, "corpus", "v", long),
+        lambda: collections.view_cost(session, "corpus", long),
+        lambda: collections.add_view(session, "corpus", "v", long),
     ):
         with pytest.raises(AppError, match="1,800,000 characters"):
             work()
     with pytest.raises(AppError, match="the view has 65 characters"):
-        keeping.add_view(session, "corpus", "v" * 65, "x")
+        collections.add_view(session, "corpus", "v" * 65, "x")
     assert time.thread_time() - started < 2
 
 

@@ -9,7 +9,7 @@ from instructor_search.store.judgments import read_judgments
 from tests.ui.conftest import ASTRONOMY, MYTHOLOGY
 from tests.ui.sending import send
 from tests.ui.waiting import wait_for
-from ui import keeping, mapping, results
+from ui import collections, mapping, results
 from ui.address import first_collection
 from ui.asking import AppError, Asked
 from ui.job import State
@@ -143,9 +143,9 @@ def test_parts_of_a_page(session):
 def made(session):
     """A collection made of two uploaded files, by the functions that the tab calls."""
     batch = send(session, {"rain.md": b"# Rain\n\nRain falls from clouds.\n", "broken.pdf": b"%PDF-1.4 broken"})
-    job = keeping.create(session, "made", "Represent the weather note: ", batch)
+    job = collections.create(session, "made", "Represent the weather note: ", batch)
     with pytest.raises(Exception, match="another job is under way"):
-        keeping.verify(session, "corpus")
+        collections.verify(session, "corpus")
     wait_for(lambda: not job.is_running)
     return job
 
@@ -168,14 +168,14 @@ def test_a_collection_of_uploads(session, made):
 
 
 def test_a_view_is_estimated_and_made(session, made):
-    cost = keeping.view_cost(session, "made", "Represent the note for clustering: ")
+    cost = collections.view_cost(session, "made", "Represent the note for clustering: ")
     assert cost.chunks == 1 and cost.size == 4 * 384 and cost.seconds > 0
-    job = keeping.add_view(session, "made", "clusters", "Represent the note for clustering: ")
+    job = collections.add_view(session, "made", "clusters", "Represent the note for clustering: ")
     wait_for(lambda: not job.is_running)
     assert [view.name for view in session.views("made")] == ["default", "clusters"]
     with pytest.raises(AppError, match="already"):
-        keeping.add_view(session, "made", "clusters", "x")
-    job = keeping.verify(session, "made")
+        collections.add_view(session, "made", "clusters", "x")
+    job = collections.verify(session, "made")
     wait_for(lambda: not job.is_running)
     assert "everything is as it was written" in collections.work(session)
 
@@ -183,7 +183,7 @@ def test_a_view_is_estimated_and_made(session, made):
 @pytest.mark.slow
 def test_a_job_is_cancelled_and_goes_on(session):
     files = {f"{n}.txt": " ".join(f"word{n}x{i}" for i in range(400)).encode() for n in range(150)}
-    job = keeping.create(session, "long", "", send(session, files))
+    job = collections.create(session, "long", "", send(session, files))
     wait_for(lambda: job.progress.get("embedded", 0) > 0 or not job.is_running)
     session.jobs.cancel(job.id)
     wait_for(lambda: not job.is_running)
@@ -192,8 +192,8 @@ def test_a_job_is_cancelled_and_goes_on(session):
     wait_for(lambda: not again.is_running, 240)
     assert again.state is State.DONE and again.report["added"] + job.report["added"] == 150
     with pytest.raises(AppError, match="type the collection's name"):
-        keeping.delete(session, "long", "lang")
-    keeping.delete(session, "long", "long")
+        collections.delete(session, "long", "lang")
+    collections.delete(session, "long", "long")
     assert "long" not in session.collections() and not (session.uploads.kept / "long").exists()
 
 

@@ -11,7 +11,7 @@ from instructor_search.errors import StoreError
 from tests.conftest import ROOT
 from tests.ui.sending import send
 from tests.ui.waiting import wait_for
-from ui import keeping, mapping, prompting, results
+from ui import collections, mapping, prompting, results
 from ui.asking import AppError
 from ui.config import AppConfig
 from ui.job import State
@@ -53,15 +53,15 @@ def session(own_store, tmp_path):
 
 
 def create(session, typed="plain"):
-    return keeping.create(session, "new", typed, send(session, {"a.txt": b"x"}))
+    return collections.create(session, "new", typed, send(session, {"a.txt": b"x"}))
 
 
 def view_instruction(session, typed="plain"):
-    return keeping.add_view(session, "corpus", "v", typed)
+    return collections.add_view(session, "corpus", "v", typed)
 
 
 def view_name(session, typed="plain"):
-    return keeping.add_view(session, "corpus", typed, "x")
+    return collections.add_view(session, "corpus", typed, "x")
 
 
 def pool_instruction(session, typed="plain"):
@@ -77,7 +77,7 @@ def pool_output(session, typed="plain"):
 
 
 def folder_instruction(session, typed="plain"):
-    return keeping.add_folder(session, "new", "corpus", "", typed)
+    return collections.add_folder(session, "new", "corpus", "", typed)
 
 
 def map_instruction(session, typed="plain"):
@@ -137,10 +137,10 @@ def test_a_text_is_the_value_of_its_field_and_of_nothing_else(session, monkeypat
 def test_names_and_folders_are_none_of_these(session, typed):
     batch = send(session, {"a.txt": b"x"})
     for start in (
-        lambda: keeping.create(session, typed, "x", batch),
-        lambda: keeping.add_folder(session, typed, "corpus", "", "x"),
-        lambda: keeping.add_folder(session, "new", typed, "", "x"),
-        lambda: keeping.add_folder(session, "new", "corpus", typed, "x"),
+        lambda: collections.create(session, typed, "x", batch),
+        lambda: collections.add_folder(session, typed, "corpus", "", "x"),
+        lambda: collections.add_folder(session, "new", typed, "", "x"),
+        lambda: collections.add_folder(session, "new", "corpus", typed, "x"),
         lambda: prompting.make_pool(session, typed, batch, "a", "b", ""),
         lambda: results.start(session, typed, "default"),
     ):
@@ -165,7 +165,7 @@ def test_models_are_named_by_the_owner_of_the_machine(session, models):
 
 def test_settings_of_a_job_are_on_no_command_line(own_store, tmp_path):
     session = Session(AppConfig(store=str(own_store)))
-    job = keeping.create(session, "typed", "--collection=elsewhere", send(session, {"a.txt": b"Rain falls."}))
+    job = collections.create(session, "typed", "--collection=elsewhere", send(session, {"a.txt": b"Rain falls."}))
     child = session.jobs._children[job.id]
     with open(f"/proc/{child.pid}/cmdline") as stream:
         assert "elsewhere" not in stream.read()
@@ -173,7 +173,7 @@ def test_settings_of_a_job_are_on_no_command_line(own_store, tmp_path):
     assert job.state is State.DONE and "elsewhere" not in session.collections()
     (view,) = session.views("typed")
     assert view.document_instruction == "--collection=elsewhere"
-    keeping.delete(session, "typed", "typed")
+    collections.delete(session, "typed", "typed")
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import pytest
 from tests.ui.sending import send
 from tests.ui.waiting import wait_for
 from ui.asking import AppError, Asked
+from ui.collections import add_folder, allowed_folder, allowed_folders, create
 from ui.config import AppConfig, Limits
 from ui.handling import as_panel, message_of
-from ui.keeping import add_folder, allowed_folder, allowed_folders, create
 from ui.render import cards, drawer
 from ui.session import Session
 from ui.uploads import UploadError

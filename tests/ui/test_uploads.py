@@ -13,7 +13,7 @@ from instructor_search.errors import CollectionNotFoundError
 from tests.conftest import ROOT
 from tests.ui.sending import send
 from tests.ui.waiting import wait_for
-from ui import keeping
+from ui import collections
 from ui.asking import AppError
 from ui.config import AppConfig, Limits
 from ui.job import State
@@ -108,21 +108,21 @@ def test_what_a_killed_process_was_receiving_is_removed(tmp_path):
 @pytest.mark.trust
 def test_fifty_eight_files_of_several_folders_are_found(session):
     files = {f"{n // 10}/note.txt": f"The parrot number {n} sings.".encode() for n in range(0, 580, 10)}
-    job = keeping.create(session, "many", "", send(session, files))
+    job = collections.create(session, "many", "", send(session, files))
     wait_for(lambda: not job.is_running)
     assert job.state is State.DONE and job.report["added"] == 58 and job.title == "many: 58 files"
-    job = keeping.add_files(session, "many", send(session, {"0/note.txt": b"A parrot that is silent."}))
+    job = collections.add_files(session, "many", send(session, {"0/note.txt": b"A parrot that is silent."}))
     wait_for(lambda: not job.is_running)
     assert len(session.library.collection("many").sources()) == 59
     assert "0/note.txt is kept as 0/note (2).txt" in jobs_html.jobs([job])
-    job = keeping.add_files(session, "many", send(session, {"1/note.txt": b"A parrot that sleeps."}), True)
+    job = collections.add_files(session, "many", send(session, {"1/note.txt": b"A parrot that sleeps."}), True)
     wait_for(lambda: not job.is_running)
     assert job.report["changed"] == 1 and "replaced: 1/note.txt" in jobs_html.jobs([job])
 
 
 def test_what_a_failed_creation_left_is_removed(tmp_path):
     session = Session(AppConfig(store=str(tmp_path / "store"), model="/nowhere/at/all"))
-    job = keeping.create(session, "new", "", send(session, {"a.txt": b"Rain."}))
+    job = collections.create(session, "new", "", send(session, {"a.txt": b"Rain."}))
     wait_for(lambda: not job.is_running)
     assert job.state is State.FAILED and "new" not in session.collections()
     assert not (session.uploads.kept / "new").exists() and not list((tmp_path / "store" / ".jobs").iterdir())
@@ -131,10 +131,10 @@ def test_what_a_failed_creation_left_is_removed(tmp_path):
 
 
 def test_no_try_is_kept_where_another_job_runs(session):
-    job = keeping.create(session, "first", "", send(session, {"a.txt": b"Rain."}))
+    job = collections.create(session, "first", "", send(session, {"a.txt": b"Rain."}))
     batch = send(session, {"a.txt": b"Snow."})
     with pytest.raises(JobError, match=r"another job is under way \(first: 1 file\)"):
-        keeping.create(session, "second", "", batch)
+        collections.create(session, "second", "", batch)
     assert session.uploads.staged_files(batch) == ["a.txt"] and not (session.uploads.kept / "second").exists()
     wait_for(lambda: not job.is_running)
 
@@ -144,12 +144,12 @@ def test_reading_only_starts_no_work(own_store, tmp_path):
     from ui import mapping, prompting, results
 
     with pytest.raises(JobError, match="--read-only"):
-        keeping.verify(session, "corpus")
+        collections.verify(session, "corpus")
     starts = (
-        lambda: keeping.add_view(session, "corpus", "v", "x"),
-        lambda: keeping.add_files(session, "corpus", "x"),
-        lambda: keeping.create(session, "x", "", "x"),
-        lambda: keeping.delete(session, "corpus", "corpus"),
+        lambda: collections.add_view(session, "corpus", "v", "x"),
+        lambda: collections.add_files(session, "corpus", "x"),
+        lambda: collections.create(session, "x", "", "x"),
+        lambda: collections.delete(session, "corpus", "corpus"),
         lambda: results.start(session, "quick", "default"),
         lambda: prompting.make_demo_pool(session),
     )
@@ -187,7 +187,7 @@ def test_a_wrong_name_lists_no_collections(own_store):
 
     session = Session(AppConfig(store=str(own_store)))
     with pytest.raises(CollectionNotFoundError, match="no collection 'nope'") as raised:
-        keeping.facts(session, "nope")
+        collections.facts(session, "nope")
     assert "corpus" not in message_of(raised.value) and str(own_store) not in message_of(raised.value)
 
 
@@ -205,12 +205,12 @@ def test_a_value_error_of_a_library_is_not_shown():
 STARTED = """
 import sys, time
 from tests.ui.sending import send
-from ui import keeping
+from ui import collections
 from ui.config import AppConfig
 from ui.session import Session
 session = Session(AppConfig(store=sys.argv[1]))
 files = {f"{n}.txt": " ".join(f"word{n}x{i}" for i in range(150)).encode() for n in range(60)}
-job = keeping.create(session, "cut", "Represent the note: ", send(session, files))
+job = collections.create(session, "cut", "Represent the note: ", send(session, files))
 while "cut" not in session.collections():
     time.sleep(0.02)
 print("begun", flush=True)

@@ -9,10 +9,10 @@ import gradio as gr
 
 from instructor_search.instruction_library import LIBRARY
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION
-from ui import keeping
+from ui import collections
 from ui.handling import AT_ONCE, QUIET, as_panel, as_toast
+from ui.render import collections as html
 from ui.render import jobs as jobs_html
-from ui.render import keeping as html
 from ui.render.parts import panel
 from ui.session import Session
 from ui.tabs.uploader import uploader
@@ -24,12 +24,12 @@ EMPTY = panel("empty", "No collection yet", "Give it a name, say what its docume
 
 def about(session: Session, name: str | None) -> str:
     """Return the numbers and views of a collection as HTML."""
-    return html.collection(keeping.facts(session, name)) if name else EMPTY
+    return html.collection(collections.facts(session, name)) if name else EMPTY
 
 
 def documents(session: Session, name: str | None, words: str) -> str:
     """Return the files of a collection as HTML."""
-    return html.documents(keeping.facts(session, name), words or "") if name else ""
+    return html.documents(collections.facts(session, name), words or "") if name else ""
 
 
 def work(session: Session) -> str:
@@ -86,7 +86,7 @@ def _forms(session: Session, collection: gr.Dropdown) -> dict[str, Any]:
     if session.config.allow_folders:
         with gr.Accordion("Ingest a folder of the server", open=False):
             made["folder"] = gr.Dropdown(
-                list(keeping.allowed_folders(session)), label="Allowed folder", elem_id="folder"
+                list(collections.allowed_folders(session)), label="Allowed folder", elem_id="folder"
             )
             made["below"] = gr.Textbox(label="Folder below it (empty: all of it)", max_lines=1, elem_id="below")
             made["into"] = gr.Textbox(label="Collection (new or existing)", max_lines=1, elem_id="into")
@@ -125,19 +125,22 @@ def _tie_starts(session: Session, collection: gr.Dropdown, forms: dict[str, Any]
     viewed = {"view": "", "view_instruction": "", "view_pick": None, "cost": ""}
     started(
         "create",
-        keeping.create,
+        collections.create,
         [forms["name"], forms["instruction"], forms["files"]],
         {**named, **instructed, "files": ""},
     )
     started(
-        "add", _chosen(keeping.add_files), [collection, forms["more"], forms["replace"]], {"more": "", "replace": False}
+        "add",
+        _chosen(collections.add_files),
+        [collection, forms["more"], forms["replace"]],
+        {"more": "", "replace": False},
     )
-    started("make_view", _chosen(keeping.add_view), [collection, forms["view"], forms["view_instruction"]], viewed)
-    started("verify", _chosen(keeping.verify), [collection], {})
+    started("make_view", _chosen(collections.add_view), [collection, forms["view"], forms["view_instruction"]], viewed)
+    started("verify", _chosen(collections.verify), [collection], {})
     if "ingest" in forms:
         started(
             "ingest",
-            keeping.add_folder,
+            collections.add_folder,
             [forms["into"], forms["folder"], forms["below"], forms["instruction"]],
             {"into": "", "below": ""},
         )
@@ -149,7 +152,7 @@ def _tie_other_buttons(session: Session, collection: gr.Dropdown, forms: dict[st
         forms[pick].input(lambda chosen: chosen or "", forms[pick], forms[box], **QUIET)
 
     def estimated(name: str | None, instruction: str) -> str:
-        return html.cost(_chosen(keeping.view_cost)(session, name, instruction))
+        return html.cost(_chosen(collections.view_cost)(session, name, instruction))
 
     forms["estimate"].click(as_panel(estimated), [collection, forms["view_instruction"]], forms["cost"], **QUIET)
     forms["delete"].click(
@@ -192,7 +195,7 @@ def _chosen(start: Callable[..., Any]) -> Callable[..., Any]:
 
 def _deleted(session: Session) -> Callable[..., Any]:
     def run(name: str | None, typed: str) -> tuple[Any, str, str]:
-        _chosen(keeping.delete)(session, name, typed)
+        _chosen(collections.delete)(session, name, typed)
         names = session.whole_collections()
         following = next(iter(names), None)
         return gr.Dropdown(choices=names, value=following), "", about(session, following)

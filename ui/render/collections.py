@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instructor_search.commands.parser import counted
-from ui.keeping import CollectionFacts, ViewCost
+from ui.collections import CollectionFacts, ViewCost
 from ui.render.parts import panel, table, text
 
 MAX_SOURCES = 200
