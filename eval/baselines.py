@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from eval.records import Category, Sides, TaskInfo
+from eval.records import Category, TaskInfo
 from instructor_search.encoder.checkpoint import BASE_MODEL, DEFAULT_MODEL, resolve_folder
 from instructor_search.errors import MissingExtraError, ModelError
-from instructor_search.instructions import InstructedText
+from instructor_search.instructions import InstructedText, InstructionPair
 
 if TYPE_CHECKING:
     from mteb.models.model_meta import ModelMeta
@@ -111,7 +111,7 @@ class SentenceTransformersEncoder:
         """Whether anything is put before texts."""
         return bool(self._prompts or self._prefix)
 
-    def prompts_for(self, info: TaskInfo) -> Sides:
+    def prompts_for(self, info: TaskInfo) -> InstructionPair:
         """Return what the model puts before the two sides of a task: its own prompts, else its family's prefixes.
 
         Of its own prompts one for the task's type comes first ("STS", "Retrieval-query"), then "query" and "document".
@@ -125,7 +125,7 @@ class SentenceTransformersEncoder:
             kind = _TASK_TYPES.get(info.category, "")
             query = self._first(f"{kind}-query", kind, "query")
             document = self._first(f"{kind}-document", kind, "document", "passage", "corpus")
-        return Sides(query, document if searches or not info.is_symmetric else query)
+        return InstructionPair(query, document if searches or not info.is_symmetric else query)
 
     def _first(self, *names: str) -> str:
         return next((self._prompts[name] for name in names if name in self._prompts), "")

@@ -11,8 +11,9 @@ from functools import partial
 from typing import Any
 
 from eval.instructions import SPECIALISED_DOMAINS, derived_variants
-from eval.records import Category, Sides, TaskInfo
+from eval.records import Category, TaskInfo
 from eval.tasks.base import EvalTask
+from instructor_search.instructions import InstructionPair
 
 RESPONSE_SECONDS = 2.0
 _SPECIALISED_MTEB = {"Academic", "Medical", "Legal", "Financial", "Programming", "Chemistry", "Engineering"}
@@ -81,7 +82,7 @@ def _with_seed(task: Any, seed: int) -> Any:
 
 
 def _own_info(name: str, category: Category, metric: str, instruction: str, domain: str, revision: str) -> TaskInfo:
-    both = Sides(instruction, instruction)
+    both = InstructionPair(instruction, instruction)
     return TaskInfo(
         name=name,
         category=category,
@@ -110,9 +111,9 @@ def _hub_info(task: Any) -> TaskInfo:
         "Summarization": Category.SUMMARIZATION,
     }
     if meta.name in MTEB_INSTRUCTIONS:
-        instruction = Sides(*sides(meta.name))
+        instruction = InstructionPair(*sides(meta.name))
     else:  # CQADupstack: the mean of twelve, each under its own
-        instruction = Sides(
+        instruction = InstructionPair(
             "Represent the forum question for retrieving duplicate questions: ",
             "Represent the forum question for retrieval: ",
         )

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from eval.records import Category, EvalDataError, Sides
-from instructor_search.instructions import Instruction
+from eval.records import Category, EvalDataError
+from instructor_search.instructions import Instruction, InstructionPair
 
 PARAPHRASES = tuple(f"paraphrase-{n}" for n in range(1, 6))
 LADDER = ("none", "tag", "short", "detailed")
@@ -20,19 +20,19 @@ VARIANTS = ("default", *LADDER, *PARAPHRASES)
 
 # For a set that brings no instruction of its own.
 CATEGORY_INSTRUCTIONS = {
-    Category.RETRIEVAL: Sides(
+    Category.RETRIEVAL: InstructionPair(
         "Represent the question for retrieving supporting documents: ", "Represent the document for retrieval: "
     ),
-    Category.RERANKING: Sides(
+    Category.RERANKING: InstructionPair(
         "Represent the question for ranking passages that answer it: ", "Represent the passage for ranking: "
     ),
-    Category.CLUSTERING: Sides(*["Represent the text for clustering by topic: "] * 2),
-    Category.PAIR_CLASSIFICATION: Sides(*["Represent the sentence for detecting paraphrases: "] * 2),
-    Category.CLASSIFICATION: Sides(*["Represent the text for classification: "] * 2),
-    Category.STS: Sides(*["Represent the sentence for measuring semantic similarity: "] * 2),
-    Category.SUMMARIZATION: Sides(*["Represent the summary for comparing it with human summaries: "] * 2),
-    Category.PROMPT_RETRIEVAL: Sides(*["Represent the example for retrieving similar examples: "] * 2),
-    Category.BILLBOARD: Sides(*["Represent the sentence for comparing it with reference sentences: "] * 2),
+    Category.CLUSTERING: InstructionPair(*["Represent the text for clustering by topic: "] * 2),
+    Category.PAIR_CLASSIFICATION: InstructionPair(*["Represent the sentence for detecting paraphrases: "] * 2),
+    Category.CLASSIFICATION: InstructionPair(*["Represent the text for classification: "] * 2),
+    Category.STS: InstructionPair(*["Represent the sentence for measuring semantic similarity: "] * 2),
+    Category.SUMMARIZATION: InstructionPair(*["Represent the summary for comparing it with human summaries: "] * 2),
+    Category.PROMPT_RETRIEVAL: InstructionPair(*["Represent the example for retrieving similar examples: "] * 2),
+    Category.BILLBOARD: InstructionPair(*["Represent the sentence for comparing it with reference sentences: "] * 2),
 }
 # Domains whose texts have a language of their own; the others are news, encyclopedias, reviews, talk.
 SPECIALISED_DOMAINS = frozenset(
@@ -71,16 +71,16 @@ _FRAMES = (
 )
 
 
-def derived_variants(name: str, instruction: Sides) -> dict[str, Sides]:
+def derived_variants(name: str, instruction: InstructionPair) -> dict[str, InstructionPair]:
     """Return ladder and paraphrases made from the slots of both instructions."""
     ladder = {
-        "none": Sides("", ""),
-        "tag": Sides(*[f"{name}: "] * 2),
-        "short": Sides(*(f"{_what(text)}: " for text in instruction)),
+        "none": InstructionPair("", ""),
+        "tag": InstructionPair(*[f"{name}: "] * 2),
+        "short": InstructionPair(*(f"{_what(text)}: " for text in instruction)),
         "detailed": instruction,
     }
     paraphrased = {
-        variant: Sides(*(_paraphrase(frame, text) for text in instruction))
+        variant: InstructionPair(*(_paraphrase(frame, text) for text in instruction))
         for variant, frame in zip(PARAPHRASES, _FRAMES, strict=True)
     }
     return ladder | paraphrased
@@ -96,24 +96,26 @@ def _paraphrase(frame: str, text: str) -> str:
     return frame.format(what=_what(text), objective=objective)
 
 
-def read_sides(value: Any, where: str) -> Sides:
+def read_sides(value: Any, where: str) -> InstructionPair:
     """Return the instructions of {"text"} or {"query", "doc"}, as meta.json has them.
 
     Raises:
         EvalDataError: it is of another form.
     """
     if isinstance(value, str):
-        return Sides(value, value)
+        return InstructionPair(value, value)
     if isinstance(value, Mapping):
         document = value.get("doc", value.get("document", value.get("corpus")))
         if isinstance(value.get("text"), str):
-            return Sides(value["text"], value["text"])
+            return InstructionPair(value["text"], value["text"])
         if isinstance(value.get("query"), str) and isinstance(document, str):
-            return Sides(value["query"], document)
+            return InstructionPair(value["query"], document)
     raise EvalDataError(f'{where}: {json.dumps(value)[:80]}; expected {{"text": ...}} or {{"query": ..., "doc": ...}}')
 
 
-def from_meta(name: str, category: Category, meta: Mapping[str, Any], where: str) -> tuple[Sides, dict[str, Sides]]:
+def from_meta(
+    name: str, category: Category, meta: Mapping[str, Any], where: str
+) -> tuple[InstructionPair, dict[str, InstructionPair]]:
     """Return instruction and variants of a set; what its meta.json does not say is derived.
 
     Raises:
@@ -139,7 +141,7 @@ def from_meta(name: str, category: Category, meta: Mapping[str, Any], where: str
     return instruction, variants
 
 
-def read_instruction_file(path: Path, size: str | None = None) -> dict[str, Sides]:
+def read_instruction_file(path: Path, size: str | None = None) -> dict[str, InstructionPair]:
     """Return task name -> instructions of a JSON file.
 
     Two forms: {TASK: {"text"} or {"query", "doc"}}, or the nested one of recorded instructions per model size, where
@@ -152,14 +154,14 @@ def read_instruction_file(path: Path, size: str | None = None) -> dict[str, Side
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise EvalDataError(f"{path} cannot be read as instructions ({error}); expected a JSON object") from error
-    found: dict[str, Sides] = {}
+    found: dict[str, InstructionPair] = {}
     _collect(values, size or "large", str(path), found)
     if not found:
         raise EvalDataError(f"{path} names no task with an instruction")
     return found
 
 
-def _collect(values: Any, size: str, where: str, found: dict[str, Sides]) -> None:
+def _collect(values: Any, size: str, where: str, found: dict[str, InstructionPair]) -> None:
     if not isinstance(values, Mapping):
         return
     for name, value in values.items():

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.config import DEFAULT_DEMONSTRATIONS, DEFAULT_SELECTOR, EvalConfig
-from eval.records import Category, Context, EvalDataError, Sides
+from eval.records import Category, Context, EvalDataError
 from eval.results import Result, facts_of, known_result
 from eval.runs import Run, result_folder
 from eval.specifications import SystemOptions, check_specification, make_system
 from eval.systems import System
 from eval.tasks.base import EvalTask
 from instructor_search.errors import InstructorSearchError
+from instructor_search.instructions import InstructionPair
 
 if TYPE_CHECKING:
     from instructor_search.in_context.llm import LanguageModel
@@ -30,7 +31,7 @@ class Evaluation:
     """A task for one system. ``known``: its result, where just this was run before; ``problem``: why it cannot be."""
 
     task: EvalTask
-    sides: Sides | None = None
+    sides: InstructionPair | None = None
     facts: dict[str, Any] | None = None
     known: Result | None = None
     problem: Problem | None = None

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from eval.units import Units
 from instructor_search.errors import InstructorSearchError
+from instructor_search.instructions import InstructionPair
 
 if TYPE_CHECKING:
     from instructor_search.in_context.llm import LanguageModel
@@ -36,13 +37,6 @@ class Category(StrEnum):
 MTEB_CATEGORIES = tuple(Category)[:7]
 
 
-class Sides(NamedTuple):
-    """The instructions of a task's two sides; equal for a symmetric task."""
-
-    query: str
-    document: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class TaskInfo:
     """What is known of a task before its data is read."""
@@ -50,8 +44,8 @@ class TaskInfo:
     name: str
     category: Category
     metric: str  # name of the main score
-    instruction: Sides
-    variants: Mapping[str, Sides]  # "none", "tag", "short", "detailed", "paraphrase-1" ... "paraphrase-5"
+    instruction: InstructionPair
+    variants: Mapping[str, InstructionPair]  # "none", "tag", "short", "detailed", "paraphrase-1" ... "paraphrase-5"
     domain: str
     is_specialised: bool  # a domain with a language of its own; for the domain-shift study
     revision: str  # of the data: a hub revision, or a hash of the files
@@ -65,7 +59,7 @@ class TaskInfo:
         """Whether both sides have one instruction."""
         return self.instruction.query == self.instruction.document
 
-    def sides(self, variant: str) -> Sides:
+    def sides(self, variant: str) -> InstructionPair:
         """Return the instructions under a variant: "default", or a name of ``variants``."""
         return self.instruction if variant == "default" else self.variants[variant]
 

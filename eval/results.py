@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eval.records import Category, EvalDataError, Outcome, Sides, TaskInfo
+from eval.records import Category, EvalDataError, Outcome, TaskInfo
 from eval.units import MIN_UNITS, Units, interval
 from instructor_search.files import atomic_file, write_at_once
+from instructor_search.instructions import InstructionPair
 from instructor_search.result_files import (
     FACTS,
     ResultFileError,
@@ -206,7 +207,7 @@ def clear_failure(folder: Path, name: str) -> None:
 
 
 def facts_of(
-    info: TaskInfo, sides: Sides, system_facts: Mapping[str, Any], settings: Mapping[str, Any], variant: str
+    info: TaskInfo, sides: InstructionPair, system_facts: Mapping[str, Any], settings: Mapping[str, Any], variant: str
 ) -> dict[str, Any]:
     """Return what makes a score, and where: what must be equal for it to be taken as done."""
     return {

@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 from eval.baselines import Bm25, RandomEncoder, SentenceTransformersEncoder, model_path
 from eval.instructions import VARIANTS, read_instruction_file
 from eval.local_data import revision_of
-from eval.records import Category, Sides, TaskInfo
+from eval.records import Category, TaskInfo
 from eval.systems import ALL, SEARCH_CATEGORIES, System
 from instructor_search.encoder import load_encoder
 from instructor_search.encoder.cache import CachedEncoder
+from instructor_search.instructions import InstructionPair
 from instructor_search.integrations.mteb import InstructionFor, model_meta
 from instructor_search.integrations.mteb_search import CollectionSearch
 from instructor_search.search.ranking import Mode
@@ -81,8 +82,8 @@ def make_system(specification: str, source: str, options: SystemOptions) -> Syst
     return _own_model(name, variant, experiment, options)
 
 
-def _no_prefixes(_: TaskInfo) -> Sides:
-    return Sides("", "")
+def _no_prefixes(_: TaskInfo) -> InstructionPair:
+    return InstructionPair("", "")
 
 
 def _bm25(experiment: dict[str, Any], options: SystemOptions) -> System:
@@ -240,7 +241,7 @@ def _split_variant(specification: str, options: SystemOptions) -> tuple[str, str
     return name, variant
 
 
-def _file_sides(variant: str, model: str) -> tuple[Mapping[str, Sides] | None, str]:
+def _file_sides(variant: str, model: str) -> tuple[Mapping[str, InstructionPair] | None, str]:
     """Return the instructions of a JSON file and its short name; where it has several sizes, those of the model's.
 
     The name carries a hash of the contents: another file, or the same one edited, makes another run.

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from eval.instructions import derived_variants
-from eval.records import Category, Context, EvalDataError, Sides, TaskInfo
+from eval.records import Category, Context, EvalDataError, TaskInfo
 from instructor_search.encoder.protocol import Encoder, check_vectors
-from instructor_search.instructions import InstructedText
+from instructor_search.instructions import InstructedText, InstructionPair
 from instructor_search.integrations.mteb import InstructionFor, MtebEncoder
 from instructor_search.integrations.mteb_instructions import MTEB_INSTRUCTIONS, sides
 
@@ -34,11 +34,11 @@ class System:
     encoder: Encoder | None = None
     make_search: Callable[[InstructionFor, Path], SearchProtocol] | None = None  # in a working folder
     categories: frozenset[Category] = ALL
-    prefixes: Callable[[TaskInfo], Sides] | None = None  # of a baseline, in place of the task's instructions
-    file_sides: Mapping[str, Sides] | None = None  # by task, from a file
+    prefixes: Callable[[TaskInfo], InstructionPair] | None = None  # of a baseline, in place of the task's instructions
+    file_sides: Mapping[str, InstructionPair] | None = None  # by task, from a file
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def sides(self, info: TaskInfo) -> Sides:
+    def sides(self, info: TaskInfo) -> InstructionPair:
         """Return the instructions that this system runs a task under.
 
         Raises:
@@ -53,16 +53,16 @@ class System:
                 return self.file_sides[name]
         raise EvalDataError(f"the instruction file {self.variant!r} does not name the task {info.name!r}")
 
-    def sides_of_part(self, info: TaskInfo, part: str) -> Sides:
+    def sides_of_part(self, info: TaskInfo, part: str) -> InstructionPair:
         """Return the instructions of one part of an aggregate task: its own where it has one, in this variant."""
         if self.file_sides is not None and part in self.file_sides:
             return self.file_sides[part]
         if self.prefixes is None and self.file_sides is None and part in MTEB_INSTRUCTIONS:
-            own = Sides(*sides(part))
+            own = InstructionPair(*sides(part))
             return own if self.variant == "default" else derived_variants(part, own)[self.variant]
         return self.sides(info)
 
-    def as_mteb(self, chosen: Sides, context: Context) -> MtebEncoder | SearchProtocol:
+    def as_mteb(self, chosen: InstructionPair, context: Context) -> MtebEncoder | SearchProtocol:
         """Return this system as an mteb model under the instructions of a task."""
 
         def instruction_for(_: str, side: str | None) -> str:

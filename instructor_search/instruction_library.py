@@ -10,7 +10,7 @@ from typing import NamedTuple
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION
 
 
-class InstructionPair(NamedTuple):
+class NamedInstructions(NamedTuple):
     """The two instructions of a use; ``symmetric`` where query and document are texts of one kind."""
 
     name: str
@@ -24,16 +24,16 @@ class InstructionPair(NamedTuple):
         return self.query == self.document
 
 
-def _asymmetric(name: str, use: str, query: str, document: str) -> InstructionPair:
-    return InstructionPair(name, use, f"Represent the {query}: ", f"Represent the {document}: ")
+def _asymmetric(name: str, use: str, query: str, document: str) -> NamedInstructions:
+    return NamedInstructions(name, use, f"Represent the {query}: ", f"Represent the {document}: ")
 
 
-def _symmetric(name: str, use: str, both: str) -> InstructionPair:
+def _symmetric(name: str, use: str, both: str) -> NamedInstructions:
     return _asymmetric(name, use, both, both)
 
 
-LIBRARY: tuple[InstructionPair, ...] = (
-    InstructionPair("default", "any question over any documents", DEFAULT_QUERY_INSTRUCTION, DEFAULT_DOCUMENT_INSTRUCTION),
+LIBRARY: tuple[NamedInstructions, ...] = (
+    NamedInstructions("default", "any question over any documents", DEFAULT_QUERY_INSTRUCTION, DEFAULT_DOCUMENT_INSTRUCTION),
     _asymmetric("questions", "questions answered by encyclopedia passages", "Wikipedia question for retrieving supporting documents", "Wikipedia document for retrieval"),
     _symmetric("duplicate-questions", "questions asked before", "question for retrieving duplicate questions"),
     _asymmetric("facts", "claims checked against evidence", "claim for retrieving supporting evidence", "evidence document for retrieval"),
@@ -91,7 +91,7 @@ LIBRARY: tuple[InstructionPair, ...] = (
 )  # fmt: skip
 
 
-def find_pair(name: str) -> InstructionPair:
+def find_pair(name: str) -> NamedInstructions:
     """Return the pair called ``name``.
 
     Raises:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeGuard
 
-from instructor_search.instruction_library import LIBRARY, InstructionPair, find_instruction, query_instruction_for
+from instructor_search.instruction_library import LIBRARY, NamedInstructions, find_instruction, query_instruction_for
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION, Instruction
 
 Side = Literal["query", "document"]
-GivenInstruction = str | Instruction | InstructionPair | tuple[str | Instruction, str | Instruction] | None
+GivenInstruction = str | Instruction | NamedInstructions | tuple[str | Instruction, str | Instruction] | None
 
 
 def resolve(given: GivenInstruction, side: Side = "query", *, documents_under: str | None = None) -> str:
@@ -20,15 +20,16 @@ def resolve(given: GivenInstruction, side: Side = "query", *, documents_under: s
 
     ``given``: None: the query instruction that goes with ``documents_under``, the document instruction of a view (for
     the document side that instruction itself); without a view the default of the side. "": no instruction. "@name",
-    "@name/query" or "@name/document": of the library, the side decides where none is named. An ``InstructionPair`` or a
-    pair (query's, document's): the side's. An ``Instruction``: its text. Any other text: itself, to the letter.
+    "@name/query" or "@name/document": of the library, the side decides where none is named. An ``InstructionPair``, a
+    pair (query's, document's) or one of the library: the side's. An ``Instruction``: its text. Any other text: itself,
+    to the letter.
 
     Raises:
         ValueError: "@name" is not in the library, or something else was given.
     """
     if given is None:
         return _default(side, documents_under)
-    if isinstance(given, InstructionPair):
+    if isinstance(given, NamedInstructions):
         return given.query if side == "query" else given.document
     one = given[0 if side == "query" else 1] if _is_pair(given) else given
     if isinstance(one, Instruction):
@@ -58,7 +59,7 @@ def resolve_pair(given: GivenInstruction) -> tuple[str, str]:
 
 def name_of(given: GivenInstruction) -> str | None:
     """Return the library's name for what was given, where it was given by name."""
-    if isinstance(given, InstructionPair):
+    if isinstance(given, NamedInstructions):
         return given.name if given in LIBRARY else None
     return given[1:].partition("/")[0] if isinstance(given, str) and given.startswith("@") else None
 

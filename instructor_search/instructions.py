@@ -85,6 +85,13 @@ class Instruction:
         return self.text_type is not None
 
 
+class InstructionPair(NamedTuple):
+    """The instructions of two sides: the query's and the document's; equal where both are texts of one kind."""
+
+    query: str
+    document: str
+
+
 class InstructedText(NamedTuple):
     """The only thing an encoder takes: an instruction (may be empty) and a text."""
 

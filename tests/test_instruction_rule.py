@@ -13,7 +13,7 @@ from instructor_search.encoder.inference import InstructorEncoder
 from instructor_search.in_context.filling import create_pool
 from instructor_search.instruction_library import find_pair
 from instructor_search.instruction_rule import agreed, name_of, resolve, resolve_pair
-from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION
+from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION, InstructionPair
 from instructor_search.records import Demonstration
 from instructor_search.search.compare import Side, compare
 from instructor_search.search.explain import explain_hit
@@ -30,7 +30,8 @@ GIVEN = {  # what is given -> what the encoder sees of a query over documents un
     "name": ("@medical", MEDICAL.query),
     "name and side": ("@medical/document", MEDICAL.document),
     "Instruction": (Instruction(OWN), OWN),
-    "InstructionPair": (MEDICAL, MEDICAL.query),
+    "NamedInstructions": (MEDICAL, MEDICAL.query),
+    "InstructionPair": (InstructionPair(MEDICAL.query, MEDICAL.document), MEDICAL.query),
     "pair": ((OWN, "Represent the log: "), OWN),
 }
 TYPED = [name for name, (given, _) in GIVEN.items() if given is None or isinstance(given, str)]

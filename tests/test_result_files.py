@@ -8,12 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eval.records import Category, Outcome, Sides, TaskInfo
+from eval.records import Category, Outcome, TaskInfo
 from eval.report import write_reports
 from eval.results import facts_of, write_failure, write_result
 from eval.runs import Run, read_runs, write_run
 from eval.units import Units, means
 from instructor_search import result_files
+from instructor_search.instructions import InstructionPair
 from instructor_search.result_files import ResultFileError, read_run, read_score
 from ui import results as page
 from ui.render import results as html
@@ -35,13 +36,13 @@ META = SimpleNamespace(to_dict=lambda: {"name": "toy/model", "revision": "r"})
 
 
 def info_of(name, category):
-    sides = Sides("Represent it: ", "Represent it: ")
+    sides = InstructionPair("Represent it: ", "Represent it: ")
     return TaskInfo(
         name=name,
         category=category,
         metric="accuracy",
         instruction=sides,
-        variants={"none": Sides("", "")},
+        variants={"none": InstructionPair("", "")},
         domain="general",
         is_specialised=False,
         revision="1",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from eval.records import Context, EvalDataError, Outcome, Sides, TaskInfo
+from eval.records import Context, EvalDataError, Outcome, TaskInfo
+from instructor_search.instructions import InstructionPair
 
 if TYPE_CHECKING:
     from eval.systems import System
@@ -17,7 +18,7 @@ class EvalTask(ABC):
     info: TaskInfo
 
     @abstractmethod
-    def evaluate(self, system: System, sides: Sides, context: Context) -> Outcome:
+    def evaluate(self, system: System, sides: InstructionPair, context: Context) -> Outcome:
         """Run ``system`` under the instructions ``sides``.
 
         Raises:
@@ -33,7 +34,7 @@ class BrokenTask(EvalTask):
         self.info = info
         self.error = error
 
-    def evaluate(self, system: System, sides: Sides, context: Context) -> Outcome:
+    def evaluate(self, system: System, sides: InstructionPair, context: Context) -> Outcome:
         """Raise the error."""
         raise self.error
 

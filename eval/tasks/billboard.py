@@ -16,9 +16,10 @@ import numpy as np
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
 from eval.local_data import LABEL, NUMBER, TEXT, TEXTS, Row, find, read_rows
-from eval.records import Context, EvalDataError, Outcome, Sides, TaskInfo
+from eval.records import Context, EvalDataError, Outcome, TaskInfo
 from eval.tasks.base import EvalTask
 from eval.units import Group, Units, means
+from instructor_search.instructions import InstructionPair
 
 if TYPE_CHECKING:
     from eval.systems import System
@@ -34,7 +35,7 @@ class BillboardTask(EvalTask):
         self.info = info
         self._read = read
 
-    def evaluate(self, system: System, sides: Sides, context: Context) -> Outcome:
+    def evaluate(self, system: System, sides: InstructionPair, context: Context) -> Outcome:
         """Return Pearson's r or the Kendall-like tau, with the other correlations beside it."""
         rows = self._read()
         candidates = system.embed([row["candidate"] for row in rows], sides.query, context)

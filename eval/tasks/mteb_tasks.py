@@ -26,10 +26,11 @@ from mteb.abstasks.text.summarization import AbsTaskSummarization
 from mteb.types import PromptType
 from scipy.stats import spearmanr
 
-from eval.records import Context, EvalDataError, Outcome, Sides, TaskInfo
+from eval.records import Context, EvalDataError, Outcome, TaskInfo
 from eval.tasks.base import EvalTask
 from eval.tasks.clusterings import mean_over_seeds, repeat_clusterings
 from eval.units import Group, Units, means
+from instructor_search.instructions import InstructionPair
 
 if TYPE_CHECKING:
     from mteb.abstasks.abstask import AbsTask
@@ -54,7 +55,7 @@ class MtebTask(EvalTask):
         self._make = make
         self._notes = notes
 
-    def evaluate(self, system: System, sides: Sides, context: Context) -> Outcome:
+    def evaluate(self, system: System, sides: InstructionPair, context: Context) -> Outcome:
         """Run mteb's protocol; the result is mteb's own score."""
         task = self._make(context.seed)
         if isinstance(task, AbsTaskAggregate):
@@ -103,7 +104,7 @@ class MtebTask(EvalTask):
         return Outcome(scores, Units(groups) if whole else None, notes, facts={"instructions_of_parts": instructions})
 
 
-def _tell_sides_apart(task: Any, sides: Sides) -> None:
+def _tell_sides_apart(task: Any, sides: InstructionPair) -> None:
     """Make mteb say which side it embeds where the two have different instructions.
 
     Raises:

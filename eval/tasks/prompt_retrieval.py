@@ -20,11 +20,12 @@ import numpy as np
 
 from eval.example_selection import select_examples
 from eval.local_data import TEXT, find, read_rows
-from eval.records import Context, EvalDataError, Outcome, Sides, TaskInfo
+from eval.records import Context, EvalDataError, Outcome, TaskInfo
 from eval.tasks.base import EvalTask
 from eval.units import Units, means
 from instructor_search.in_context.answers import answer, normal
 from instructor_search.in_context.prompt import PromptTemplate, build_prompt
+from instructor_search.instructions import InstructionPair
 from instructor_search.records import Demonstration
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class PromptRetrievalTask(EvalTask):
         """Return the pool and the test inputs."""
         return self._read()
 
-    def evaluate(self, system: System, sides: Sides, context: Context) -> Outcome:
+    def evaluate(self, system: System, sides: InstructionPair, context: Context) -> Outcome:
         """Return the retrieval-only measure, or the language model's score where there is one."""
         examples = self.read()
         if len(examples.pool) < 2:
@@ -90,7 +91,7 @@ class PromptRetrievalTask(EvalTask):
         return Outcome(scores, Units((means(values),)), notes, metric=metric, facts={"content": content})
 
     def _retrieve(
-        self, examples: Examples, system: System, sides: Sides, context: Context
+        self, examples: Examples, system: System, sides: InstructionPair, context: Context
     ) -> tuple[list[list[Demonstration]], list[str]]:
         """Return for each test input its nearest examples, best first, and what must be said of them."""
         pool = system.embed([e.input for e in examples.pool], sides.document, context)

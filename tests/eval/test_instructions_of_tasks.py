@@ -5,9 +5,9 @@ import json
 import pytest
 
 from eval.instructions import LADDER, PARAPHRASES, VARIANTS, derived_variants, read_instruction_file
-from eval.records import Category, EvalDataError, Sides
+from eval.records import Category, EvalDataError
 from eval.sources import choose_source
-from instructor_search.instructions import Instruction
+from instructor_search.instructions import Instruction, InstructionPair
 from instructor_search.integrations.mteb_instructions import MTEB_INSTRUCTIONS, sides
 from tests.conftest import ROOT
 
@@ -15,7 +15,7 @@ OFFICIAL = ROOT.parent / "shared/reference/eval_instructions.json"
 
 
 def test_variants_are_made_from_the_slots():
-    both = Sides(
+    both = InstructionPair(
         "Represent the medical question for retrieving articles: ", "Represent the medical article for retrieval: "
     )
     variants = derived_variants("Health", both)

@@ -9,11 +9,11 @@ import pytest
 from scipy.stats import spearmanr
 
 from eval.baselines import Bm25, RandomEncoder, SentenceTransformersEncoder
-from eval.records import EvalDataError, Sides
+from eval.records import EvalDataError
 from eval.sources import BUNDLED, choose_source
 from eval.specifications import SystemOptions, make_system
 from instructor_search.errors import ModelError
-from instructor_search.instructions import InstructedText
+from instructor_search.instructions import InstructedText, InstructionPair
 from instructor_search.integrations.mteb import INSTRUCTOR_METAS, MtebEncoder, default_instruction, register_models
 from tests.eval.conftest import rows_of
 
@@ -49,14 +49,14 @@ def test_each_side_of_a_pair_gets_its_own_instruction(tmp_path, context, minilm)
     path.write_text(json.dumps({"EverydaySentences": two, "LibraryQuestions": two, "ShortNotices": two}))
     system = make_system(f"default@{path}", "bundled", OPTIONS)
     tasks = {task.info.name: task for task in choose_source("bundled").tasks}
-    outcome = tasks["EverydaySentences"].evaluate(system, Sides(two["query"], two["doc"]), context)
+    outcome = tasks["EverydaySentences"].evaluate(system, InstructionPair(two["query"], two["doc"]), context)
     rows = rows_of(BUNDLED / "sts/EverydaySentences/test.jsonl")
     first = minilm.encode([(two["query"], r["sentence1"]) for r in rows])
     second = minilm.encode([(two["doc"], r["sentence2"]) for r in rows])
     cosines = np.einsum("ij,ij->i", first.astype(float), second.astype(float))
     assert outcome.scores["main_score"] == pytest.approx(spearmanr(cosines, [r["score"] for r in rows])[0], abs=1e-9)
     with pytest.raises(EvalDataError, match="ShortNotices has texts of one kind and was given two instructions"):
-        tasks["ShortNotices"].evaluate(system, Sides(two["query"], two["doc"]), context)
+        tasks["ShortNotices"].evaluate(system, InstructionPair(two["query"], two["doc"]), context)
 
 
 def test_parts_of_an_aggregate_have_their_own_instructions_in_every_variant():

@@ -15,7 +15,8 @@ from ui.asking import AppError, Asked
 from ui.job import State
 from ui.opening import collection_parts, compare_state, fields_of, search_state
 from ui.render import cards, comparison, parts
-from ui.tabs import collections, compare, search
+from ui.tabs import collections as collections_tab
+from ui.tabs import compare, search
 
 
 def test_a_search_and_its_cards(session):
@@ -158,11 +159,11 @@ def test_a_collection_of_uploads(session, made):
     )
     found = session.search(Asked("made", "weather", "", top_k=1))
     assert found.hits[0].source == "made/rain.md"
-    shown = collections.work(session)
+    shown = collections_tab.work(session)
     assert "could not read made/broken.pdf" in shown and "1 file added" in shown
     assert (
-        "rain.md" in collections.documents(session, "made", "rain")
-        and "rain" in collections.about(session, "made")
+        "rain.md" in collections_tab.documents(session, "made", "rain")
+        and "rain" in collections_tab.about(session, "made")
         or True
     )
 
@@ -177,7 +178,7 @@ def test_a_view_is_estimated_and_made(session, made):
         collections.add_view(session, "made", "clusters", "x")
     job = collections.verify(session, "made")
     wait_for(lambda: not job.is_running)
-    assert "everything is as it was written" in collections.work(session)
+    assert "everything is as it was written" in collections_tab.work(session)
 
 
 @pytest.mark.slow
