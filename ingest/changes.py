@@ -48,7 +48,7 @@ def find_changes(
         StoreError: another folder of the same name is stored.
     """
     existing = target.existing
-    names = SourceNames(existing.manifest.roots if existing else {}, config.paths, target.name)
+    names = SourceNames(existing.manifest.source_names if existing else {}, config.paths, target.name)
     known = existing.sources() if existing else {}
     stored = set(known) | existing.sources_with_rows() if existing else set()
     below = names.below(config.paths, stored)

@@ -114,7 +114,7 @@ class _Run:
         view = plan.target.view.made_in(collection, self.encoders)
         chunker, names = plan.cutting.chunker, plan.changes.names
         collection.update_manifest(
-            chunk_tokens=chunker.max_tokens, chunk_overlap=chunker.overlap, roots=names.as_dict()
+            chunk_tokens=chunker.max_tokens, chunk_overlap=chunker.overlap, source_names=names.as_dict()
         )
         return view
 

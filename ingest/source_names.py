@@ -9,10 +9,10 @@ from instructor_search.errors import ReaderError, StoreError
 
 
 class SourceNames:
-    """Names sources by the folders they lie in.  A file belongs to the innermost root that it lies in."""
+    """Folders by name. A file is named by the innermost of them that it lies in."""
 
     def __init__(self, known: Mapping[str, str], paths: Sequence[Path], collection: str) -> None:
-        """Add roots for given ``paths`` that lie in no known root: a folder is its own root, a file's is its folder.
+        """Name the folders of ``paths`` that lie in no named one: a folder itself, of a file its folder.
 
         Raises:
             StoreError: two different folders of one name, which would mix their files.
@@ -33,7 +33,7 @@ class SourceNames:
                 f"collection {collection!r} holds files of another folder called {name!r} ({known}); use "
                 f"--collection NAME for {folder}, or rename it"
             )
-        if known is not None:  # moved here, and with it the roots inside it
+        if known is not None:  # moved here, and with it those inside it
             for inner, place in self.folders.items():
                 if known in place.parents and not place.is_dir():
                     self.folders[inner] = folder / place.relative_to(known)
@@ -47,7 +47,7 @@ class SourceNames:
         """Return the name of a file or folder (resolved path)."""
         name = self._find(path)
         if name is None:
-            raise ValueError(f"{path} lies in no root")
+            raise ValueError(f"{path} lies in no named folder")
         below = path.relative_to(self.folders[name]).as_posix()
         return name if below == "." else f"{name}/{below}"
 
@@ -72,5 +72,5 @@ class SourceNames:
         return self.folders.get(name, Path(name)) / below
 
     def as_dict(self) -> dict[str, str]:
-        """Return the roots for the manifest."""
+        """Return the named folders, for the manifest."""
         return {name: str(folder) for name, folder in self.folders.items()}

@@ -239,7 +239,7 @@ def add_view(session: Session, name: str, view: str, instruction: str) -> Job:
         raise AppError("the view has no name; give it one, e.g. by-topic")
     if view in manifest.views:
         raise AppError(f"there is a view {view!r} already; choose another name")
-    folders = [Path(folder) for folder in manifest.roots.values() if Path(folder).is_dir()]
+    folders = [Path(folder) for folder in manifest.source_names.values() if Path(folder).is_dir()]
     if not folders:
         raise AppError("the files of this collection are no longer where they were; upload them again first")
     job = start_ingest(session, f"{name}: view {view}", name, folders, instruction, view=view)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from instructor_search.errors import InstructorSearchError
+from instructor_search.renamed import current_flags, current_keys
 
 RUNTIMES = ("torch", "openvino")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
@@ -74,9 +75,13 @@ def let_threads_sleep() -> None:
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, as all other errors are; flags are written out."""
 
-    def __init__(self, **options: Any) -> None:
-        """As of ``argparse.ArgumentParser``: a flag that is cut short (a slip) is not taken for another."""
+    def __init__(self, *, renamed: Mapping[str, str] | None = None, **options: Any) -> None:
+        """As of ``argparse.ArgumentParser``: a flag that is cut short (a slip) is not taken for another.
+
+        ``renamed``: flags of earlier versions -> today's; they work, with a warning.
+        """
         super().__init__(**{"allow_abbrev": False, **options})
+        self.renamed = dict(renamed or {})
 
     def error(self, message: str) -> NoReturn:
         """Print the message and exit with code 2."""
@@ -87,7 +92,7 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """As of ``argparse``; the arguments ``--settings -`` alone read a JSON object from standard input instead."""
-        given = list(sys.argv[1:] if args is None else args)
+        given = current_flags(sys.argv[1:] if args is None else args, self.renamed, self.prog)
         if given == SETTINGS:
             return self.parse_settings(_read_settings(self)), []
         return super().parse_known_args(given, namespace)
@@ -100,6 +105,8 @@ class Parser(argparse.ArgumentParser):
         """
         flags = {a.dest: a for a in self._actions if a.default is not argparse.SUPPRESS}
         values = {name: self._default(action) for name, action in flags.items()} | self._defaults
+        old = {_setting_name(flag): _setting_name(now) for flag, now in self.renamed.items()}
+        settings = current_keys(settings, old, self.prog)
         for name, value in settings.items():
             if name not in flags:
                 self.error(f"unknown setting {name!r}; expected one of {', '.join(sorted(flags))}")
@@ -130,6 +137,10 @@ class Parser(argparse.ArgumentParser):
         except argparse.ArgumentError as error:
             self.error(str(error))
         return converted
+
+
+def _setting_name(flag: str) -> str:
+    return flag.lstrip("-").replace("-", "_")
 
 
 def _read_settings(parser: Parser) -> dict[str, Any]:

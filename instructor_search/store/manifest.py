@@ -1,4 +1,4 @@
-"""What made a collection: its views (encoder, instruction, dim, metric), chunking, roots and metadata fields.
+"""What made a collection: its views (encoder, instruction, dim, metric), chunking, source names and metadata fields.
 
 Kept as ``manifest.json`` beside the table, written last and by rename, so that it never names what is not there.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from instructor_search.errors import StoreError
 from instructor_search.files import write_at_once
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: source_names were called roots
 DEFAULT_VIEW = "default"
 
 
@@ -42,6 +42,9 @@ class View:
         return self.column.replace("vector_", "checksum_", 1)
 
 
+RENAMED = {"roots": "source_names"}  # keys of earlier versions; the next write has today's
+
+
 @dataclass(frozen=True)
 class Manifest:
     """The facts of a collection."""
@@ -51,7 +54,7 @@ class Manifest:
     chunk_tokens: int
     chunk_overlap: int
     views: dict[str, View] = field(default_factory=dict)
-    roots: dict[str, str] = field(default_factory=dict)  # first part of a source -> folder it was read from
+    source_names: dict[str, str] = field(default_factory=dict)  # first part of a source -> folder it was read from
     text_fields: list[str] = field(default_factory=list)  # columns that make the text of a table's row
     indexes: dict[str, dict[str, Any]] = field(default_factory=dict)  # view -> the index that was asked for
     fields: dict[str, str] = field(default_factory=dict)  # metadata field -> "string", "number", "bool" or "mixed"
@@ -107,6 +110,10 @@ def read_manifest(folder: Path) -> Manifest:
         version = values["format_version"]
         if version > FORMAT_VERSION:
             raise StoreError(f"{path} has format {version}, this version reads up to {FORMAT_VERSION}; upgrade it")
+        values = {
+            RENAMED.get(key, key): value for key, value in values.items()
+        }  # nobody has to do anything: no warning
+        values["format_version"] = FORMAT_VERSION
         views = {name: View(**view) for name, view in values.pop("views").items()}
         return Manifest(views=views, **values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

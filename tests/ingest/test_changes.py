@@ -126,7 +126,7 @@ def test_prune_by_the_path_of_a_file_that_is_gone(run, folder):
     assert run(folder / "a.txt", prune=True).removed == 1
     with pytest.raises(ReaderError, match="nothing stored of it"):
         run(folder / "typo.txt", prune=True)
-    assert list(Collection.open("docs").manifest.roots) == ["docs"]
+    assert list(Collection.open("docs").manifest.source_names) == ["docs"]
 
 
 def test_a_file_that_becomes_a_folder_is_gone(run, folder):
@@ -137,7 +137,7 @@ def test_a_file_that_becomes_a_folder_is_gone(run, folder):
     assert run(prune=True).removed == 1 and texts() == ["beta", "gamma", "inside"]
 
 
-def test_roots_inside_a_folder_move_with_it(run, folder, tmp_path):
+def test_named_folders_inside_a_folder_move_with_it(run, folder, tmp_path):
     run(folder / "sub", collection="docs")
     run()
     (tmp_path / "new").mkdir()

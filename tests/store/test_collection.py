@@ -1,5 +1,7 @@
 """The collection at rest: what verify finds, what delete removes, what a manifest survives."""
 
+import json
+
 import pytest
 
 from ingest import IngestConfig, ingest
@@ -157,3 +159,21 @@ def test_vectors_that_cannot_be_searched_are_refused(store, tmp_path, encoder):
         with pytest.raises(ModelError, match="zero or not finite"):
             ingest(IngestConfig(paths=(tmp_path / "docs",), instruction="doc: "), encoder=encoder)
     assert Collection.open("docs").num_chunks() == 0
+
+
+def test_a_manifest_of_the_first_format_is_read_and_renewed(store):
+    from instructor_search.store.manifest import read_manifest
+
+    made = Collection.create_empty("old", store, chunk_tokens=10, chunk_overlap=0)
+    path = made.folder / "manifest.json"
+    values = json.loads(path.read_text())
+    values["roots"] = {"docs": "/somewhere/docs"}
+    del values["source_names"]
+    path.write_text(json.dumps(values | {"format_version": 1}))
+    opened = Collection.open("old", store)
+    assert opened.manifest.source_names == {"docs": "/somewhere/docs"} and opened.manifest.format_version == 2
+    with opened.writing():
+        opened.update_manifest(text_fields=["body"])
+    renewed = json.loads(path.read_text())
+    assert renewed["source_names"] == {"docs": "/somewhere/docs"} and "roots" not in renewed
+    assert (renewed["format_version"], read_manifest(made.folder).text_fields) == (2, ["body"])

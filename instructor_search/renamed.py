@@ -1,0 +1,40 @@
+"""Names that changed: flags, settings and stored keys of earlier versions keep working, and whoever uses them is told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def current_keys(values: Mapping[str, Any], renamed: Mapping[str, str], where: str) -> dict[str, Any]:
+    """Return ``values`` under today's names; a line on stderr names each old one. ``renamed``: old -> new.
+
+    Raises:
+        ValueError: both names of one thing are given.
+    """
+    found = dict(values)
+    for old, new in renamed.items():
+        if old not in found:
+            continue
+        if new in found:
+            raise ValueError(f"{where}: {old!r} is the old name of {new!r}, and both are given; leave out {old!r}")
+        _tell(where, old, new)
+        found[new] = found.pop(old)
+    return found
+
+
+def current_flags(words: Sequence[str], renamed: Mapping[str, str], program: str) -> list[str]:
+    """Return a command line with today's flags; a line on stderr names each old one. ``renamed``: old -> new."""
+    found = []
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag in renamed:
+            _tell(program, flag, renamed[flag])
+            word = renamed[flag] + equals + value  # noqa: PLW2901
+        found.append(word)
+    return found
+
+
+def _tell(where: str, old: str, new: str) -> None:
+    print(f"warning: {where}: {old} is called {new} now; the old name will go", file=sys.stderr)
