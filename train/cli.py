@@ -68,7 +68,7 @@ def _train(config: TrainConfig, args: argparse.Namespace, accelerator: Accelerat
 
 def _run(config: TrainConfig, mixture: Mixture, folder: Path, accelerator: Accelerator) -> dict[str, Any]:
     from instructor_search.encoder import load_encoder
-    from train import development
+    from train import dev_evaluation
     from train.trainer import Trainer
 
     device = str(accelerator.device)
@@ -78,11 +78,11 @@ def _run(config: TrainConfig, mixture: Mixture, folder: Path, accelerator: Accel
     anchor = load(config.anchor or config.model_name_or_path) if config.anchor or config.consistency else None
     if config.eval_tasks:
         training = mixture
-        evaluate: Evaluate = development.EvaluationSets(config.eval_tasks, config.eval_data)
+        evaluate: Evaluate = dev_evaluation.EvaluationSets(config.eval_tasks, config.eval_data)
     else:
         count = min(config.eval_examples, max(10, 1500 // len(mixture.tasks)))
-        training, held_out = development.split(mixture, count)
-        evaluate = partial(development.accuracy, held_out=held_out)
+        training, held_out = dev_evaluation.split(mixture, count)
+        evaluate = partial(dev_evaluation.accuracy, held_out=held_out)
     trainer = Trainer(
         config, encoder, training, accelerator, evaluate=evaluate, guide=guide, teacher=teacher, anchor=anchor
     )

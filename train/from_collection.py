@@ -51,7 +51,7 @@ def fitted(config: TrainConfig, mixture: Mixture, num_processes: int) -> TrainCo
     With each that is held out go all others of its query: none is held out where that leaves less than half. A batch
     is as large as what is left at most.
     """
-    from train.development import split
+    from train.dev_evaluation import split
 
     ((name, rows),) = mixture.tasks.items()
     left = len(rows)

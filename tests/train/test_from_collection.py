@@ -10,7 +10,7 @@ from instructor_search.instructions import InstructedText
 from instructor_search.store.judgments import judge
 from train.cli import main
 from train.config import TrainConfig
-from train.development import split
+from train.dev_evaluation import split
 from train.examples import Mixture, TrainingExample
 from train.from_collection import fitted, from_collection
 from train.sampler import TaskBatchSampler

@@ -12,7 +12,7 @@ from tests.train.test_trainer import config, mixture, trainer
 from train.cli import _as_text
 from train.collator import Collator, kind_of
 from train.config import TrainConfig
-from train.development import split
+from train.dev_evaluation import split
 from train.examples import Mixture, TrainingExample
 from train.loss import likeness_loss
 from train.medi.build import triples

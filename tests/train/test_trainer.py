@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from train import checkpoints
 from train.checkpoints import CheckpointError
 from train.config import TrainConfig, learning_rate
-from train.development import accuracy, split
+from train.dev_evaluation import accuracy, split
 from train.examples import Mixture, TrainingExample
 from train.trainer import Trainer
 

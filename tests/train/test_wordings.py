@@ -11,7 +11,7 @@ from instructor_search.instructions import InstructedText
 from tests.train.test_likeness import ANSWERS, POSTS, task, trainer_and_anchor
 from tests.train.test_trainer import mixture
 from train.collator import Collator, kind_of
-from train.development import split
+from train.dev_evaluation import split
 from train.examples import Mixture, TrainingExample, read_mixture
 from train.loss import wordings_loss
 from train.medi.cli import main

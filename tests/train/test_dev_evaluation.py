@@ -9,7 +9,7 @@ from eval.cli import main as evaluate
 from instructor_search import load_encoder
 from tests.conftest import ROOT
 from train.cli import main
-from train.development import EvaluationSets
+from train.dev_evaluation import EvaluationSets
 
 
 @pytest.mark.slow
