@@ -31,10 +31,10 @@ def ours(args: argparse.Namespace, folder: str, *, bf16: bool = False, **options
     from instructor_search.encoder.checkpoint import BASE_MODEL
     from train.config import TrainConfig
     from train.examples import Mixture
-    from train.standard_library import standard_library
+    from train.stdlib_mixture import stdlib_mixture
     from train.trainer import Trainer
 
-    rows = standard_library().tasks["stdlib-code"][: args.batch * args.steps]
+    rows = stdlib_mixture().tasks["stdlib-code"][: args.batch * args.steps]
     config = TrainConfig(
         output_dir=folder,
         per_device_train_batch_size=args.batch,
@@ -69,9 +69,9 @@ def theirs(args: argparse.Namespace, folder: str, *, bf16: bool = False) -> list
     from transformers import TrainerCallback
 
     from instructor_search.encoder.checkpoint import BASE_MODEL, resolve_folder
-    from train.standard_library import standard_library
+    from train.stdlib_mixture import stdlib_mixture
 
-    rows = standard_library().tasks["stdlib-code"][: args.batch * args.steps]
+    rows = stdlib_mixture().tasks["stdlib-code"][: args.batch * args.steps]
     data = Dataset.from_dict({"anchor": [e.query.text for e in rows], "positive": [e.positive.text for e in rows]})
     model = SentenceTransformer(str(resolve_folder(BASE_MODEL)[0]), device=args.device)
     model.max_seq_length = args.length

@@ -129,9 +129,9 @@ def _mixture(config: TrainConfig, args: argparse.Namespace) -> Mixture:
         return from_collection(args.from_collection, args.store)
     if config.mixture:
         return read_mixture(Path(config.mixture).expanduser(), only=config.tasks or None)
-    from train.standard_library import standard_library
+    from train.stdlib_mixture import stdlib_mixture
 
-    mixture = standard_library()
+    mixture = stdlib_mixture()
     unknown = [name for name in config.tasks if name not in mixture.tasks]
     if unknown:
         raise ValueError(f"no task {', '.join(unknown)}; there is: {', '.join(mixture.tasks)}")

@@ -51,7 +51,7 @@ class _Function(NamedTuple):
     code: str
 
 
-def standard_library(seed: int = 0) -> Mixture:
+def stdlib_mixture(seed: int = 0) -> Mixture:
     """Return the mixture, the same one for the same Python and seed."""
     found = sorted(set(_functions(Path(sysconfig.get_paths()["stdlib"]))))
     random.Random(seed).shuffle(found)
