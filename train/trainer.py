@@ -36,7 +36,7 @@ CONFIG, MODEL = "train_config.json", "model"
 
 
 class DivergedError(InstructorSearchError):
-    """The loss, its gradient or the weights are no numbers any more."""
+    """The loss, its gradient or the weights are not finite (NaN or Inf)."""
 
 
 class Trainer:
@@ -188,7 +188,7 @@ class Trainer:
             DivergedError: weights are not finite; the checkpoints before stay.
         """
         if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
-            raise DivergedError(f"step {self.step_number}: weights are no numbers any more; {_REMEDY}")
+            raise DivergedError(f"step {self.step_number}: weights are not finite (NaN or Inf); {_REMEDY}")
         optimizer = self._whole()
         if self.accelerator.is_main_process:
             state = {

@@ -98,7 +98,7 @@ def train(
     ``mean``: (dim,). The learning rate rises over 20 steps and falls linearly after them.
 
     Raises:
-        ValueError: the loss is no number any more.
+        ValueError: the loss is not finite (NaN or Inf).
     """
     from tqdm import trange
 

@@ -1,7 +1,7 @@
 """The vectors of an index on NVIDIA GPUs, where each of them is compared: in half precision, candidates again exactly.
 
 FAISS's GPU code has no form of the codes that we use on a CPU (fast scan, RaBitQ, graphs of bytes), and needs none:
-half a million vectors of 384 numbers are 0.4 GB there, which a card reads in under a millisecond. So the saved index
+half a million vectors of 384 dimensions are 0.4 GB there, which a card reads in under a millisecond. So the saved index
 stays what it is, and its vectors are what goes to the cards.
 """
 
