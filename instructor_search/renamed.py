@@ -1,4 +1,4 @@
-"""Names that changed: flags, settings and stored keys of earlier versions keep working, and whoever uses them is told."""
+"""Names that changed: flags, settings and keys of earlier versions keep working, and whoever uses them is told."""
 
 from __future__ import annotations
 
@@ -37,4 +37,4 @@ def current_flags(words: Sequence[str], renamed: Mapping[str, str], program: str
 
 
 def _tell(where: str, old: str, new: str) -> None:
-    print(f"warning: {where}: {old} is called {new} now; the old name will go", file=sys.stderr)
+    sys.stderr.write(f"warning: {where}: {old} is called {new} now; the old name will go\n")
