@@ -28,9 +28,9 @@ class Batches:
         rank: int,
         num_ranks: int,
         with_plain: bool,
-        with_anchor: bool,
+        with_reference: bool,
     ) -> None:
-        """``encoder``: whose tokenizer is used. ``with_plain``, ``with_anchor``: see ``Collator``.
+        """``encoder``: whose tokenizer is used. ``with_plain``, ``with_reference``: see ``Collator``.
 
         Raises:
             InstructionTooLongError: an instruction leaves no room for a text.
@@ -51,7 +51,7 @@ class Batches:
             vary_instruction=config.vary_instruction,
             vary_apart=config.vary_apart,
             with_plain=with_plain,
-            with_anchor=with_anchor,
+            with_reference=with_reference,
         )
         self._ahead = ThreadPoolExecutor(1, "batches")
         self._next: dict[int, Future[tuple[Batch, TextBatch]]] = {}

@@ -75,7 +75,9 @@ def _run(config: TrainConfig, mixture: Mixture, folder: Path, accelerator: Accel
     encoder = load_encoder(config.model_name_or_path, runtime="torch", precision="fp32", device=device)
     load = partial(load_encoder, runtime="torch", precision="fp32", device=device)
     guide, teacher = (load(name) if name else None for name in (config.guide, config.teacher))
-    anchor = load(config.anchor or config.model_name_or_path) if config.anchor or config.consistency else None
+    reference = None
+    if config.reference_model or config.consistency:
+        reference = load(config.reference_model or config.model_name_or_path)
     if config.eval_tasks:
         training = mixture
         evaluate: Evaluate = dev_evaluation.EvaluationSets(config.eval_tasks, config.eval_data)
@@ -84,7 +86,7 @@ def _run(config: TrainConfig, mixture: Mixture, folder: Path, accelerator: Accel
         training, held_out = dev_evaluation.split(mixture, count)
         evaluate = partial(dev_evaluation.accuracy, held_out=held_out)
     trainer = Trainer(
-        config, encoder, training, accelerator, evaluate=evaluate, guide=guide, teacher=teacher, anchor=anchor
+        config, encoder, training, accelerator, evaluate=evaluate, guide=guide, teacher=teacher, reference=reference
     )
     if accelerator.is_main_process:
         if config.overwrite_output_dir:
@@ -161,7 +163,7 @@ def _output_folder(config: TrainConfig, accelerator: Accelerator) -> Iterator[Pa
 
 
 def _check_not_inside(config: TrainConfig, folder: Path) -> None:
-    for name in ("model_name_or_path", "mixture", "guide", "teacher", "anchor", "resume_from_checkpoint"):
+    for name in ("model_name_or_path", "mixture", "guide", "teacher", "reference_model", "resume_from_checkpoint"):
         given = getattr(config, name)
         if given and Path(given).exists() and Path(given).resolve().is_relative_to(folder.resolve()):
             raise ValueError(

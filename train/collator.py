@@ -23,7 +23,7 @@ class TextBatch(NamedTuple):
     identities: Identities
     num_negatives: int  # of each example
     plain: list[TokenizedText] | None = None  # the same texts without instructions, for a teacher
-    anchor: list[TokenizedText] | None = None  # the same texts under their instructions in the words they had
+    reference: list[TokenizedText] | None = None  # the same texts under their instructions in the words they had
     likeness: bool = False  # queries and positives are the same texts, the latter under no instruction
     wordings: bool = False  # queries and positives are the same texts under other words
 
@@ -45,19 +45,19 @@ class Collator:
         vary_instruction: float = 0.0,
         vary_apart: bool = False,
         with_plain: bool = False,
-        with_anchor: bool = False,
+        with_reference: bool = False,
     ) -> None:
         """``drop_instruction``, ``vary_instruction``: share of batches without instructions, and with other words.
 
         ``vary_apart``: each text of such a batch has its own words, so that none of them tells texts apart.
         ``with_plain``: batches whose texts alone say how near they are (no labels, no instructions that decide) come
-        with these texts without instructions too. ``with_anchor``: all come with the texts before words changed, those
+        with these texts without instructions too. ``with_reference``: all come with the texts before words changed, those
         whose instruction is to change nothing without it.
         """
         self.tokenizer = tokenizer
         self.max_negatives = max_negatives
         self.drop_instruction, self.vary_instruction = drop_instruction, vary_instruction
-        self.vary_apart, self.with_plain, self.with_anchor = vary_apart, with_plain, with_anchor
+        self.vary_apart, self.with_plain, self.with_reference = vary_apart, with_plain, with_reference
 
     def num_negatives(self, examples: Sequence[TrainingExample]) -> int:
         """Return how many negatives each example of a global batch gets: all ranks must agree."""
@@ -100,12 +100,13 @@ class Collator:
         plain = None
         if self.with_plain and not (kind.decided or kind.likeness or kind.labelled):
             plain = self.tokenizer.encode_batch([InstructedText("", t.text) for t in texts])
-        anchor = None
-        if self.with_anchor:
+        reference = None
+        if self.with_reference:
             bare = kind.likeness or change.kind == "drop"
-            anchor = self.tokenizer.encode_batch([InstructedText("" if bare else t.instruction, t.text) for t in texts])
+            before = [InstructedText("" if bare else t.instruction, t.text) for t in texts]
+            reference = self.tokenizer.encode_batch(before)
         ids = self.tokenizer.encode_batch(changed)
-        return TextBatch(ids, identities, num_negatives, plain, anchor, kind.likeness, kind.wordings)
+        return TextBatch(ids, identities, num_negatives, plain, reference, kind.likeness, kind.wordings)
 
     def _fitting(self, change: _Change, text: InstructedText) -> str:
         """Return the instruction in other words; as it was, where those would leave less than half of the window."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from functools import wraps
 from typing import Any
+
+from instructor_search.renamed import current_keys
 
 # Fields that may differ when a run is resumed: where and how often, not what.
 FREE_ON_RESUME = frozenset(
@@ -73,6 +76,10 @@ _RANGES: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
 )
 
 
+# Fields of earlier versions -> today's: as keywords, as flags, and in what checkpoints hold.
+RENAMED = {"anchor": "reference_model"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A run. Sizes are in examples, lengths in tokens."""
@@ -96,9 +103,9 @@ class TrainConfig:
     drop_instruction: float = 0.1
     vary_instruction: float = 0.2
     vary_apart: bool = False
-    consistency: float = 0.0  # weight of the distance to the anchor's embeddings, before words changed
+    consistency: float = 0.0  # weight of the distance to the reference model's embeddings, before words changed
     likeness_weight: float = 20.0  # of tasks of likeness and of wordings
-    anchor: str | None = None  # None: the first weights for consistency, the model as it is for likeness
+    reference_model: str | None = None  # None: the first weights for consistency, the model as it is for likeness
 
     per_device_train_batch_size: int = 32
     gradient_accumulation_steps: int = 1
@@ -168,8 +175,23 @@ class TrainConfig:
     def differences(self, saved: dict[str, Any]) -> list[str]:
         """Return what a resumed run would do otherwise than the saved one, in words."""
         mine = self.as_dict()
+        saved = current_keys(saved, RENAMED, "the saved configuration")
         names = [f.name for f in fields(self) if f.name not in FREE_ON_RESUME]
         return [f"{n} was {saved[n]!r}, now {mine[n]!r}" for n in names if n in saved and saved[n] != mine[n]]
+
+
+def _take_old_names(config: type[TrainConfig]) -> None:
+    """Let a configuration be made with the keywords of earlier versions too."""
+    make = config.__init__
+
+    @wraps(make)
+    def with_current_keys(self: TrainConfig, **values: Any) -> None:
+        make(self, **current_keys(values, RENAMED, "TrainConfig"))
+
+    config.__init__ = with_current_keys  # type: ignore[method-assign]
+
+
+_take_old_names(TrainConfig)
 
 
 def _check(name: str, given: Any, words: str, is_so: Callable[[float], bool]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from instructor_search.commands.parser import Parser
-from train.config import TrainConfig
+from train.config import RENAMED, TrainConfig
 
 _EXAMPLES = """examples:
   accelerate launch -m train
@@ -38,9 +38,9 @@ _HELP = {
     "matryoshka_dims": "also train these leading parts of the embedding",
     "drop_instruction": "share of batches without instructions",
     "vary_instruction": "share of batches whose instructions are put in other words",
-    "consistency": "weight of how far embeddings go from the anchor's under the instruction as it was",
+    "consistency": "weight of how far embeddings go from the reference model's under the instruction as it was",
     "likeness_weight": "weight of the loss of tasks of likeness and of wordings (train.medi build)",
-    "anchor": "model of the same tokenizer that consistency, likeness and wordings keep to (default: the first "
+    "reference_model": "model of the same tokenizer that consistency, likeness and wordings keep to (default: the first "
     "weights, and the model as it is)",
     "vary_apart": "each text of such a batch has words of its own, instead of the same for all",
     "per_device_train_batch_size": "examples of a batch on each process",
@@ -88,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Train an instruction-aware encoder on (query, positive, negatives) under instructions.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        renamed={f"--{old}": f"--{new}" for old, new in RENAMED.items()},
     )
     types_of = typing.get_type_hints(TrainConfig)
     for field in fields(TrainConfig):

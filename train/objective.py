@@ -36,7 +36,7 @@ Sides: TypeAlias = list[Tensor] | None  # embeddings of queries, positives and n
 
 
 class Objective:
-    """What a run minimises. ``guide``, ``teacher``, ``anchor``: encoders that are not trained, see ``train.loss``."""
+    """What a run minimises. ``guide``, ``teacher``, ``reference``: encoders that are not trained, see ``train.loss``."""
 
     def __init__(
         self,
@@ -46,11 +46,11 @@ class Objective:
         *,
         guide: InstructorEncoder | None = None,
         teacher: InstructorEncoder | None = None,
-        anchor: InstructorEncoder | None = None,
+        reference: InstructorEncoder | None = None,
     ) -> None:
         """``pad_id``: of the model's tokenizer."""
         self.config, self.accelerator, self.pad_id = config, accelerator, pad_id
-        self.guide, self.teacher, self.anchor = guide, teacher, anchor
+        self.guide, self.teacher, self.reference = guide, teacher, reference
 
     def backward(self, model: Any, batches: Sequence[TextBatch], share: float, *, last: bool) -> Tensor:
         """Add the gradients of batches' losses times ``share`` to the parameters'; return the losses' sum, detached.
@@ -66,7 +66,7 @@ class Objective:
                 [self._identities(batch) for batch in batches],
                 self._known(self.guide, [batch.texts for batch in batches], batches),
                 self._known(self.teacher, [batch.plain for batch in batches], batches),
-                self._known(self.anchor, [b.anchor if self._keeps(b) else None for b in batches], batches),
+                self._known(self.reference, [b.reference if self._keeps(b) else None for b in batches], batches),
                 strict=True,
             )
         )
@@ -91,23 +91,23 @@ class Objective:
                 return plain_backward(model, parts, loss_of, accelerator.backward, scale=scale)
 
     def _keeps(self, batch: TextBatch) -> bool:
-        """Whether a batch keeps to the anchor. The first weights, the anchor where none is named, are consistency's."""
+        """Whether a batch keeps to the reference model; where none is named, the first weights are consistency's."""
         if batch.likeness or batch.wordings:
-            return bool(self.config.anchor) or not self.config.consistency
+            return bool(self.config.reference_model) or not self.config.consistency
         return bool(self.config.consistency)
 
     def _batch_loss(
-        self, vectors: Tensor, batch: TextBatch, ids: Identities, guide: Sides, teacher: Sides, anchor: Sides
+        self, vectors: Tensor, batch: TextBatch, ids: Identities, guide: Sides, teacher: Sides, reference: Sides
     ) -> Tensor:
         accelerator, config = self.accelerator, self.config
         rank, world = accelerator.process_index, accelerator.num_processes
         sides = [gather_with_gradient(v, rank, world) for v in _sides(vectors, batch.size)]
         if batch.likeness or batch.wordings:
-            target = None if anchor is None else (anchor[0], anchor[1])
+            target = None if reference is None else (reference[0], reference[1])
             distance = likeness_loss if batch.likeness else wordings_loss
             return config.likeness_weight * distance(sides[0], sides[1], target)
         loss = self._loss(sides, ids, guide, teacher)
-        return loss if anchor is None else loss + config.consistency * consistency_loss(sides, anchor)
+        return loss if reference is None else loss + config.consistency * consistency_loss(sides, reference)
 
     def _identities(self, batch: TextBatch) -> Identities:
         """Return those of the global batch."""
@@ -164,7 +164,7 @@ class Objective:
 
 
 def check_reader(role: str, other: InstructorEncoder, encoder: InstructorEncoder) -> None:
-    """Refuse a guide, teacher or anchor with another tokenizer: it reads ids that were made for the model.
+    """Refuse a guide, teacher or reference with another tokenizer: it reads ids that were made for the model.
 
     Raises:
         ValueError: the two differ.

@@ -52,13 +52,15 @@ class Trainer:
         evaluate: Evaluate | None = None,
         guide: InstructorEncoder | None = None,
         teacher: InstructorEncoder | None = None,
-        anchor: InstructorEncoder | None = None,
+        reference: InstructorEncoder | None = None,
     ) -> None:
-        """``encoder``: loaded with torch, in float32. ``guide``, ``teacher``, ``anchor``: see ``train.loss``."""
+        """``encoder``: loaded with torch, in float32. ``guide``, ``teacher``, ``reference``: see ``train.loss``."""
         self.config, self.encoder, self.mixture, self.accelerator = config, encoder, mixture, accelerator
         self.evaluate = evaluate
-        self.objective = Objective(config, accelerator, encoder.pad_id, guide=guide, teacher=teacher, anchor=anchor)
-        for role, other in (("guide", guide), ("teacher", teacher), ("anchor", anchor)):
+        self.objective = Objective(
+            config, accelerator, encoder.pad_id, guide=guide, teacher=teacher, reference=reference
+        )
+        for role, other in (("guide", guide), ("teacher", teacher), ("reference", reference)):
             if other is not None:
                 check_reader(role, other, encoder)
         if config.fsdp and accelerator.num_processes < 2:  # noqa: PLR2004
@@ -74,7 +76,7 @@ class Trainer:
             rank=accelerator.process_index,
             num_ranks=accelerator.num_processes,
             with_plain=teacher is not None,
-            with_anchor=anchor is not None,
+            with_reference=reference is not None,
         )
         self.base, self.base_dense = (
             {k: v.detach().cpu().clone() for k, v in part.state_dict().items()}

@@ -261,13 +261,13 @@ def test_what_consistency_and_likeness_keep_to(tiny_folder, minilm, tmp_path, mo
     from tests.train.test_trainer import mixture
     from train import cli
 
-    def made(*_, anchor, **__):
-        found.append(anchor and anchor.fingerprint)
+    def made(*_, reference, **__):
+        found.append(reference and reference.fingerprint)
         raise ValueError("seen enough")
 
     monkeypatch.setattr("train.trainer.Trainer", made)
     found: list[str | None] = []
-    for options in ({"consistency": 1.0}, {"anchor": str(tiny_folder)}, {}):
+    for options in ({"consistency": 1.0}, {"reference_model": str(tiny_folder)}, {}):
         with pytest.raises(ValueError, match="seen enough"):
             cli._run(TrainConfig(**options), mixture(), tmp_path, Accelerator(cpu=True))
     assert found == [minilm.fingerprint, load_encoder(str(tiny_folder)).fingerprint, None]

@@ -165,9 +165,13 @@ def test_consistency_alone_leaves_likeness_its_own_target(tiny_folder, tmp_path)
     with torch.no_grad():
         for value in other.model.parameters():
             value.add_(0.05 * torch.randn(value.shape, generator=torch.Generator().manual_seed(1)))
-    for name, options in {"plain": {}, "first weights": {"consistency": 5.0}, "named": {"anchor": "it"}}.items():
+    for name, options in {
+        "plain": {},
+        "first weights": {"consistency": 5.0},
+        "named": {"reference_model": "it"},
+    }.items():
         made = trainer(
-            tiny_folder, config(tmp_path / name, dropout=0.0, **options), data, anchor=other if options else None
+            tiny_folder, config(tmp_path / name, dropout=0.0, **options), data, reference=other if options else None
         )
         number = next(n for n in range(8) if made.batches.sampler.batch(n).task == "likeness")
         losses[name] = float(made.objective.backward(made.model, [made.batches.prepared(number)[1]], 1.0, last=True))

@@ -121,18 +121,21 @@ def test_a_batch_of_likeness_is_never_without_its_instruction(tiny):
     assert vary("", random.Random(0)) == ""
 
 
-def trainer_and_anchor(tiny_folder, tmp_path, data, anchored):
-    """A trainer of 30 steps, the model that it keeps to (if ``anchored``), and texts that are not in the data."""
-    anchor = load_encoder(str(tiny_folder), device="cpu")
+def trainer_and_reference(tiny_folder, tmp_path, data, with_reference):
+    """A trainer of 30 steps, the model that it keeps to (if ``with_reference``), and texts that are not in the data."""
+    reference = load_encoder(str(tiny_folder), device="cpu")
     made = trainer(
-        tiny_folder, config(tmp_path / "run", dropout=0.0, max_steps=30), data, anchor=anchor if anchored else None
+        tiny_folder,
+        config(tmp_path / "run", dropout=0.0, max_steps=30),
+        data,
+        reference=reference if with_reference else None,
     )
-    return made, anchor, [e.query.text for e in mixture().tasks["thing"][:30]]
+    return made, reference, [e.query.text for e in mixture().tasks["thing"][:30]]
 
 
-@pytest.mark.parametrize("anchored", [False, True])
-def test_training_makes_the_instruction_change_less(tiny_folder, tmp_path, anchored):
-    made, anchor, texts = trainer_and_anchor(tiny_folder, tmp_path, likeness_mixture(), anchored)
+@pytest.mark.parametrize("with_reference", [False, True])
+def test_training_makes_the_instruction_change_less(tiny_folder, tmp_path, with_reference):
+    made, reference, texts = trainer_and_reference(tiny_folder, tmp_path, likeness_mixture(), with_reference)
 
     def distance(encoder):
         encoder.model.eval()
@@ -143,9 +146,9 @@ def test_training_makes_the_instruction_change_less(tiny_folder, tmp_path, ancho
     for _ in range(30):
         made.step()
     assert distance(made.encoder) < 0.3 * before
-    kept = anchor.encode([InstructedText("", t) for t in texts])
+    kept = reference.encode([InstructedText("", t) for t in texts])
     moved = float(1 - (made.encoder.encode([InstructedText("", t) for t in texts]) * kept).sum(1).mean())
-    assert moved < 0.3 * before or not anchored
+    assert moved < 0.3 * before or not with_reference
 
 
 def test_no_example_of_likeness_is_held_out():

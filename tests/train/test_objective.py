@@ -1,4 +1,4 @@
-"""What is minimised besides the loss of labels, over whole runs: adapters, a guide, a teacher, an anchor, leading parts."""
+"""What is minimised besides the loss of labels, over whole runs: adapters, a guide, a teacher, a reference model, leading parts."""
 
 import numpy as np
 import pytest
@@ -72,11 +72,11 @@ def test_a_teacher_counts_where_no_label_decides(tiny_folder, tmp_path):
 
 
 def test_consistency_holds_embeddings_to_the_first_ones_whatever_the_words(tiny_folder, tmp_path):
-    anchor = load_encoder(str(tiny_folder), device="cpu")
+    reference = load_encoder(str(tiny_folder), device="cpu")
 
     def run(**options):
         made = config(tmp_path / "run", dropout=0.0, drop_instruction=0.0, **options)
-        return trainer(tiny_folder, made, anchor=anchor if options.get("consistency") else None)
+        return trainer(tiny_folder, made, reference=reference if options.get("consistency") else None)
 
     def loss(**options):
         return run(**options).step()[0]
@@ -86,7 +86,7 @@ def test_consistency_holds_embeddings_to_the_first_ones_whatever_the_words(tiny_
     assert loss(**varied, consistency=5.0) > loss(**varied) + 1e-3
     pairs = [example.query for example in mixture().tasks["colour"][:20]]
     other = [InstructedText(t.instruction.replace("Represent", "Encode"), t.text) for t in pairs]
-    first, distances = anchor.encode(pairs), {}
+    first, distances = reference.encode(pairs), {}
     for weight in (0.0, 50.0):
         made = run(**varied, consistency=weight)
         for _ in range(8):

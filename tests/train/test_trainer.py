@@ -144,8 +144,11 @@ def test_accumulation_and_grad_cache_do_not_change_the_result(tiny_folder, tmp_p
     [
         ({}, ()),
         ({"grad_cache": True, "micro_batch_tokens": 64}, ()),
-        ({"consistency": 3.0}, ("anchor",)),
-        ({}, ("anchor", "guide", "teacher")),  # an anchor for likeness alone, a teacher where there are no labels
+        ({"consistency": 3.0}, ("reference",)),
+        (
+            {},
+            ("reference", "guide", "teacher"),
+        ),  # a reference model for likeness alone, a teacher where there are no labels
     ],
 )
 def test_batches_that_go_through_the_model_together_do_not_change_the_result(tiny_folder, tmp_path, options, roles):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from instructor_search.instructions import InstructedText
-from tests.train.test_likeness import ANSWERS, POSTS, task, trainer_and_anchor
+from tests.train.test_likeness import ANSWERS, POSTS, task, trainer_and_reference
 from tests.train.test_trainer import mixture
 from train.collator import Collator, kind_of
 from train.dev_evaluation import split
@@ -192,19 +192,21 @@ def test_the_loss_is_the_distance_to_the_mean_of_both():
 def test_words_of_such_a_batch_stay_as_they_are(tiny):
     examples = wordings_mixture().tasks["wordings"][:8]
     assert kind_of(examples) == (True, False, False, True, ())
-    collator = Collator(tiny.tokenizer, drop_instruction=0.5, vary_instruction=0.5, with_plain=True, with_anchor=True)
+    collator = Collator(
+        tiny.tokenizer, drop_instruction=0.5, vary_instruction=0.5, with_plain=True, with_reference=True
+    )
     expected = tiny.tokenizer.encode_batch([e.query for e in examples] + [e.positive for e in examples])
     for seed in range(4):
         batch = collator(examples, 0, (seed, 1, 0))
         assert batch.wordings and not batch.likeness and batch.plain is None
-        for texts in (batch.texts, batch.anchor):
+        for texts in (batch.texts, batch.reference):
             assert [list(t.ids) for t in texts] == [list(t.ids) for t in expected]
     assert not collator([*examples, mixture().tasks["colour"][0]], 0, (0, 1, 0)).wordings
 
 
-@pytest.mark.parametrize("anchored", [False, True])
-def test_training_makes_the_wording_change_less(tiny_folder, tmp_path, anchored):
-    made, _, texts = trainer_and_anchor(tiny_folder, tmp_path, wordings_mixture(), anchored)
+@pytest.mark.parametrize("kept", [False, True])
+def test_training_makes_the_wording_change_less(tiny_folder, tmp_path, kept):
+    made, _, texts = trainer_and_reference(tiny_folder, tmp_path, wordings_mixture(), kept)
 
     def of(encoder):
         encoder.model.eval()
@@ -220,7 +222,7 @@ def test_training_makes_the_wording_change_less(tiny_folder, tmp_path, anchored)
     assert distance(*after) < 0.3 * distance(*before)
     mean = before[0] + before[1]
     mean /= np.linalg.norm(mean, axis=1)[:, None]
-    assert not anchored or distance(after[0], mean) < 0.5 * distance(before[0], mean)
+    assert not kept or distance(after[0], mean) < 0.5 * distance(before[0], mean)
 
 
 def test_no_example_of_them_is_held_out():
