@@ -49,7 +49,7 @@ class Batches:
             max_negatives=config.max_negatives,
             drop_instruction=config.drop_instruction,
             vary_instruction=config.vary_instruction,
-            vary_apart=config.vary_apart,
+            paraphrase_per_example=config.paraphrase_per_example,
             with_plain=with_plain,
             with_reference=with_reference,
         )

@@ -43,13 +43,13 @@ class Collator:
         max_negatives: int = 1,
         drop_instruction: float = 0.0,
         vary_instruction: float = 0.0,
-        vary_apart: bool = False,
+        paraphrase_per_example: bool = False,
         with_plain: bool = False,
         with_reference: bool = False,
     ) -> None:
         """``drop_instruction``, ``vary_instruction``: share of batches without instructions, and with other words.
 
-        ``vary_apart``: each text of such a batch has its own words, so that none of them tells texts apart.
+        ``paraphrase_per_example``: each text of such a batch has its own words, so that none of them tells texts apart.
         ``with_plain``: batches whose texts alone say how near they are (no labels, no instructions that decide) come
         with these texts without instructions too. ``with_reference``: all come with the texts before words changed, those
         whose instruction is to change nothing without it.
@@ -57,7 +57,11 @@ class Collator:
         self.tokenizer = tokenizer
         self.max_negatives = max_negatives
         self.drop_instruction, self.vary_instruction = drop_instruction, vary_instruction
-        self.vary_apart, self.with_plain, self.with_reference = vary_apart, with_plain, with_reference
+        self.paraphrase_per_example, self.with_plain, self.with_reference = (
+            paraphrase_per_example,
+            with_plain,
+            with_reference,
+        )
 
     def num_negatives(self, examples: Sequence[TrainingExample]) -> int:
         """Return how many negatives each example of a global batch gets: all ranks must agree."""
@@ -110,7 +114,7 @@ class Collator:
 
     def _fitting(self, change: _Change, text: InstructedText) -> str:
         """Return the instruction in other words; as it was, where those would leave less than half of the window."""
-        new = change(text.instruction, text.text if self.vary_apart else "")
+        new = change(text.instruction, text.text if self.paraphrase_per_example else "")
         length, most = self.tokenizer.num_instruction_tokens, self.tokenizer.max_tokens // 2
         return new if length(new) <= max(most, length(text.instruction)) else text.instruction
 

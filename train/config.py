@@ -102,7 +102,7 @@ class TrainConfig:
     matryoshka_dims: tuple[int, ...] = ()
     drop_instruction: float = 0.1
     vary_instruction: float = 0.2
-    vary_apart: bool = False
+    paraphrase_per_example: bool = False
     consistency: float = 0.0  # weight of the distance to the reference model's embeddings, before words changed
     likeness_weight: float = 20.0  # of tasks of likeness and of wordings
     reference_model: str | None = None  # None: the first weights for consistency, the model as it is for likeness

@@ -42,7 +42,7 @@ _HELP = {
     "likeness_weight": "weight of the loss of tasks of likeness and of wordings (train.medi build)",
     "reference_model": "model of the same tokenizer that consistency, likeness and wordings keep to (default: the first "
     "weights, and the model as it is)",
-    "vary_apart": "each text of such a batch has words of its own, instead of the same for all",
+    "paraphrase_per_example": "each text of such a batch has words of its own, instead of the same for all",
     "per_device_train_batch_size": "examples of a batch on each process",
     "gradient_accumulation_steps": "batches of an optimiser step, each of one task",
     "batches_per_pass": "of these batches, how many go through the model together: for a GPU that one does not fill",
@@ -88,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Train an instruction-aware encoder on (query, positive, negatives) under instructions.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        renamed={f"--{old}": f"--{new}" for old, new in RENAMED.items()},
+        renamed={f"--{no}{old}": f"--{no}{new}" for old, new in RENAMED.items() for no in ("", "no-")},
     )
     types_of = typing.get_type_hints(TrainConfig)
     for field in fields(TrainConfig):

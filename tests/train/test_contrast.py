@@ -123,7 +123,7 @@ def test_instructions_that_decide_are_neither_dropped_nor_varied(tiny):
         assert [t.ids for t in kept.texts] == [t.ids for t in never.texts] != [t.ids for t in plain.texts]
 
 
-def test_texts_of_a_batch_vary_apart_only_when_asked(tiny):
+def test_texts_of_a_batch_are_paraphrased_one_by_one_only_when_asked(tiny):
     from train.examples import TrainingExample
     from train.wording import vary
 
@@ -134,7 +134,7 @@ def test_texts_of_a_batch_vary_apart_only_when_asked(tiny):
     ]
     words = {}
     for apart in (False, True):
-        collator = Collator(tiny.tokenizer, vary_instruction=1.0, vary_apart=apart)
+        collator = Collator(tiny.tokenizer, vary_instruction=1.0, paraphrase_per_example=apart)
         batch, again = (collator(examples, 0, (3, 1, 0)) for _ in range(2))
         assert [t.ids for t in batch.texts] == [t.ids for t in again.texts]
         second_half = collator(examples[6:], 0, (3, 1, 6))

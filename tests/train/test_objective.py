@@ -82,7 +82,7 @@ def test_consistency_holds_embeddings_to_the_first_ones_whatever_the_words(tiny_
         return run(**options).step()[0]
 
     assert loss(vary_instruction=0.0, consistency=5.0) == pytest.approx(loss(vary_instruction=0.0), abs=1e-5)
-    varied = {"vary_instruction": 1.0, "vary_apart": True}
+    varied = {"vary_instruction": 1.0, "paraphrase_per_example": True}
     assert loss(**varied, consistency=5.0) > loss(**varied) + 1e-3
     pairs = [example.query for example in mixture().tasks["colour"][:20]]
     other = [InstructedText(t.instruction.replace("Represent", "Encode"), t.text) for t in pairs]
