@@ -49,10 +49,10 @@ class Collator:
     ) -> None:
         """``drop_instruction``, ``vary_instruction``: share of batches without instructions, and with other words.
 
-        ``paraphrase_per_example``: each text of such a batch has its own words, so that none of them tells texts apart.
+        ``paraphrase_per_example``: each text of such a batch has its own words, which then tell no texts apart.
         ``with_plain``: batches whose texts alone say how near they are (no labels, no instructions that decide) come
-        with these texts without instructions too. ``with_reference``: all come with the texts before words changed, those
-        whose instruction is to change nothing without it.
+        with these texts without instructions too. ``with_reference``: all come with the texts before words changed,
+        those         whose instruction is to change nothing without it.
         """
         self.tokenizer = tokenizer
         self.max_negatives = max_negatives

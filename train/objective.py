@@ -36,7 +36,7 @@ Sides: TypeAlias = list[Tensor] | None  # embeddings of queries, positives and n
 
 
 class Objective:
-    """What a run minimises. ``guide``, ``teacher``, ``reference``: encoders that are not trained, see ``train.loss``."""
+    """What a run minimises. ``guide``, ``teacher``, ``reference``: other encoders, see ``train.loss``."""
 
     def __init__(
         self,

@@ -1,11 +1,11 @@
 """Texts under two wordings of one instruction: what an embedding is asked for decides, not the words that ask.
 
 A row of wordings_NAME is a text under an instruction and, as its positive, the same text under other words for it; the
-trainer draws both embeddings to the mean of what the reference model finds of them (``train.loss.wordings_loss``), which
-over many rows is the mean over all wordings. ``own`` words a task's own instructions anew (``train.wording.vary``), and
-``of_purpose`` asks texts of many tasks for what ``train.medi.purposes`` lists, ``of_area`` for criteria that are
-spelled out (``train.medi.criteria``). Where an embedding is to hold all that a text says (open purposes: retrieval of
-documents), part of the rows are of likeness: see ``train.medi.likeness``.
+trainer draws both embeddings to the mean of what the reference model finds of them (``train.loss.wordings_loss``),
+which over many rows is the mean over all wordings. ``own`` words a task's own instructions anew
+(``train.wording.vary``), and ``of_purpose`` asks texts of many tasks for what ``train.medi.purposes`` lists,
+``of_area`` for criteria that are spelled out (``train.medi.criteria``). Where an embedding is to hold all that a text
+says (open purposes: retrieval of documents), part of the rows are of likeness: see ``train.medi.likeness``.
 """
 
 from __future__ import annotations
