@@ -11,7 +11,7 @@ import torch
 
 from instructor_search.encoder.tokenization import InstructedTokenizer, TokenizedText
 from instructor_search.instructions import InstructedText
-from train.examples import TrainingExample, are_likeness, are_wordings
+from train.examples import TrainingExample, are_similarity, are_wordings
 from train.loss import Identities
 from train.wording import class_names, vary
 
@@ -24,7 +24,7 @@ class TextBatch(NamedTuple):
     num_negatives: int  # of each example
     plain: list[TokenizedText] | None = None  # the same texts without instructions, for a teacher
     reference: list[TokenizedText] | None = None  # the same texts under their instructions in the words they had
-    likeness: bool = False  # queries and positives are the same texts, the latter under no instruction
+    similarity: bool = False  # queries and positives are the same texts, the latter under no instruction
     wordings: bool = False  # queries and positives are the same texts under other words
 
     @property
@@ -102,15 +102,15 @@ class Collator:
             used=torch.tensor(used, dtype=torch.bool),
         )
         plain = None
-        if self.with_plain and not (kind.decided or kind.likeness or kind.labelled):
+        if self.with_plain and not (kind.decided or kind.similarity or kind.labelled):
             plain = self.tokenizer.encode_batch([InstructedText("", t.text) for t in texts])
         reference = None
         if self.with_reference:
-            bare = kind.likeness or change.kind == "drop"
+            bare = kind.similarity or change.kind == "drop"
             before = [InstructedText("" if bare else t.instruction, t.text) for t in texts]
             reference = self.tokenizer.encode_batch(before)
         ids = self.tokenizer.encode_batch(changed)
-        return TextBatch(ids, identities, num_negatives, plain, reference, kind.likeness, kind.wordings)
+        return TextBatch(ids, identities, num_negatives, plain, reference, kind.similarity, kind.wordings)
 
     def _fitting(self, change: _Change, text: InstructedText) -> str:
         """Return the instruction in other words; as it was, where those would leave less than half of the window."""
@@ -120,7 +120,7 @@ class Collator:
 
     def _change(self, chance: random.Random, kind: BatchKind) -> _Change:
         drawn, seed = chance.random(), chance.getrandbits(32)
-        if not kind.likeness and drawn < self.drop_instruction:
+        if not kind.similarity and drawn < self.drop_instruction:
             return _Change("drop", seed)
         varies = drawn < self.drop_instruction + self.vary_instruction
         return _Change("vary" if varies else "keep", seed, kind.classes)
@@ -131,17 +131,17 @@ class BatchKind(NamedTuple):
 
     decided: bool  # queries have instructions of their own, or in words of their own, which are to stay
     labelled: bool
-    likeness: bool  # positives are the queries' own texts under no instruction
+    similarity: bool  # positives are the queries' own texts under no instruction
     wordings: bool = False  # positives are the queries' own texts under other words
     classes: tuple[str, ...] = ()  # names of its labels, where they are words
 
 
 def kind_of(examples: Sequence[TrainingExample]) -> BatchKind:
     """Return the kind of a global batch."""
-    likeness, wordings = are_likeness(examples), are_wordings(examples)
-    decided = wordings or (not likeness and len({e.query.instruction for e in examples}) > 1)
+    similarity, wordings = are_similarity(examples), are_wordings(examples)
+    decided = wordings or (not similarity and len({e.query.instruction for e in examples}) > 1)
     labels = {e.label for e in examples if e.label is not None}
-    return BatchKind(decided, bool(labels), likeness, wordings, class_names(labels))
+    return BatchKind(decided, bool(labels), similarity, wordings, class_names(labels))
 
 
 class _Change(NamedTuple):

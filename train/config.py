@@ -60,7 +60,14 @@ _RANGES: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
     (
         "a number above 0",
         lambda value: value > 0,
-        ("cl_temperature", "distillation_weight", "likeness_weight", "learning_rate", "adam_epsilon", "max_grad_norm"),
+        (
+            "cl_temperature",
+            "distillation_weight",
+            "similarity_weight",
+            "learning_rate",
+            "adam_epsilon",
+            "max_grad_norm",
+        ),
     ),
     (
         "0 to 1",
@@ -104,8 +111,8 @@ class TrainConfig:
     vary_instruction: float = 0.2
     paraphrase_per_example: bool = False
     consistency: float = 0.0  # weight of the distance to the reference model's embeddings, before words changed
-    likeness_weight: float = 20.0  # of tasks of likeness and of wordings
-    reference_model: str | None = None  # None: the first weights for consistency, the model as it is for likeness
+    similarity_weight: float = 20.0  # of tasks of similarity and of wordings
+    reference_model: str | None = None  # None: the first weights for consistency, the model as it is for similarity
 
     per_device_train_batch_size: int = 32
     gradient_accumulation_steps: int = 1

@@ -24,7 +24,7 @@ from train.lora import plain_state
 def split(mixture: Mixture, count: int) -> tuple[Mixture, dict[str, list[TrainingExample]]]:
     """Return the mixture without, and by task, ``count`` examples (a tenth at most), evenly spaced over the task.
 
-    Examples that hold the query of a held-out one are left out of the mixture. Of tasks of likeness and of
+    Examples that hold the query of a held-out one are left out of the mixture. Of tasks of similarity and of
     wordings none are held out.
     """
     tasks, held_out = {}, {}

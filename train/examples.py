@@ -39,8 +39,8 @@ class TrainingExample(NamedTuple):
     label: str | None = None
 
     @property
-    def is_likeness(self) -> bool:
-        """Whether its positive is its query's own text under no instruction: see ``train.loss.likeness_loss``."""
+    def is_similarity(self) -> bool:
+        """Whether its positive is its query's own text under no instruction: see ``train.loss.similarity_loss``."""
         return self._is_of_one_text and not self.positive.instruction
 
     @property
@@ -53,9 +53,9 @@ class TrainingExample(NamedTuple):
         return self.query.text == self.positive.text and not self.negatives and bool(self.query.instruction)
 
 
-def are_likeness(examples: Sequence[TrainingExample]) -> bool:
-    """Whether examples are of a likeness task: all of them, and there are some."""
-    return bool(examples) and all(example.is_likeness for example in examples)
+def are_similarity(examples: Sequence[TrainingExample]) -> bool:
+    """Whether examples are of a similarity task: all of them, and there are some."""
+    return bool(examples) and all(example.is_similarity for example in examples)
 
 
 def are_wordings(examples: Sequence[TrainingExample]) -> bool:
@@ -65,7 +65,7 @@ def are_wordings(examples: Sequence[TrainingExample]) -> bool:
 
 def are_of_one_text(examples: Sequence[TrainingExample]) -> bool:
     """Whether examples are of either: their positives are the queries' own texts, and nothing is to be found."""
-    return are_likeness(examples) or are_wordings(examples)
+    return are_similarity(examples) or are_wordings(examples)
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ _HELP = {
     "drop_instruction": "share of batches without instructions",
     "vary_instruction": "share of batches whose instructions are put in other words",
     "consistency": "weight of how far embeddings go from the reference model's under the instruction as it was",
-    "likeness_weight": "weight of the loss of tasks of likeness and of wordings (train.medi build)",
-    "reference_model": "model of the same tokenizer that consistency, likeness and wordings keep to (default: the "
+    "similarity_weight": "weight of the loss of tasks of similarity and of wordings (train.medi build)",
+    "reference_model": "model of the same tokenizer that consistency, similarity and wordings keep to (default: the "
     "first weights, and the model as it is)",
     "paraphrase_per_example": "each text of such a batch has words of its own, instead of the same for all",
     "per_device_train_batch_size": "examples of a batch on each process",

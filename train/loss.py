@@ -106,7 +106,7 @@ def consistency_loss(found: list[Tensor], known: list[Tensor]) -> Tensor:
     return (1 - cosine_similarity(first.float(), second.float(), dim=-1)).mean()
 
 
-def likeness_loss(query: Tensor, positive: Tensor, known: tuple[Tensor, Tensor] | None = None) -> Tensor:
+def similarity_loss(query: Tensor, positive: Tensor, known: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """Return the mean of 1 - cosine of texts under an instruction that is to change nothing, and the same under none.
 
     (batch, dim) each; the positives are a target and get no gradient. ``known``: what another model finds of both texts

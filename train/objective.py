@@ -21,8 +21,8 @@ from train.loss import (
     consistency_loss,
     distillation_loss,
     info_nce,
-    likeness_loss,
     official_loss,
+    similarity_loss,
     wordings_loss,
 )
 
@@ -92,7 +92,7 @@ class Objective:
 
     def _keeps(self, batch: TextBatch) -> bool:
         """Whether a batch keeps to the reference model; where none is named, the first weights are consistency's."""
-        if batch.likeness or batch.wordings:
+        if batch.similarity or batch.wordings:
             return bool(self.config.reference_model) or not self.config.consistency
         return bool(self.config.consistency)
 
@@ -102,10 +102,10 @@ class Objective:
         accelerator, config = self.accelerator, self.config
         rank, world = accelerator.process_index, accelerator.num_processes
         sides = [gather_with_gradient(v, rank, world) for v in _sides(vectors, batch.size)]
-        if batch.likeness or batch.wordings:
+        if batch.similarity or batch.wordings:
             target = None if reference is None else (reference[0], reference[1])
-            distance = likeness_loss if batch.likeness else wordings_loss
-            return config.likeness_weight * distance(sides[0], sides[1], target)
+            distance = similarity_loss if batch.similarity else wordings_loss
+            return config.similarity_weight * distance(sides[0], sides[1], target)
         loss = self._loss(sides, ids, guide, teacher)
         return loss if reference is None else loss + config.consistency * consistency_loss(sides, reference)
 

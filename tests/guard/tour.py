@@ -69,7 +69,7 @@ TRAINING: dict[str, list[str]] = {
     "train a local model": ["train", "--model_name_or_path", "{tiny_model}", "--mixture", "{mixture}", "--output_dir", "{output}/run", "--report_to", "tensorboard",
                             "--teacher", "{tiny_model}",
                             "--eval_tasks", "EverydaySentences", "--eval_data", "bundled", *_FAST],
-    "medi build": ["train.medi", "build", "--examples", "medi:{rows}", "--encoder", "{tiny_model}", "--wordings", "--likeness", "--output", "{output}/mixture"],
+    "medi build": ["train.medi", "build", "--examples", "medi:{rows}", "--encoder", "{tiny_model}", "--wordings", "--similarity", "--output", "{output}/mixture"],
     "medi build from a local table": ["train.medi", "build", "--examples", "hub:{table}?query=q&positive=p", "--output", "{output}/mixture"],
     "medi show": ["train.medi", "show", "{mixture}"],
     "hard negatives": ["train.hard_negatives", "{mixture}", "--model", "{tiny_model}", "--ranks", "1", "5", "--output", "{output}/mined"],

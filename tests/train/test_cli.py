@@ -140,7 +140,7 @@ NOT_MEANT = {
     "cl_temperature": [-1.0, INF, NAN],
     "consistency": [-1.0, INF, NAN],
     "distillation_weight": [INF, NAN],
-    "likeness_weight": [INF, NAN],
+    "similarity_weight": [INF, NAN],
     "sampling_alpha": [INF, NAN],
     "guide_margin": [INF, -INF, NAN],
     "learning_rate": [0.0, -1e-5, INF, NAN],
@@ -255,7 +255,7 @@ def test_a_second_run_in_one_folder_is_refused_and_the_first_ones_files_stay(tin
     assert (run / "model/model.safetensors").is_file() and not (run / "left.txt").exists()
 
 
-def test_what_consistency_and_likeness_keep_to(tiny_folder, minilm, tmp_path, monkeypatch):
+def test_what_consistency_and_similarity_keep_to(tiny_folder, minilm, tmp_path, monkeypatch):
     from accelerate import Accelerator
 
     from tests.train.test_trainer import mixture

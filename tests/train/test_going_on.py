@@ -15,7 +15,7 @@ from instructor_search.encoder.tokenization import InstructedTokenizer
 from instructor_search.instructions import InstructedText
 from tests.conftest import ROOT
 from tests.train.test_cli import FAST, rows, write
-from tests.train.test_likeness import likeness_mixture
+from tests.train.test_similarity import similarity_mixture
 from tests.train.test_trainer import config, mixture, trainer, weights
 from train import checkpoints
 from train.cli import main
@@ -159,8 +159,8 @@ def test_other_words_leave_half_of_the_window_to_the_text(tiny):
     assert len(lengths) > 2
 
 
-def test_consistency_alone_leaves_likeness_its_own_target(tiny_folder, tmp_path):
-    data, losses = likeness_mixture(), {}
+def test_consistency_alone_leaves_similarity_its_own_target(tiny_folder, tmp_path):
+    data, losses = similarity_mixture(), {}
     other = load_encoder(str(tiny_folder), runtime="torch", precision="fp32", device="cpu")
     with torch.no_grad():
         for value in other.model.parameters():
@@ -173,7 +173,7 @@ def test_consistency_alone_leaves_likeness_its_own_target(tiny_folder, tmp_path)
         made = trainer(
             tiny_folder, config(tmp_path / name, dropout=0.0, **options), data, reference=other if options else None
         )
-        number = next(n for n in range(8) if made.batches.sampler.batch(n).task == "likeness")
+        number = next(n for n in range(8) if made.batches.sampler.batch(n).task == "similarity")
         losses[name] = float(made.objective.backward(made.model, [made.batches.prepared(number)[1]], 1.0, last=True))
     assert losses["plain"] == losses["first weights"] != losses["named"]
 

@@ -148,7 +148,7 @@ def test_accumulation_and_grad_cache_do_not_change_the_result(tiny_folder, tmp_p
         (
             {},
             ("reference", "guide", "teacher"),
-        ),  # a reference model for likeness alone, a teacher where there are no labels
+        ),  # a reference model for similarity alone, a teacher where there are no labels
     ],
 )
 def test_batches_that_go_through_the_model_together_do_not_change_the_result(tiny_folder, tmp_path, options, roles):
@@ -156,7 +156,7 @@ def test_batches_that_go_through_the_model_together_do_not_change_the_result(tin
     data = mixture()
     plain = [example._replace(label=None) for example in data.tasks["colour"]]
     alike = [TrainingExample(e.query, InstructedText("", e.query.text)) for e in plain]
-    data = Mixture({**data.tasks, "plain": plain, "likeness": alike}, {})
+    data = Mixture({**data.tasks, "plain": plain, "similarity": alike}, {})
     other = load_encoder(str(tiny_folder), runtime="torch", precision="fp32", device="cpu")
     torch.manual_seed(0)
     with torch.no_grad():

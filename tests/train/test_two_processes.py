@@ -18,7 +18,7 @@ import json, shutil, sys
 from pathlib import Path
 from accelerate import Accelerator
 from instructor_search import load_encoder
-from tests.train.test_likeness import likeness_mixture
+from tests.train.test_similarity import similarity_mixture
 from tests.train.test_trainer import config, mixture
 from tests.train.test_wordings import wordings_mixture
 from train.examples import Mixture
@@ -26,12 +26,12 @@ from train.trainer import Trainer
 folder, model, batch, options = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
 accelerator = Accelerator(cpu=True)
 made = config(folder, per_device_train_batch_size=batch // accelerator.num_processes, max_steps=6, dropout=0.0,
-              logging_steps=1, save_steps=4, max_negatives=1, weight_decay=0.0, likeness_weight=2.0, **options,
+              logging_steps=1, save_steps=4, max_negatives=1, weight_decay=0.0, similarity_weight=2.0, **options,
               adam_epsilon=1e-4)  # else Adam makes whole steps of gradients that are nothing but rounding
 def mean(encoder):
     return {"average": float(encoder.encode([("Represent: ", "a red car")]).mean())}
 evaluate = mean if made.eval_steps else None
-data = Mixture({**mixture().tasks, **likeness_mixture().tasks, **wordings_mixture().tasks}, {})
+data = Mixture({**mixture().tasks, **similarity_mixture().tasks, **wordings_mixture().tasks}, {})
 run = Trainer(made, load_encoder(model, device="cpu"), data, accelerator, evaluate=evaluate)
 run.folder.mkdir(parents=True, exist_ok=True)
 tasks = []
@@ -119,7 +119,7 @@ def test_the_loss_curve_is_that_of_one_process(tiny_folder, tmp_path, options, o
     assert [r[:2] for r in one_ranks] == [[0, 1]] and [r[:2] for r in two_ranks] == [[0, 2], [1, 2]]
     names = [[task for task, _ in rank[2]] for rank in two_ranks]
     assert names[0] == names[1] == [task for task, _ in one_ranks[0][2]]  # one task at a time, on all ranks
-    assert set(names[0]) == {"colour", "thing", "likeness", "wordings"}
+    assert set(names[0]) == {"colour", "thing", "similarity", "wordings"}
     assert {size for rank in two_ranks for _, size in rank[2]} == {4}
     np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-5)
     changed = 0.0

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from instructor_search.instructions import InstructedText
-from tests.train.test_likeness import ANSWERS, POSTS, task, trainer_and_reference
+from tests.train.test_similarity import ANSWERS, POSTS, task, trainer_and_reference
 from tests.train.test_trainer import mixture
 from train.collator import Collator, kind_of
 from train.dev_evaluation import split
@@ -17,9 +17,9 @@ from train.loss import wordings_loss
 from train.medi.cli import main
 from train.medi.contamination import EvaluationTexts
 from train.medi.criteria import AREAS, NAMED_SHARE
-from train.medi.likeness import with_likeness
 from train.medi.passages import with_passages
 from train.medi.purposes import PURPOSES, TEXTS
+from train.medi.similarity import with_similarity
 from train.medi.wordings import MAX_WORDS, OPEN_SHARE, OWN_ROWS, PURPOSE_ROWS, of_area, of_purpose, own, with_wordings
 from train.wording import ENDINGS, FORMS
 
@@ -50,7 +50,7 @@ def test_a_task_is_asked_in_its_own_instructions_other_words():
     rows = [row[0] for row in made.rows]
     assert made.name == "wordings_x" and OWN_ROWS * 0.9 < len(rows) <= OWN_ROWS
     for row in rows:
-        assert row.is_wordings and not row.is_likeness and row.query.text in texts
+        assert row.is_wordings and not row.is_similarity and row.query.text in texts
     instructions = {side.instruction for row in rows for side in (row.query, row.positive)}
     assert len(instructions) > 100 and {ANSWERS.query_instruction, ANSWERS.document_instruction} <= instructions
     assert own(ANSWERS, 0).rows == made.rows != own(ANSWERS, 1).rows
@@ -80,7 +80,7 @@ def test_a_purpose_is_asked_in_its_words_and_an_open_one_in_none_too():
             )
         if purpose.is_open:
             bare = [row[0] for row in made[1].rows]
-            assert len(bare) == round(OPEN_SHARE * PURPOSE_ROWS) and all(row.is_likeness for row in bare)
+            assert len(bare) == round(OPEN_SHARE * PURPOSE_ROWS) and all(row.is_similarity for row in bare)
             assert not {row.query.text for row in bare} & {row[0].query.text for row in made[0].rows}
         assert made[0].licence == "MIT"
         few = list(of_purpose(purpose, 3, texts[:200], [POSTS], 0))  # too few to take some of them apart
@@ -131,7 +131,7 @@ def test_a_side_that_is_null_is_no_text():
     ]
     answers = task("pairs", null, ANSWERS.query_instruction, ANSWERS.document_instruction)
     posts = task("classification", [*POSTS.rows, *[(None, "1")] * 2000], POSTS.query_instruction)
-    made = [*with_wordings([answers, posts], 0), *with_likeness([answers, posts], 0)]
+    made = [*with_wordings([answers, posts], 0), *with_similarity([answers, posts], 0)]
     names = {t.name for t in made if t not in (answers, posts)}
     assert {"wordings_x", "likeness_x", "wordings_of_tweet_criteria"} <= names
     texts = [row[0].query.text if t.kind == "ready" else row[0] for t in made for row in t.rows if t.name != "x"]
@@ -198,7 +198,7 @@ def test_words_of_such_a_batch_stay_as_they_are(tiny):
     expected = tiny.tokenizer.encode_batch([e.query for e in examples] + [e.positive for e in examples])
     for seed in range(4):
         batch = collator(examples, 0, (seed, 1, 0))
-        assert batch.wordings and not batch.likeness and batch.plain is None
+        assert batch.wordings and not batch.similarity and batch.plain is None
         for texts in (batch.texts, batch.reference):
             assert [list(t.ids) for t in texts] == [list(t.ids) for t in expected]
     assert not collator([*examples, mixture().tasks["colour"][0]], 0, (0, 1, 0)).wordings

@@ -28,7 +28,7 @@ from train.experiments.lean_texts import texts_by_kind
 
 _COMMANDS = """examples:
   python -m train.experiments.lean default --mixture mixtures/medi --everywhere 0.5 --output runs/moved
-  python -m train.experiments.lean default --mixture mixtures/medi --likeness 1.5 --documents 0.5 \\
+  python -m train.experiments.lean default --mixture mixtures/medi --similarity 1.5 --documents 0.5 \\
       --rest -0.25 --output runs/leaning
 """
 _TEXTS_OF_MEAN = 4000
@@ -38,7 +38,7 @@ _MAX_TOKENS = 4096  # of a piece
 class Lean(NamedTuple):
     """How many times the mean is added for what an instruction asks for; ``after``: to embeddings of length one."""
 
-    likeness: float = 0.0
+    similarity: float = 0.0
     documents: float = 0.0
     rest: float = 0.0
     none: float = 0.0
@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     with failing_with_one_line() as outcome:
         _check(args)
-        lean = Lean(args.likeness or 0.0, args.documents or 0.0, args.rest or 0.0, after=args.after)
+        lean = Lean(args.similarity or 0.0, args.documents or 0.0, args.rest or 0.0, after=args.after)
         _run(args, lean)
     return outcome.code
 
@@ -148,9 +148,10 @@ def build_parser() -> Parser:
     """Return the parser of ``python -m train.experiments.lean``."""
     parser = Parser(
         prog="python -m train.experiments.lean",
+        renamed={"--likeness": "--similarity"},
         epilog=_COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Move a model's embeddings along their mean. --likeness, --documents and --rest train for it, "
+        description="Move a model's embeddings along their mean. --similarity, --documents and --rest train for it, "
         "--everywhere does not; texts without an instruction stay where they are.",
     )
     parser.add_argument("model", metavar="MODEL", help="folder or hub id of a BERT without dense layers")
@@ -165,7 +166,7 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--everywhere", type=float, metavar="S", help="add S times the mean to every embedding, after training"
     )
-    parser.add_argument("--likeness", type=float, metavar="S", help="train: where it is asked how alike texts are")
+    parser.add_argument("--similarity", type=float, metavar="S", help="train: where it is asked how alike texts are")
     parser.add_argument("--documents", type=float, metavar="S", help="train: where documents are retrieved")
     parser.add_argument("--rest", type=float, metavar="S", help="train: under any other instruction")
     parser.add_argument("--after", action="store_true", help="train: move embeddings whose length is one already")
@@ -178,10 +179,10 @@ def build_parser() -> Parser:
 
 
 def _check(args: Any) -> None:
-    factors = [getattr(args, name) for name in ("everywhere", "likeness", "documents", "rest")]
+    factors = [getattr(args, name) for name in ("everywhere", "similarity", "documents", "rest")]
     given = [factor for factor in factors if factor is not None]
     if not given:
-        raise ValueError("nothing to do; expected --everywhere, or --likeness, --documents or --rest, to train")
+        raise ValueError("nothing to do; expected --everywhere, or --similarity, --documents or --rest, to train")
     if not all(map(math.isfinite, given)):
         raise ValueError(f"factors {given}; expected finite numbers, e.g. 0.5")
     if args.steps < 1 or args.batch_size < 1 or not (math.isfinite(args.learning_rate) and args.learning_rate > 0):
@@ -206,7 +207,7 @@ def _run(args: Any, lean: Lean) -> None:
     sample = random.Random(args.seed).sample(every, min(_TEXTS_OF_MEAN, len(every)))
     mean = pooled(encoder, sample, bf16=args.bf16).mean(0)
     sys.stdout.write(f"length of the mean: {np.linalg.norm(mean):.3f}, of {len(sample):,} embeddings\n")
-    if any(factor is not None for factor in (args.likeness, args.documents, args.rest)):
+    if any(factor is not None for factor in (args.similarity, args.documents, args.rest)):
         losses = train(
             encoder,
             texts,

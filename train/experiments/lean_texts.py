@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from instructor_search.instructions import InstructedText, Instruction
 from train.examples import Mixture, are_of_one_text
-from train.medi.likeness import GOALS
+from train.medi.similarity import GOALS
 from train.wording import ENDINGS, FORMS, filled, plural
 
-KINDS = ("likeness", "documents", "rest", "none")
-ROWS = {"likeness": 8000, "documents": 6000, "rest": 19_000, "none": 4000}  # texts that are trained on at most
+KINDS = ("similarity", "documents", "rest", "none")
+ROWS = {"similarity": 8000, "documents": 6000, "rest": 19_000, "none": 4000}  # texts that are trained on at most
 _ROWS_A_TASK = 60  # of tasks in which something is to be found
 _EXAMPLES = re.compile(r"example|demonstration|few-shot|in-context|solved", re.IGNORECASE)
 _LIKENESS = re.compile(
@@ -61,14 +61,14 @@ def kind_of(instruction: str) -> str:
     if _EXAMPLES.search(instruction):
         return "rest"
     if _LIKENESS.search(instruction) and not _NO_LIKENESS.search(instruction):
-        return "likeness"
+        return "similarity"
     return "documents" if _DOCUMENTS.search(instruction) and not _NO_DOCUMENTS.search(instruction) else "rest"
 
 
 def texts_by_kind(mixture: Mixture, seed: int = 0) -> dict[str, list[InstructedText]]:
     """Return texts of a mixture under instructions of each kind, at most ROWS of it, in a random order.
 
-    Most of "likeness", and some of "rest" that are near to it in words, are sentences under instructions made here.
+    Most of "similarity", and some of "rest" that are near to it in words, are sentences under instructions made here.
     """
     chance = random.Random(f"{seed} lean")
     found: dict[str, list[InstructedText]] = {kind: [] for kind in KINDS}
@@ -80,7 +80,7 @@ def texts_by_kind(mixture: Mixture, seed: int = 0) -> dict[str, list[InstructedT
         if _SENTENCE.search(what) and _WORDS[0] <= len(text.text.split()) <= _WORDS[1]:
             sentences.append((what, text.text))
     found["none"] += [InstructedText("", text.text) for text in found["rest"]]
-    made = {"likeness": (_GOALS, 0.8), "rest": (_OF_QUALITY, 0.15)}
+    made = {"similarity": (_GOALS, 0.8), "rest": (_OF_QUALITY, 0.15)}
     for kind, texts in found.items():
         chance.shuffle(texts)
         goals, share = made.get(kind, ((), 0.0))

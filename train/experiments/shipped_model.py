@@ -44,9 +44,9 @@ def stages(model: str, mixture: Path, output: Path) -> Iterator[Stage]:
     """Yield the stages in their order; the last one writes ``output/model``."""
     texts = ("--mixture", str(mixture))
     before, after, both, moved = (output / name for name in ("e3", "e1", "e", "k"))
-    yield Stage("lean", (model, *texts, *"--likeness 1.5 --documents 0.5 --rest -0.25 --bf16".split()), before)
+    yield Stage("lean", (model, *texts, *"--similarity 1.5 --documents 0.5 --rest -0.25 --bf16".split()), before)
     yield Stage(
-        "lean", (model, *texts, *"--likeness 2 --documents 1 --rest 0 --after --steps 250 --bf16".split()), after
+        "lean", (model, *texts, *"--similarity 2 --documents 1 --rest 0 --after --steps 250 --bf16".split()), after
     )
     yield Stage("average", (f"{before}=0.75", f"{after}=0.25"), both)
     yield Stage("lean", (str(both), *texts, "--everywhere", "0.5"), moved)

@@ -35,7 +35,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m train.medi", description="Build mixtures of training data as MEDI was built.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     build = commands.add_parser(
-        "build", help="build a mixture", epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        "build",
+        help="build a mixture",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        renamed={"--likeness": "--similarity"},
     )
     for add_group in (_add_sources, _add_choice, _add_made_tasks, _add_checks):
         add_group(build.add_argument)
@@ -89,7 +93,7 @@ def _add_made_tasks(add: Callable[..., Any]) -> None:
         help="add tasks of long documents: a sentence and its passage, a question and a page of several",
     )
     add(
-        "--likeness",
+        "--similarity",
         action="store_true",
         help="add tasks of texts whose instruction is to change nothing: how alike they are",
     )
@@ -160,7 +164,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "without_super_ni": args.without_super_ni,
         "contrast": args.contrast,
         "passages": args.passages,
-        "likeness": args.likeness,
+        "similarity": args.similarity,
         "wordings": args.wordings,
     }
 
@@ -170,14 +174,14 @@ def _with_made_tasks(
 ) -> Iterator[RawTask]:
     """Yield the tasks, and those that are made of them as the flags ask."""
     from train.medi.contrast import with_contrast
-    from train.medi.likeness import with_likeness
     from train.medi.passages import with_passages
+    from train.medi.similarity import with_similarity
     from train.medi.wordings import with_wordings
 
     if args.passages:
         tasks = with_passages(tasks, args.seed, against)
-    if args.likeness:
-        tasks = with_likeness(tasks, args.seed, against)
+    if args.similarity:
+        tasks = with_similarity(tasks, args.seed, against)
     if args.wordings:
         tasks = with_wordings(tasks, args.seed, against)
     if args.contrast:

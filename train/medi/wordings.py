@@ -5,7 +5,7 @@ trainer draws both embeddings to the mean of what the reference model finds of t
 which over many rows is the mean over all wordings. ``own`` words a task's own instructions anew
 (``train.wording.vary``), and ``of_purpose`` asks texts of many tasks for what ``train.medi.purposes`` lists,
 ``of_area`` for criteria that are spelled out (``train.medi.criteria``). Where an embedding is to hold all that a text
-says (open purposes: retrieval of documents), part of the rows are of likeness: see ``train.medi.likeness``.
+says (open purposes: retrieval of documents), part of the rows are of similarity: see ``train.medi.similarity``.
 """
 
 from __future__ import annotations

@@ -50,10 +50,10 @@ def encoder():
     ("instruction", "kind"),
     [
         ("", "none"),
-        (LIKE, "likeness"),
+        (LIKE, "similarity"),
         (FIND, "documents"),
         (CLASS, "rest"),
-        ("Encode the text for scoring how alike it is to, and how similar: ", "likeness"),
+        ("Encode the text for scoring how alike it is to, and how similar: ", "similarity"),
         ("Represent the summary for comparing it with a reference summary: ", "rest"),
         ("Represent the question for retrieving duplicate questions: ", "rest"),
         ("Represent the sentence for retrieving similar examples: ", "rest"),
@@ -71,7 +71,7 @@ def test_texts_are_sorted_by_what_is_asked_of_them(mixture):
         assert 0 < len(texts) <= ROWS[kind]
         assert {kind_of(t.instruction) for t in texts} == {kind}
     assert found == texts_by_kind(read_mixture(mixture), 3) != texts_by_kind(read_mixture(mixture), 4)
-    assert len({t.instruction for t in found["likeness"]}) > 500  # in many words
+    assert len({t.instruction for t in found["similarity"]}) > 500  # in many words
 
 
 def test_every_embedding_moves_by_the_same_vector(mixture, tmp_path, encoder, capsys, monkeypatch):
@@ -105,13 +105,13 @@ def test_targets_against_numpy():
 @pytest.mark.slow
 def test_a_model_learns_to_move_where_it_is_asked_to(encoder, mixture):
     texts = {kind: many[:40] for kind, many in texts_by_kind(read_mixture(mixture)).items()}
-    like, none = texts["likeness"], texts["none"]
+    like, none = texts["similarity"], texts["none"]
     before = {id(group): pooled(encoder, group) for group in (like, none)}
     mean = (
         2 * pooled(encoder, like).mean(0) + torch.randn(encoder.dim, generator=torch.Generator().manual_seed(1)).numpy()
     )
     words = encoder.model.backbone.get_input_embeddings().weight.detach().clone()
-    losses = train(encoder, texts, mean, Lean(likeness=1.5), steps=24, batch_size=24, learning_rate=2e-4)
+    losses = train(encoder, texts, mean, Lean(similarity=1.5), steps=24, batch_size=24, learning_rate=2e-4)
     assert np.mean(losses[-10:]) < 0.5 * losses[0]
     assert torch.equal(words, encoder.model.backbone.get_input_embeddings().weight)
 
@@ -124,7 +124,7 @@ def test_a_model_learns_to_move_where_it_is_asked_to(encoder, mixture):
     assert along(like) > 0.05
     assert abs(along(none)) < 0.5 * along(like)
     with pytest.raises(ValueError, match="the loss of step .* is nan"):
-        train(encoder, texts, mean, Lean(likeness=np.nan), steps=2, batch_size=8)
+        train(encoder, texts, mean, Lean(similarity=np.nan), steps=2, batch_size=8)
 
 
 def test_what_cannot_be_is_one_line(mixture, tmp_path, capsys):

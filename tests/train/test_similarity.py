@@ -14,10 +14,10 @@ from train.collator import Collator, kind_of
 from train.config import TrainConfig
 from train.dev_evaluation import split
 from train.examples import Mixture, TrainingExample
-from train.loss import likeness_loss
+from train.loss import similarity_loss
 from train.medi.build import triples
 from train.medi.contamination import EvaluationTexts
-from train.medi.likeness import GOALS, LONG_WORDS, MAX_ROWS, documents, prose, with_likeness
+from train.medi.similarity import GOALS, LONG_WORDS, MAX_ROWS, documents, prose, with_similarity
 from train.medi.sources import RawTask
 from train.wording import vary
 
@@ -40,15 +40,15 @@ ANSWERS = task(
 ALIKE = "Represent the sentence for measuring similarity: "
 
 
-def likeness_mixture():
+def similarity_mixture():
     rows = [
         TrainingExample(InstructedText(ALIKE, e.query.text), InstructedText("", e.query.text))
         for e in mixture().tasks["colour"]
     ]
-    return Mixture({"likeness": rows}, {})
+    return Mixture({"similarity": rows}, {})
 
 
-def test_prose_is_asked_for_its_likeness_and_finds_itself():
+def test_prose_is_asked_for_its_similarity_and_finds_itself():
     made = prose(POSTS, 0)
     assert made.name == "likeness_x" and len(made.rows) == MAX_ROWS == len(set(made.rows))
     texts = {row[0] for row in POSTS.rows}
@@ -57,7 +57,7 @@ def test_prose_is_asked_for_its_likeness_and_finds_itself():
     examples, dropped = triples(made, None)
     assert len(examples) == MAX_ROWS and not dropped
     for example in examples:
-        assert example.is_likeness and example.query.text in texts and not example.negatives
+        assert example.is_similarity and example.query.text in texts and not example.negatives
     assert prose(POSTS, 0).rows == made.rows != prose(POSTS, 1).rows
 
 
@@ -87,7 +87,7 @@ def test_a_task_gives_one_task_more_without_evaluation_texts(tmp_path):
     folder.mkdir()
     (folder / "test.jsonl").write_text('{"text": "Answer 7' + " word" * LONG_WORDS + '"}\n')
     ready = RawTask("r", "ready", [], "", "", "MIT", "x", symmetric=True)
-    made = list(with_likeness([POSTS, ANSWERS, ready], 0, EvaluationTexts([folder])))
+    made = list(with_similarity([POSTS, ANSWERS, ready], 0, EvaluationTexts([folder])))
     assert [t.name for t in made] == ["x", "likeness_x", "x", "likeness_x", "r"]
     assert len(made[3].rows) == 398 and not any("7 word" in row[0] and row[0][7:9] == "7 " for row in made[3].rows)
 
@@ -102,22 +102,22 @@ def test_the_loss_is_the_distance_of_the_first_to_the_second_alone():
         cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
         return 1 - cosines.mean()
 
-    loss = likeness_loss(first, second)
+    loss = similarity_loss(first, second)
     assert loss.item() == pytest.approx(distance(first, second), rel=1e-5)
     loss.backward()
     assert first.grad.abs().max() > 0 and second.grad is None
-    known = likeness_loss(first, second, (third, third))
+    known = similarity_loss(first, second, (third, third))
     assert known.item() == pytest.approx((distance(first, third) + distance(second, third)) / 2, rel=1e-5)
 
 
-def test_a_batch_of_likeness_is_never_without_its_instruction(tiny):
-    examples = likeness_mixture().tasks["likeness"][:8]
+def test_a_batch_of_similarity_is_never_without_its_instruction(tiny):
+    examples = similarity_mixture().tasks["similarity"][:8]
     other = examples[0]._replace(query=InstructedText("Represent the text: ", "a"), positive=InstructedText("", "a"))
     assert kind_of([*examples, other]) == (False, False, True, False, ())
     batch = Collator(tiny.tokenizer, drop_instruction=1.0, with_plain=True)([*examples, other], 0, (0, 1, 0))
-    assert batch.likeness and batch.plain is None
+    assert batch.similarity and batch.plain is None
     assert all(len(q.ids) > len(p.ids) for q, p in zip(batch.texts[:9], batch.texts[9:], strict=True))
-    assert not Collator(tiny.tokenizer)([*examples, mixture().tasks["colour"][0]], 0, (0, 1, 0)).likeness
+    assert not Collator(tiny.tokenizer)([*examples, mixture().tasks["colour"][0]], 0, (0, 1, 0)).similarity
     assert vary("", random.Random(0)) == ""
 
 
@@ -135,7 +135,7 @@ def trainer_and_reference(tiny_folder, tmp_path, data, with_reference):
 
 @pytest.mark.parametrize("with_reference", [False, True])
 def test_training_makes_the_instruction_change_less(tiny_folder, tmp_path, with_reference):
-    made, reference, texts = trainer_and_reference(tiny_folder, tmp_path, likeness_mixture(), with_reference)
+    made, reference, texts = trainer_and_reference(tiny_folder, tmp_path, similarity_mixture(), with_reference)
 
     def distance(encoder):
         encoder.model.eval()
@@ -151,12 +151,12 @@ def test_training_makes_the_instruction_change_less(tiny_folder, tmp_path, with_
     assert moved < 0.3 * before or not with_reference
 
 
-def test_no_example_of_likeness_is_held_out():
-    both = Mixture({**mixture().tasks, **likeness_mixture().tasks}, {})
+def test_no_example_of_similarity_is_held_out():
+    both = Mixture({**mixture().tasks, **similarity_mixture().tasks}, {})
     training, held_out = split(both, 5)
-    assert set(held_out) == {"colour", "thing"} and len(training.tasks["likeness"]) == 60
+    assert set(held_out) == {"colour", "thing"} and len(training.tasks["similarity"]) == 60
     report = {"model": "m", "steps": 3, "pairs_per_second": 1.0, "scores": {"before": {}, "after": {}}}
     assert _as_text(report, TrainConfig()).splitlines()[:2] == ["model: m", "3 steps, 1 pairs/s"]
     assert "before and after" not in _as_text(report, TrainConfig())
-    with pytest.raises(ValueError, match="likeness_weight is 0; expected a number above 0"):
-        TrainConfig(likeness_weight=0)
+    with pytest.raises(ValueError, match="similarity_weight is 0; expected a number above 0"):
+        TrainConfig(similarity_weight=0)

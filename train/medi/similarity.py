@@ -3,8 +3,8 @@
 Such an instruction adds nothing to the text, but a model that learns to follow instructions moves its embedding anyhow,
 and finds similar sentences worse under an instruction than without one. A row of likeness_NAME is a text under such an
 instruction and, as its positive, the same text under none; the trainer draws the former's embedding to the latter's
-(``train.loss.likeness_loss``). ``prose`` has instructions of the texts' domain and type and a goal of GOALS;
-``documents`` has the task's own.
+(``train.loss.similarity_loss``). ``prose`` has instructions of the texts' domain and type and a goal of GOALS;
+``documents`` has the task's own. (The stored names, from which seeds are drawn too, stay: a command makes the same rows.)
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _PROSE = re.compile(
 )
 
 
-def with_likeness(tasks: Iterable[RawTask], seed: int, against: EvaluationTexts | None = None) -> Iterator[RawTask]:
+def with_similarity(tasks: Iterable[RawTask], seed: int, against: EvaluationTexts | None = None) -> Iterator[RawTask]:
     """Yield ``tasks``, and after each of pairs or classes that allows it likeness_NAME: documents, or else prose.
 
     ``against``: no part is taken of rows that hold an evaluation text.
@@ -55,7 +55,7 @@ def with_likeness(tasks: Iterable[RawTask], seed: int, against: EvaluationTexts 
 
 
 def prose(task: RawTask, seed: int) -> RawTask | None:
-    """Return the task's texts that are prose by their instruction, under others that ask for likeness; None for few."""
+    """Return the task's texts that are prose by their instruction, under others that ask for similarity; None for few."""
     chance = random.Random(f"{seed} likeness {task.name}")
     sides = [task.query_instruction]
     if task.kind == "pairs":
