@@ -84,7 +84,7 @@ _RANGES: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
 
 
 # Fields of earlier versions -> today's: as keywords, as flags, and in what checkpoints hold.
-RENAMED = {"anchor": "reference_model"}
+RENAMED = {"anchor": "reference_model", "vary_apart": "paraphrase_per_example", "likeness_weight": "similarity_weight"}
 
 
 @dataclass(frozen=True, kw_only=True)

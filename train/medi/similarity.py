@@ -4,7 +4,7 @@ Such an instruction adds nothing to the text, but a model that learns to follow 
 and finds similar sentences worse under an instruction than without one. A row of likeness_NAME is a text under such an
 instruction and, as its positive, the same text under none; the trainer draws the former's embedding to the latter's
 (``train.loss.similarity_loss``). ``prose`` has instructions of the texts' domain and type and a goal of GOALS;
-``documents`` has the task's own. (The stored names, from which seeds are drawn too, stay: a command makes the same rows.)
+``documents`` has the task's own. (The names stay as they were stored: seeds are drawn from them.)
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def with_similarity(tasks: Iterable[RawTask], seed: int, against: EvaluationText
 
 
 def prose(task: RawTask, seed: int) -> RawTask | None:
-    """Return the task's texts that are prose by their instruction, under others that ask for similarity; None for few."""
+    """Return the task's texts that are prose by their instruction, asked how similar they are; None for few."""
     chance = random.Random(f"{seed} likeness {task.name}")
     sides = [task.query_instruction]
     if task.kind == "pairs":
