@@ -26,7 +26,7 @@ _SOURCES = {
     "train.medi": {"": "train.medi.cli:build_parser"},
     "train.hard_negatives": {"": "train.hard_negatives:build_parser"},
     "train.experiments.average": {"": "train.experiments.average:build_parser"},
-    "train.experiments.lean": {"": "train.experiments.lean:build_parser"},
+    "train.experiments.mean_shift": {"": "train.experiments.mean_shift:build_parser"},
     "train.experiments.shipped_model": {"": "train.experiments.shipped_model:build_parser"},
     "eval": {
         "": "eval.flags:build_parser",

@@ -20,6 +20,7 @@ LAYERS = [
         "records",
         "files",
         "result_files",
+        "renamed",
         "engines",
     },
     {"encoder", "chunking"},

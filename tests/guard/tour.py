@@ -74,7 +74,7 @@ TRAINING: dict[str, list[str]] = {
     "medi show": ["train.medi", "show", "{mixture}"],
     "hard negatives": ["train.hard_negatives", "{mixture}", "--model", "{tiny_model}", "--ranks", "1", "5", "--output", "{output}/mined"],
     "average": ["train.experiments.average", "{tiny_model}", "{tiny_model}=0.5", "--output", "{output}/mean"],
-    "lean": ["train.experiments.lean", "default", "--mixture", "{mixture}", "--everywhere", "0.5", "--output", "{output}/moved"],
+    "mean shift": ["train.experiments.mean_shift", "default", "--mixture", "{mixture}", "--everywhere", "0.5", "--output", "{output}/moved"],
     "the shipped model's stages": ["train.experiments.shipped_model", "default", "--mixture", "{mixture}", "--output", "{output}/stages", "--dry-run"],
 }  # fmt: skip
 

@@ -44,22 +44,24 @@ def stages(model: str, mixture: Path, output: Path) -> Iterator[Stage]:
     """Yield the stages in their order; the last one writes ``output/model``."""
     texts = ("--mixture", str(mixture))
     before, after, both, moved = (output / name for name in ("e3", "e1", "e", "k"))
-    yield Stage("lean", (model, *texts, *"--similarity 1.5 --documents 0.5 --rest -0.25 --bf16".split()), before)
+    yield Stage("mean_shift", (model, *texts, *"--similarity 1.5 --documents 0.5 --rest -0.25 --bf16".split()), before)
     yield Stage(
-        "lean", (model, *texts, *"--similarity 2 --documents 1 --rest 0 --after --steps 250 --bf16".split()), after
+        "mean_shift",
+        (model, *texts, *"--similarity 2 --documents 1 --rest 0 --after --steps 250 --bf16".split()),
+        after,
     )
     yield Stage("average", (f"{before}=0.75", f"{after}=0.25"), both)
-    yield Stage("lean", (str(both), *texts, "--everywhere", "0.5"), moved)
+    yield Stage("mean_shift", (str(both), *texts, "--everywhere", "0.5"), moved)
     yield Stage("average", (str(moved), "--half"), output / "model")
 
 
 def run(stage: Stage) -> int:
     """Run a stage and return its exit code; its folder is whole or not there."""
-    from train.experiments import average, lean
+    from train.experiments import average, mean_shift
 
     part = stage.output.with_name(f".{stage.output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    code = {"average": average, "lean": lean}[stage.program].main(stage._replace(output=part).argv)
+    code = {"average": average, "mean_shift": mean_shift}[stage.program].main(stage._replace(output=part).argv)
     if code == 0:
         part.rename(stage.output)
     return code

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import ROOT
-from train.experiments import average, lean, shipped_model
+from train.experiments import average, mean_shift, shipped_model
 from train.experiments.shipped_model import main
 
 LAB = ROOT / "docs/lab"
@@ -22,7 +22,7 @@ def started(monkeypatch):
 
         return run
 
-    monkeypatch.setattr(lean, "main", stand_in("lean"))
+    monkeypatch.setattr(mean_shift, "main", stand_in("mean_shift"))
     monkeypatch.setattr(average, "main", stand_in("average"))
     return started
 
@@ -44,7 +44,14 @@ def test_a_run_goes_on_after_the_stage_that_failed(tmp_path, started, capsys):
     assert main(arguments) == 1
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [".e1.part", "e3"]
     assert main(arguments) == 0
-    assert [name for name, _ in started] == ["lean", "lean", "lean", "average", "lean", "average"]
+    assert [name for name, _ in started] == [
+        "mean_shift",
+        "mean_shift",
+        "mean_shift",
+        "average",
+        "mean_shift",
+        "average",
+    ]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["e", "e1", "e3", "k", "model"]
     capsys.readouterr()
     assert main(arguments) == 0

@@ -1,4 +1,4 @@
-"""python -m train.experiments.lean: embeddings along their mean, against NumPy, and what is learned of an instruction."""
+"""python -m train.experiments.mean_shift: embeddings along their mean, against NumPy, and what is learned of an instruction."""
 
 import random
 
@@ -9,8 +9,8 @@ import torch
 from instructor_search import load_encoder
 from instructor_search.instructions import InstructedText
 from train.examples import TrainingExample, read_mixture, write_manifest, write_task
-from train.experiments.lean import Lean, last_norm_bias, main, pooled, targets, train
-from train.experiments.lean_texts import KINDS, ROWS, kind_of, texts_by_kind
+from train.experiments.mean_shift import MeanShift, last_norm_bias, main, pooled, targets, train
+from train.experiments.mean_shift_texts import KINDS, ROWS, kind_of, texts_by_kind
 
 LIKE, FIND = (
     "Represent the news sentence for measuring semantic similarity: ",
@@ -75,7 +75,7 @@ def test_texts_are_sorted_by_what_is_asked_of_them(mixture):
 
 
 def test_every_embedding_moves_by_the_same_vector(mixture, tmp_path, encoder, capsys, monkeypatch):
-    monkeypatch.setattr("train.experiments.lean._TEXTS_OF_MEAN", 100)
+    monkeypatch.setattr("train.experiments.mean_shift._TEXTS_OF_MEAN", 100)
     output = tmp_path / "moved"
     assert main(["default", "--mixture", str(mixture), "--everywhere", "2", "--output", str(output)]) == 0
     texts = [InstructedText(CLASS, f"the dog sees {n} trees") for n in range(20)]
@@ -91,11 +91,11 @@ def test_every_embedding_moves_by_the_same_vector(mixture, tmp_path, encoder, ca
 def test_targets_against_numpy():
     random_numbers = np.random.default_rng(0)
     vectors, mean = random_numbers.normal(1, 1, (4, 8)).astype(np.float32), np.full(8, 0.5, np.float32)
-    for lean in (Lean(1.5, 0.5, -0.25), Lean(2, 1, 0, after=True)):
-        found = targets(vectors, mean, KINDS, lean).numpy()
-        for row, kind, factor in zip(range(4), KINDS, lean, strict=False):
+    for shift in (MeanShift(1.5, 0.5, -0.25), MeanShift(2, 1, 0, after=True)):
+        found = targets(vectors, mean, KINDS, shift).numpy()
+        for row, kind, factor in zip(range(4), KINDS, shift, strict=False):
             v, m = vectors[row].astype(float), mean.astype(float)
-            if lean.after:  # the mean of unit vectors, along the mean
+            if shift.after:  # the mean of unit vectors, along the mean
                 units = vectors / np.linalg.norm(vectors, axis=1)[:, None]
                 v, m = units[row], m / np.linalg.norm(m) * np.linalg.norm(units.mean(0))
             expected = v + factor * m
@@ -111,7 +111,7 @@ def test_a_model_learns_to_move_where_it_is_asked_to(encoder, mixture):
         2 * pooled(encoder, like).mean(0) + torch.randn(encoder.dim, generator=torch.Generator().manual_seed(1)).numpy()
     )
     words = encoder.model.backbone.get_input_embeddings().weight.detach().clone()
-    losses = train(encoder, texts, mean, Lean(similarity=1.5), steps=24, batch_size=24, learning_rate=2e-4)
+    losses = train(encoder, texts, mean, MeanShift(similarity=1.5), steps=24, batch_size=24, learning_rate=2e-4)
     assert np.mean(losses[-10:]) < 0.5 * losses[0]
     assert torch.equal(words, encoder.model.backbone.get_input_embeddings().weight)
 
@@ -124,7 +124,7 @@ def test_a_model_learns_to_move_where_it_is_asked_to(encoder, mixture):
     assert along(like) > 0.05
     assert abs(along(none)) < 0.5 * along(like)
     with pytest.raises(ValueError, match="the loss of step .* is nan"):
-        train(encoder, texts, mean, Lean(similarity=np.nan), steps=2, batch_size=8)
+        train(encoder, texts, mean, MeanShift(similarity=np.nan), steps=2, batch_size=8)
 
 
 def test_what_cannot_be_is_one_line(mixture, tmp_path, capsys):

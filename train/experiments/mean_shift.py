@@ -1,4 +1,4 @@
-"""Move embeddings along their mean, as far as what they are asked for: python -m train.experiments.lean MODEL.
+"""Move embeddings along their mean, as far as what they are asked for: python -m train.experiments.mean_shift MODEL.
 
 A model's embeddings have a direction in common: m, their mean before their length is made one. Mu and Viswanath (arXiv
 1702.01417) take it out; added, it tells similar sentences better (run 17 in docs/lab/runs_14_to_17.md).
@@ -24,18 +24,18 @@ from instructor_search.commands.parser import Parser, failing_with_one_line
 from instructor_search.instructions import InstructedText
 from train.embedding import embed, pieces, plain_attention
 from train.examples import read_mixture
-from train.experiments.lean_texts import texts_by_kind
+from train.experiments.mean_shift_texts import texts_by_kind
 
 _COMMANDS = """examples:
-  python -m train.experiments.lean default --mixture mixtures/medi --everywhere 0.5 --output runs/moved
-  python -m train.experiments.lean default --mixture mixtures/medi --similarity 1.5 --documents 0.5 \\
-      --rest -0.25 --output runs/leaning
+  python -m train.experiments.mean_shift default --mixture mixtures/medi --everywhere 0.5 --output runs/moved
+  python -m train.experiments.mean_shift default --mixture mixtures/medi --similarity 1.5 --documents 0.5 \\
+      --rest -0.25 --output runs/shifted
 """
 _TEXTS_OF_MEAN = 4000
 _MAX_TOKENS = 4096  # of a piece
 
 
-class Lean(NamedTuple):
+class MeanShift(NamedTuple):
     """How many times the mean is added for what an instruction asks for; ``after``: to embeddings of length one."""
 
     similarity: float = 0.0
@@ -71,10 +71,10 @@ def last_norm_bias(encoder: Any) -> torch.nn.Parameter:
     return biases[-1]
 
 
-def targets(vectors: np.ndarray, mean: np.ndarray, kinds: Sequence[str], lean: Lean) -> torch.Tensor:
+def targets(vectors: np.ndarray, mean: np.ndarray, kinds: Sequence[str], shift: MeanShift) -> torch.Tensor:
     """Return where embeddings, ``vectors`` (n, dim) before their length is made one, are to be: (n, dim), unit."""
-    factors = np.array([getattr(lean, kind) for kind in kinds], np.float32)[:, None]
-    if lean.after:
+    factors = np.array([getattr(shift, kind) for kind in kinds], np.float32)[:, None]
+    if shift.after:
         vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         mean = mean / np.linalg.norm(mean) * np.linalg.norm(vectors.mean(0))
     moved = vectors + factors * mean
@@ -85,7 +85,7 @@ def train(
     encoder: Any,
     texts: Mapping[str, Iterable[InstructedText]],
     mean: np.ndarray,
-    lean: Lean,
+    shift: MeanShift,
     *,
     steps: int = 300,
     batch_size: int = 96,
@@ -105,14 +105,14 @@ def train(
     rows = [(kind, text) for kind, many in texts.items() for text in many]
     chance = random.Random(f"{seed} order")
     chance.shuffle(rows)
-    goal = targets(pooled(encoder, [text for _, text in rows], bf16=bf16), mean, [kind for kind, _ in rows], lean)
+    goal = targets(pooled(encoder, [text for _, text in rows], bf16=bf16), mean, [kind for kind, _ in rows], shift)
     tokens = encoder.tokenizer.encode_batch([tuple(text) for _, text in rows])
     trained = [p.requires_grad_("embeddings" not in n) for n, p in encoder.model.named_parameters()]
     optimizer = torch.optim.AdamW([p for p in trained if p.requires_grad], lr=learning_rate, weight_decay=0.0)
     losses: list[float] = []
     order: list[int] = []
     model = encoder.model.eval()  # no dropout: the targets are without
-    for step in (bar := trange(steps, desc="lean", unit=" steps", file=sys.stderr)):
+    for step in (bar := trange(steps, desc="mean shift", unit=" steps", file=sys.stderr)):
         if len(order) < batch_size:
             order += chance.sample(range(len(rows)), len(rows))
         chosen, order = order[:batch_size], order[batch_size:]
@@ -139,15 +139,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     with failing_with_one_line() as outcome:
         _check(args)
-        lean = Lean(args.similarity or 0.0, args.documents or 0.0, args.rest or 0.0, after=args.after)
-        _run(args, lean)
+        shift = MeanShift(args.similarity or 0.0, args.documents or 0.0, args.rest or 0.0, after=args.after)
+        _run(args, shift)
     return outcome.code
 
 
 def build_parser() -> Parser:
-    """Return the parser of ``python -m train.experiments.lean``."""
+    """Return the parser of ``python -m train.experiments.mean_shift``."""
     parser = Parser(
-        prog="python -m train.experiments.lean",
+        prog="python -m train.experiments.mean_shift",
         renamed={"--likeness": "--similarity"},
         epilog=_COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -194,7 +194,7 @@ def _check(args: Any) -> None:
         raise FileExistsError(f"{args.output} exists; choose another folder")
 
 
-def _run(args: Any, lean: Lean) -> None:
+def _run(args: Any, shift: MeanShift) -> None:
     from instructor_search.encoder import load_encoder
     from instructor_search.encoder.saving import save_checkpoint
 
@@ -212,7 +212,7 @@ def _run(args: Any, lean: Lean) -> None:
             encoder,
             texts,
             mean,
-            lean,
+            shift,
             steps=args.steps,
             batch_size=args.batch_size,
             learning_rate=args.learning_rate,

@@ -1,4 +1,4 @@
-"""The texts that ``train.experiments.lean`` trains on, sorted by what their instructions ask for."""
+"""The texts that ``train.experiments.mean_shift`` trains on, sorted by what their instructions ask for."""
 
 from __future__ import annotations
 
