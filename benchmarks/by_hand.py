@@ -124,7 +124,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chunks", type=int, default=100_000)
-    parser.add_argument("--items", type=int, nargs="*", default=[20_000, 50_000])
+    parser.add_argument("--items", type=int, nargs="*", default=[20_000, 50_000, 100_000])
     args = parser.parse_args()
     print("| what | ours, ms | peer, ms | ratio |\n|---|---|---|---|")
     imports()

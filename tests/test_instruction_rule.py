@@ -9,7 +9,7 @@ import pytest
 from ingest import IngestConfig
 from instructor_search import Collection, InstructedText, Instruction, Query, Searcher
 from instructor_search.commands.main import main
-from instructor_search.encoder.inference import InstructorEncoder
+from instructor_search.encoder.encoder import InstructorEncoder
 from instructor_search.in_context.filling import create_pool
 from instructor_search.instruction_library import find_pair
 from instructor_search.instruction_rule import agreed, name_of, resolve, resolve_pair

@@ -13,7 +13,7 @@ from train.examples import Mixture
 from train.sampler import Batch, TaskBatchSampler
 
 if TYPE_CHECKING:
-    from instructor_search.encoder.inference import InstructorEncoder
+    from instructor_search.encoder.encoder import InstructorEncoder
 
 
 class Batches:

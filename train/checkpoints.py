@@ -17,7 +17,7 @@ from instructor_search.errors import InstructorSearchError
 from instructor_search.files import atomic_folder, file_hash
 
 if TYPE_CHECKING:
-    from instructor_search.encoder.inference import InstructorEncoder
+    from instructor_search.encoder.encoder import InstructorEncoder
 
 _NAME = re.compile(r"checkpoint-(\d+)")
 COMPLETE, STATE, OPTIMIZER = "complete.json", "trainer_state.json", "optimizer.pt"

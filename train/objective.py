@@ -29,7 +29,7 @@ from train.loss import (
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from instructor_search.encoder.inference import InstructorEncoder
+    from instructor_search.encoder.encoder import InstructorEncoder
 
 MICRO_BATCH_TOKENS = (2048, 32_768)  # of a CPU, of a GPU
 Sides: TypeAlias = list[Tensor] | None  # embeddings of queries, positives and negatives

@@ -17,7 +17,7 @@ from torch.nn import functional
 from instructor_search.errors import ModelError
 
 if TYPE_CHECKING:
-    from instructor_search.encoder.inference import InstructorEncoder
+    from instructor_search.encoder.encoder import InstructorEncoder
     from instructor_search.encoder.runtimes.openvino_runtime.layers import InputCodes
 
 _LEVELS, _LARGEST = 255, 127  # of inputs, and of weights

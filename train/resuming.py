@@ -14,7 +14,7 @@ from train.config import TrainConfig
 from train.lora import ADAPTER
 
 if TYPE_CHECKING:
-    from instructor_search.encoder.inference import InstructorEncoder
+    from instructor_search.encoder.encoder import InstructorEncoder
 
 
 def check_same_run(

@@ -28,7 +28,7 @@ from train.run_log import SCORES, RunLog, Totals
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from instructor_search.encoder.inference import InstructorEncoder
+    from instructor_search.encoder.encoder import InstructorEncoder
 
 Evaluate = Callable[["InstructorEncoder"], dict[str, float]]
 _REMEDY = "lower --learning_rate or raise --cl_temperature"

@@ -15,7 +15,7 @@ from instructor_search.commands.parser import RUNTIMES, counted, positive
 from instructor_search.instruction_rule import resolve
 
 if TYPE_CHECKING:
-    from instructor_search.encoder.inference import InstructorEncoder
+    from instructor_search.encoder.encoder import InstructorEncoder
     from instructor_search.records import Hit
     from instructor_search.search.reranking import Reranker
     from instructor_search.search.searcher import Searcher

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from instructor_search.encoder import load_encoder
 
 if TYPE_CHECKING:
-    from instructor_search.encoder.inference import InstructorEncoder
+    from instructor_search.encoder.encoder import InstructorEncoder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from instructor_search.errors import ModelError
 from instructor_search.instructions import InstructedText
 
 if TYPE_CHECKING:
-    from instructor_search.encoder.inference import InstructorEncoder
+    from instructor_search.encoder.encoder import InstructorEncoder
 
 
 class PooledTokens(NamedTuple):

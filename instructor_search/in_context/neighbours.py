@@ -3,6 +3,10 @@
 A large pool is clustered; an item is compared with those of the clusters whose centres are nearest to its own one (an
 inverted file whose queries are its own rows, so that every comparison is a product of two matrices). How many clusters
 are looked at is chosen by the recall that a sample reaches, against exact comparison.
+
+A graph of 100,000 items takes 42 s at a recall of 0.97, FAISS's exact search 103 s; of 50,000 as long as it; of 20,000,
+exact, 4.9 s, FAISS 3.1 s (benchmarks/by_hand.py, an AVX2 machine of two cores). FAISS is of an extra, and chooses
+otherwise among items that are equally near.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from instructor_search.encoder.inference import InstructorEncoder
+from instructor_search.encoder.encoder import InstructorEncoder
 from instructor_search.encoder.inputs import Instructions, to_instructed_texts
 from instructor_search.encoder.progress import progress
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION

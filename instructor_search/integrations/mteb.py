@@ -20,7 +20,7 @@ from mteb.similarity_functions import cos_sim, pairwise_cos_sim
 from mteb.types import PromptType
 
 from instructor_search.encoder.checkpoint import DEFAULT_MODEL, Checkpoint
-from instructor_search.encoder.inference import InstructorEncoder
+from instructor_search.encoder.encoder import InstructorEncoder
 from instructor_search.encoder.protocol import Encoder, check_vectors
 from instructor_search.instructions import InstructedText
 from instructor_search.integrations.mteb_cards import INSTRUCTOR_PARAMETERS, default_card, instructor_card

@@ -11,7 +11,7 @@ from instructor_search.errors import ViewMismatchError
 from instructor_search.store.manifest import View
 
 if TYPE_CHECKING:
-    from instructor_search.encoder.inference import InstructorEncoder
+    from instructor_search.encoder.encoder import InstructorEncoder
     from instructor_search.store.table import CollectionTable  # loads the database: a search loads the model meanwhile
 
 

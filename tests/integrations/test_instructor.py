@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from instructor_search import INSTRUCTOR
-from instructor_search.encoder.inference import InstructorEncoder
+from instructor_search.encoder.encoder import InstructorEncoder
 from instructor_search.instruction_library import find_instruction
 from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT_QUERY_INSTRUCTION, InstructedText
 
