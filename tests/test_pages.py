@@ -111,3 +111,9 @@ def test_programs_that_the_pages_name_exist():
     for page in PAGES:
         for module in set(re.findall(r"python -m ([a-z_]+(?:\.[a-z_]+)*)", page.read_text(encoding="utf-8"))):
             assert module == "venv" or find_spec(module), f"{page.name} names python -m {module}"
+
+
+def test_the_tests_without_torch_are_there():
+    from tests.without_torch import FILES
+
+    assert len(FILES) > 10 and not [name for name in FILES if not (ROOT / name).is_file()]

@@ -12,9 +12,13 @@ import pytest
 
 FILES = (
     "tests/test_instructions.py",
+    "tests/test_instruction_rule.py",
+    "tests/test_renamed.py",
+    "tests/engines/test_local.py",
+    "tests/store/test_fill_view.py",
     "tests/store/test_collection.py",
     "tests/store/test_judgments.py",
-    "tests/store/test_word_index.py",
+    "tests/store/test_fulltext.py",
     "tests/store/test_hit_cache.py",
     "tests/store/test_metadata.py",
     "tests/search/test_filters.py",
