@@ -96,10 +96,10 @@ def test_delete_a_view(collection, tmp_path, encoder):
 
 
 def test_a_view_whose_making_was_interrupted_is_finished(collection, tmp_path, encoder, monkeypatch):
-    import instructor_search.store.writer as writer
+    from instructor_search.store import embedding
 
-    monkeypatch.setattr(writer, "FIRST_BATCH", 8)
-    monkeypatch.setattr(writer, "LAST_BATCH", 8)
+    monkeypatch.setattr(embedding, "FIRST_BATCH", 8)
+    monkeypatch.setattr(embedding, "LAST_BATCH", 8)
     real = interrupt_at(encoder, 3)
     config = IngestConfig(paths=(tmp_path / "docs",), instruction="other: ", view="second")
     assert ingest(config, encoder=encoder).interrupted
