@@ -242,8 +242,8 @@ class Bm25:
         """Return query id -> document id -> BM25 score; candidates without a common word score 0."""
         if top_ranked is None:
             return self._search.search(queries, top_k=top_k, top_ranked=None, **kwargs)
-        found = self._search.search(queries, top_k=self._num_documents, top_ranked=top_ranked, **kwargs)
-        return {q: {d: found[q].get(d, 0.0) for d in top_ranked[q]} for q in queries["id"]}
+        scores = self._search.search(queries, top_k=self._num_documents, top_ranked=top_ranked, **kwargs)
+        return {q: {d: scores[q].get(d, 0.0) for d in top_ranked[q]} for q in queries["id"]}
 
     @property
     def mteb_model_meta(self) -> ModelMeta:

@@ -179,11 +179,11 @@ def _cells(row: Difference) -> list[str]:
     ]
 
 
-def _notes(found: Comparison) -> list[str]:
-    better = sum(t.is_significant and t.difference > 0 for t in found.tasks)
-    worse = sum(t.is_significant and t.difference < 0 for t in found.tasks)
+def _notes(comparison: Comparison) -> list[str]:
+    better = sum(t.is_significant and t.difference > 0 for t in comparison.tasks)
+    worse = sum(t.is_significant and t.difference < 0 for t in comparison.tasks)
     counted = (
-        f"second significantly better on {better}, worse on {worse} of {len(found.tasks)} tasks "
+        f"second significantly better on {better}, worse on {worse} of {len(comparison.tasks)} tasks "
         f"(paired bootstrap, Holm, {LEVEL:.2f}; averages not corrected)"
     )
-    return [counted, *(f"not compared: {name} ({why})" for name, why in found.left_out.items())]
+    return [counted, *(f"not compared: {name} ({why})" for name, why in comparison.left_out.items())]

@@ -68,8 +68,8 @@ def _chosen(
     positions, scores = positions[there], scores[there]
     uses_vectors = selector in (Selector.MMR, Selector.KMEANS, Selector.DPP)
     vectors = unit[positions] if uses_vectors else np.zeros((len(positions), 0), np.float32)
-    found = choose(selector, Candidates(scores, vectors, [pool[p].output for p in positions]), k, seed=seed)
-    return [int(positions[i]) for i in found]
+    order = choose(selector, Candidates(scores, vectors, [pool[p].output for p in positions]), k, seed=seed)
+    return [int(positions[i]) for i in order]
 
 
 def _drawn(count: int, forbidden: set[int], k: int, salt: str) -> list[int]:

@@ -180,10 +180,10 @@ def of_prompt_retrieval(tasks: Sequence[EvalTask]) -> list[EvalTask]:
     Raises:
         EvalDataError: there is none.
     """
-    found = [task for task in tasks if task.info.category is Category.PROMPT_RETRIEVAL]
-    if not found:
+    selected = [task for task in tasks if task.info.category is Category.PROMPT_RETRIEVAL]
+    if not selected:
         raise EvalDataError("--selectors and --demonstrations are for prompt retrieval; none of its sets was chosen")
-    return found
+    return selected
 
 
 def system_options(config: EvalConfig, extras: Mapping[str, str] | None = None) -> SystemOptions:

@@ -166,7 +166,7 @@ def _notes(runs: Sequence[Run]) -> list[str]:
             revisions.setdefault(name, set()).add(str((result.facts.get("data") or {}).get("revision")))
             for note in result.facts.get("notes") or []:
                 said.setdefault(f"{name}: {note}", []).append(run.label)
-    mixed = [f"{name}: the runs are on different data" for name, found in revisions.items() if len(found) > 1]
+    mixed = [f"{name}: the runs are on different data" for name, versions in revisions.items() if len(versions) > 1]
     remarks = [f"{note} ({', '.join(r)})" if len(r) < len(runs) else note for note, r in said.items()]
     return [*failed, *mixed, *remarks]
 

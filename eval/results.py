@@ -265,13 +265,13 @@ def package_versions() -> dict[str, str]:
     """Return the versions of the packages that a score depends on, ours included."""
     from instructor_search import __version__
 
-    found = {"instructor-search": __version__}
+    versions = {"instructor-search": __version__}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _hash(content: bytes) -> str:

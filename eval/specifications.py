@@ -250,5 +250,5 @@ def _file_sides(variant: str, model: str) -> tuple[Mapping[str, InstructionPair]
         return None, variant
     path = Path(variant).expanduser()
     size = next((s for s in ("base", "large", "xl") if model.endswith(f"-{s}")), None)
-    found = read_instruction_file(path, size)
-    return found, f"{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:6]}"
+    pairs = read_instruction_file(path, size)
+    return pairs, f"{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:6]}"

@@ -71,10 +71,10 @@ def make_table(runs: Sequence[Run]) -> Table:
     table = Table(tuple(distinct_labels(runs)))
     by_category: dict[Category, list[str]] = {}
     for category in Category:
-        found = {r.task for run in runs for r in run.results.values() if r.category is category}
-        found |= {name for run in runs for name, failure in run.failures.items() if failure.category is category}
-        if found:
-            by_category[category] = sorted(found, key=str.lower)
+        tasks = {r.task for run in runs for r in run.results.values() if r.category is category}
+        tasks |= {name for run in runs for name, failure in run.failures.items() if failure.category is category}
+        if tasks:
+            by_category[category] = sorted(tasks, key=str.lower)
     averages: list[Row] = []
     for category, names in by_category.items():
         table.rows.extend(_task_row(name, runs) for name in names)
@@ -87,13 +87,13 @@ def make_table(runs: Sequence[Run]) -> Table:
 
 
 def _task_row(name: str, runs: Sequence[Run]) -> Row:
-    found = [run.results[name] for run in runs if name in run.results]
+    results = [run.results[name] for run in runs if name in run.results]
     cells = tuple(
         _cell(run.results[name]) if name in run.results else Cell(remark="failed" if name in run.failures else "-")
         for run in runs
     )
-    mteb_name = next((r.facts.get("published_name") for r in found), None)
-    return Row(name, found[0].metric if found else "", cells, published=published(mteb_name))
+    mteb_name = next((r.facts.get("published_name") for r in results), None)
+    return Row(name, results[0].metric if results else "", cells, published=published(mteb_name))
 
 
 def _cell(result: Result) -> Cell:

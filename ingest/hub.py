@@ -28,10 +28,10 @@ def local_path(path: Path) -> Path:
 
 
 def _fetch(name: str) -> Path:
-    found = _NAME.fullmatch(name)
-    if not found:
+    match = _NAME.fullmatch(name)
+    if not match:
         raise ReaderError(f"{PREFIX}{name}: expected {PREFIX}OWNER/NAME or {PREFIX}OWNER/NAME@REVISION")
-    owner, own, revision = found.groups()
+    owner, own, revision = match.groups()
     from huggingface_hub import snapshot_download
 
     folder = cache_folder() / "data" / owner / (f"{own}@{revision.replace('/', '-')}" if revision else own)

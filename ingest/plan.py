@@ -86,7 +86,7 @@ def prepare(config: IngestConfig, encoder: Encoder | None = None) -> Plan:
     """
     started = time.perf_counter()
     target = choose_target(config, encoder)
-    found = find_files(config, may_be_none=config.prune and target.existing is not None)
+    files = find_files(config, may_be_none=config.prune and target.existing is not None)
     cutting = choose_cutting(config, target)
-    changes = find_changes(config, found, target, cutting)
+    changes = find_changes(config, files, target, cutting)
     return Plan(target, cutting, changes, config.prune, config.strict, partial(prepare, config, encoder), started)

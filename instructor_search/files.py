@@ -141,7 +141,7 @@ def _left(folder: Path, name: str) -> list[tuple[Path, str, str, str]]:
     """Return the temporary names in ``folder``: path, name of what it is for, process, kind."""
     known = re.compile(rf"\.({name})\.(\d+)\.\d+\.(part|old|gone)")
     paths = list(folder.glob(".*")) if folder.is_dir() else []
-    return [(path, found[1], found[2], found[3]) for path in paths if (found := known.fullmatch(path.name))]
+    return [(path, match[1], match[2], match[3]) for path in paths if (match := known.fullmatch(path.name))]
 
 
 def is_alive(pid: str) -> bool:

@@ -141,8 +141,8 @@ def read_run(folder: Path, *, strict: bool = True) -> RunScores:
     """
     facts = _read_facts(folder / RUN_FILE, ("label", "data"))
     failures = _read_failures(folder, strict)
-    found = _read_scores(folder)
-    kept = (score.facts.get("precision") for score in found)  # runs of earlier versions do not name it
+    scores = _read_scores(folder)
+    kept = (score.facts.get("precision") for score in scores)  # runs of earlier versions do not name it
     return RunScores(
         folder,
         str(facts["label"]),
@@ -150,7 +150,7 @@ def read_run(folder: Path, *, strict: bool = True) -> RunScores:
         str(facts.get("fingerprint", "")),
         str(facts.get("precision", "")) or next((str(name) for name in kept if name is not None), ""),
         str(facts.get("reranker", "")),
-        {score.task: score for score in found if score.task not in failures},
+        {score.task: score for score in scores if score.task not in failures},
         failures,
     )
 
@@ -172,22 +172,22 @@ def read_runs(output: Path, *, strict: bool = True) -> list[RunScores]:
 
 def _read_scores(folder: Path) -> list[TaskScore]:
     """Return the scores of a folder; what was cut short by a kill, or is another program's, is passed over."""
-    found = []
+    scores = []
     for path in sorted(folder.glob("*.json")):
         if path.name != MODEL_FILE:
             with contextlib.suppress(ResultFileError):
-                found.append(read_score(path))
-    return found
+                scores.append(read_score(path))
+    return scores
 
 
 def _read_failures(folder: Path, strict: bool) -> dict[str, TaskFailure]:
-    found = {}
+    failures = {}
     for path in sorted(failure_file(folder, "*").parent.glob("*.json")):
         with contextlib.nullcontext() if strict else contextlib.suppress(ResultFileError):
             facts = _read_facts(path, TaskFailure._fields)
             failure = TaskFailure(*(str(facts[name]) for name in TaskFailure._fields))
-            found[failure.task] = failure
-    return found
+            failures[failure.task] = failure
+    return failures
 
 
 def _read_facts(path: Path, keys: Sequence[str]) -> dict[str, Any]:

@@ -101,12 +101,12 @@ class Mixture:
     @cached_property
     def digest(self) -> str:
         """What tells one mixture from another: a hash over all examples."""
-        found = hashlib.blake2b(digest_size=16)
+        digest = hashlib.blake2b(digest_size=16)
         for name, rows in sorted(self.tasks.items()):
-            found.update(json.dumps([name, len(rows)]).encode())
+            digest.update(json.dumps([name, len(rows)]).encode())
             for example in rows:
-                found.update(to_line(example).encode("utf-8", "surrogatepass"))
-        return found.hexdigest()
+                digest.update(to_line(example).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
 
 
 def to_line(example: TrainingExample) -> str:

@@ -62,7 +62,7 @@ def mine(
     known: dict[InstructedText, set[str]] = defaultdict(set)  # right answers
     for example in examples:
         known[example.query].add(example.positive.text)
-    index, found = _index(positives[columns]), []
+    index, mined_examples = _index(positives[columns]), []
     for start in range(0, len(examples), _BLOCK):
         scores, places = index.search(queries[start : start + _BLOCK], last)  # (block, last) each
         for number, (near, place) in enumerate(zip(scores, places, strict=True), start):
@@ -72,8 +72,8 @@ def mine(
             chosen = [other for other, score in order if score <= margin * own and _may_be(example, other, right)]
             mined = tuple(e.positive for e in chosen[:num_negatives])
             kept = tuple(n for n in example.negatives if n not in mined)
-            found.append(example._replace(negatives=mined + kept))
-    return found
+            mined_examples.append(example._replace(negatives=mined + kept))
+    return mined_examples
 
 
 def _index(vectors: np.ndarray) -> FaissIndex:

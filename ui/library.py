@@ -63,12 +63,14 @@ class Library:
         from instructor_search.search.searcher import Searcher
 
         collection = self.collection(name)
-        found = collection.view(view)
-        key = (name, found.name, found.created)
+        stored_view = collection.view(view)
+        key = (name, stored_view.name, stored_view.created)
         with self._lock:
             known = self._searchers.get(key)
             if known is None or known.collection is not collection:
-                known = self._searchers[key] = Searcher(collection, self.encoder(found), found.name, gpus=self.gpus)
+                known = self._searchers[key] = Searcher(
+                    collection, self.encoder(stored_view), stored_view.name, gpus=self.gpus
+                )
             return known
 
     def encoder(self, view: View) -> Any:

@@ -123,9 +123,9 @@ def _clusters(points: np.ndarray) -> list[str]:
     from sklearn.cluster import MiniBatchKMeans
 
     count = min(8, len(points))
-    found = MiniBatchKMeans(n_clusters=count, n_init=3, random_state=0).fit_predict(points)
-    order = {old: new for new, (old, _) in enumerate(Counter(found.tolist()).most_common(), 1)}
-    return [f"cluster {order[label]}" for label in found.tolist()]
+    labels = MiniBatchKMeans(n_clusters=count, n_init=3, random_state=0).fit_predict(points)
+    order = {old: new for new, (old, _) in enumerate(Counter(labels.tolist()).most_common(), 1)}
+    return [f"cluster {order[label]}" for label in labels.tolist()]
 
 
 def _packed(values: np.ndarray) -> str:

@@ -125,8 +125,8 @@ def _judged(
     place = {int(p): i for i, p in enumerate(own)}
     annotated = [examples.pool[p] for p in own]
     forbidden = [{place[p] for p in copy if p in place} for copy in copies]
-    found = select_examples(annotated, examples.test, pool[own], asked, forbidden, "nearest", k, 0)
-    return task.judge_retrieved(examples, [[annotated[i] for i in places] for places in found])[1]
+    selections = select_examples(annotated, examples.test, pool[own], asked, forbidden, "nearest", k, 0)
+    return task.judge_retrieved(examples, [[annotated[i] for i in places] for places in selections])[1]
 
 
 def _interval(differences: np.ndarray, config: EvalConfig) -> list[float | None]:

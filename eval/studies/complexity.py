@@ -21,8 +21,8 @@ def run_complexity(
 ) -> Study:
     """Return the score of each set and category at each step of detail."""
     study = Study("complexity", f"Complexity: less and more detailed instructions ({source} data)")
-    found = run_variants(study, config, tasks, source, LADDER, progress)
-    for model, runs in found.items():
+    runs_by_model = run_variants(study, config, tasks, source, LADDER, progress)
+    for model, runs in runs_by_model.items():
         names = shared_tasks(runs)
         scores = {name: [runs[step].results[name].score for step in LADDER] for name in names}
         averages = _averages(names, scores, runs)

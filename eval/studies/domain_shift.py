@@ -25,8 +25,8 @@ def run_domain_shift(
     study = Study("domain-shift", f"Domain shift: domain-specific and general sets ({source} data)")
     is_special = {task.info.name: task.info.is_specialised for task in tasks}
     domains = {task.info.name: task.info.domain for task in tasks}
-    found = run_variants(study, config, tasks, source, ("none", "default"), progress)
-    for model, runs in found.items():
+    runs_by_model = run_variants(study, config, tasks, source, ("none", "default"), progress)
+    for model, runs in runs_by_model.items():
         names = shared_tasks(runs)
         rows = []
         for group in GROUPS:

@@ -179,7 +179,7 @@ class PromptRetrievalTask(EvalTask):
 
 def _each(compare: Callable[[str, str], float], group: list[Demonstration], asked: Demonstration) -> list[float]:
     """Return how each retrieved output compares with the gold one; none retrieved compares as 0."""
-    return [compare(found.output, asked.output) for found in group] or [0.0]
+    return [compare(retrieved.output, asked.output) for retrieved in group] or [0.0]
 
 
 def copies_of(examples: Examples) -> list[set[int]]:

@@ -79,9 +79,9 @@ def markdown_blocks(parts: Iterable[str]) -> Iterator[Block]:
     path: list[tuple[int, str]] = []
     for part in parts:
         lines = part.strip("\r\n").splitlines()
-        found = _ATX.match(lines[0]) if lines else None
-        if found:
-            path = _descend(path, len(found[1]), found[2])
+        heading = _ATX.match(lines[0]) if lines else None
+        if heading:
+            path = _descend(path, len(heading[1]), heading[2])
         elif len(lines) >= 2 and re.fullmatch(r" {0,3}(=+|-+)\s*", lines[1]) and len(lines[0].strip()) > 1:
             path = _descend(path, 1 if "=" in lines[1] else 2, lines[0].strip())
         yield Block(part, tuple(title for _, title in path))

@@ -131,9 +131,9 @@ class EndpointModel:
         """
         if not self._gives_likelihoods:
             return None
-        found = [self._likelihood(prompt, f" {option}") for option in options]
-        self._gives_likelihoods = None not in found
-        return [f for f in found if f is not None] if self._gives_likelihoods else None
+        likelihoods = [self._likelihood(prompt, f" {option}") for option in options]
+        self._gives_likelihoods = None not in likelihoods
+        return [f for f in likelihoods if f is not None] if self._gives_likelihoods else None
 
     def choose(self, prompt: str, options: Sequence[str]) -> int | None:
         """Return which option is likeliest after the prompt; None where the server gives no likelihoods."""
@@ -247,8 +247,8 @@ def _said(error: urllib.error.HTTPError, key: str | None) -> str:
     """Return the message of an error's body, in one line and without the key."""
     try:
         body = json.loads(error.read(1 << 14))
-        found = body.get("error", body) if isinstance(body, dict) else body
-        text = str(found.get("message", "") if isinstance(found, dict) else found)
+        detail = body.get("error", body) if isinstance(body, dict) else body
+        text = str(detail.get("message", "") if isinstance(detail, dict) else detail)
     except (OSError, ValueError, http.client.HTTPException):
         return ""
     line = " ".join(text.split())[:200]

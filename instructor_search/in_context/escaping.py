@@ -108,9 +108,9 @@ def _grouped(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(first, "|".join(own)) for first, own in rests.items()]
 
 
-def _written(found: re.Match[str]) -> str:
-    return r"\n" if found[0] == "\n" else f"\\u{ord(found[0]):04x}"
+def _written(match: re.Match[str]) -> str:
+    return r"\n" if match[0] == "\n" else f"\\u{ord(match[0]):04x}"
 
 
-def _meant(found: re.Match[str]) -> str:
-    return {"n": "\n", "\\": "\\"}.get(found[1]) or chr(int(found[1][1:], 16))
+def _meant(match: re.Match[str]) -> str:
+    return {"n": "\n", "\\": "\\"}.get(match[1]) or chr(int(match[1][1:], 16))

@@ -84,16 +84,16 @@ def neighbour_graph(
 
 def _exact(unit: np.ndarray, rows: np.ndarray, k: int, on_done: Callable[[int], None] | None = None) -> np.ndarray:
     """Return the k nearest others of ``rows`` among all, (len(rows), k); of equally near ones the first."""
-    found = np.empty((len(rows), k), dtype=np.int32)
+    neighbours = np.empty((len(rows), k), dtype=np.int32)
     step = max(1, _CELLS // len(unit))
     for start in range(0, len(rows), step):
         own = rows[start : start + step]
         cosines = unit[own] @ unit.T
         cosines[np.arange(len(own)), own] = -np.inf
-        found[start : start + len(own)] = _largest(cosines, k)
+        neighbours[start : start + len(own)] = _largest(cosines, k)
         if on_done:
             on_done(len(own))
-    return found
+    return neighbours
 
 
 def _largest(values: np.ndarray, k: int) -> np.ndarray:
@@ -134,12 +134,12 @@ def _clustered(
 ) -> NeighbourGraph:
     clusters = _make_clusters(unit, seed)
     probes, recall = _choose_probes(unit, clusters, k, target_recall, seed)
-    found = np.empty((len(unit), k), dtype=np.int32)
+    neighbours = np.empty((len(unit), k), dtype=np.int32)
 
     def fill(cluster: int) -> None:
         own = clusters.order[clusters.starts[cluster] : clusters.starts[cluster + 1]]
         if len(own):
-            found[own] = _within(unit, clusters, cluster, own, k, probes)
+            neighbours[own] = _within(unit, clusters, cluster, own, k, probes)
             if on_done:
                 on_done(len(own))
 
@@ -149,7 +149,7 @@ def _clustered(
         except BaseException:  # Ctrl-C: what has not begun does not
             workers.shutdown(wait=False, cancel_futures=True)
             raise
-    return NeighbourGraph(found, "clusters", recall, probes)
+    return NeighbourGraph(neighbours, "clusters", recall, probes)
 
 
 def _make_clusters(unit: np.ndarray, seed: int) -> _Clusters:
@@ -180,8 +180,8 @@ def _choose_probes(unit: np.ndarray, clusters: _Clusters, k: int, target_recall:
         shares = []
         for row, true in zip(sample, truth, strict=True):
             own = np.array([row])
-            found = _within(unit, clusters, int(clusters.owners[row]), own, k, probes)[0]
-            shares.append(np.isin(true, found).mean())
+            near = _within(unit, clusters, int(clusters.owners[row]), own, k, probes)[0]
+            shares.append(np.isin(true, near).mean())
         recall = float(np.mean(shares))
         if recall >= target_recall or probes >= len(clusters.near):
             return min(probes, len(clusters.near)), recall
@@ -191,11 +191,11 @@ def _choose_probes(unit: np.ndarray, clusters: _Clusters, k: int, target_recall:
 def _within(unit: np.ndarray, clusters: _Clusters, cluster: int, rows: np.ndarray, k: int, probes: int) -> np.ndarray:
     """Return the k nearest others of rows of one cluster among the members of the clusters near to it."""
     positions, vectors = clusters.members(cluster, clusters.enough(cluster, probes, k + 1))
-    found = np.empty((len(rows), k), dtype=np.int32)
+    neighbours = np.empty((len(rows), k), dtype=np.int32)
     step = max(1, _CELLS // len(positions))
     for start in range(0, len(rows), step):
         own = rows[start : start + step]
         cosines = unit[own] @ vectors.T
         cosines[own[:, None] == positions] = -np.inf
-        found[start : start + step] = positions[_largest(cosines, k)]
-    return found
+        neighbours[start : start + step] = positions[_largest(cosines, k)]
+    return neighbours

@@ -147,16 +147,16 @@ def _vectors(
     count = collection.num_chunks()
     if count > MAX_POINTS:
         raise ValueError(f"{collection.name!r} has {count:,} chunks; expected at most {MAX_POINTS:,} on a map")
-    found: list[dict[str, np.ndarray]] = []
+    vectors_by_side: list[dict[str, np.ndarray]] = []
     for side in sides:
         if side.instruction is None:
-            found.append(_stored(collection, side.view))
+            vectors_by_side.append(_stored(collection, side.view))
         else:
-            found.append(_embedded(collection, side, encoder, told, count))
-    ids = sorted(set.intersection(*(set(own) for own in found)))
+            vectors_by_side.append(_embedded(collection, side, encoder, told, count))
+    ids = sorted(set.intersection(*(set(own) for own in vectors_by_side)))
     if len(ids) < 3:
         raise StoreError(f"{len(ids)} chunks have vectors under what is to be drawn; expected at least 3")
-    return ids, [np.stack([own[name] for name in ids]) for own in found]
+    return ids, [np.stack([own[name] for name in ids]) for own in vectors_by_side]
 
 
 def _stored(collection: Collection, view: View) -> dict[str, np.ndarray]:

@@ -93,14 +93,14 @@ class SentenceFinder:
     def _vectors(self, texts: list[str]) -> dict[str, np.ndarray]:
         """Return unit vectors by text; what is not known is embedded."""
         with self._lock:
-            found = {text: self._known[text] for text in texts if text in self._known}
-        new = [text for text in texts if text not in found]
+            vectors = {text: self._known[text] for text in texts if text in self._known}
+        new = [text for text in texts if text not in vectors]
         if new:
-            found.update(zip(new, self._embed(new), strict=True))
+            vectors.update(zip(new, self._embed(new), strict=True))
         with self._lock:
-            for text, vector in found.items():
+            for text, vector in vectors.items():
                 self._known[text] = vector
                 self._known.move_to_end(text)
             while len(self._known) > _NUM_KEPT:
                 self._known.popitem(last=False)
-        return found
+        return vectors

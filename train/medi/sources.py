@@ -179,8 +179,8 @@ def _wordings(path: Path) -> dict[str, list[str]]:
     beside = path.with_name("instruction_induction_instructions.json")
     if not path.name.startswith("instruction_induction") or not beside.is_file():
         return {}
-    found = json.loads(beside.read_text(encoding="utf-8"))
-    return {k: [str(t) for t in v] for k, v in found.items() if isinstance(v, list)}
+    wordings = json.loads(beside.read_text(encoding="utf-8"))
+    return {k: [str(t) for t in v] for k, v in wordings.items() if isinstance(v, list)}
 
 
 def read_super_ni(folder: Path, task_list: Path | None = None) -> Iterator[RawTask]:
@@ -192,23 +192,23 @@ def read_super_ni(folder: Path, task_list: Path | None = None) -> Iterator[RawTa
         MixtureError: no tasks are there, one that is listed is missing, or a file is damaged.
     """
     tasks = folder / "tasks" if (folder / "tasks").is_dir() else folder
-    found = {p.stem: p for p in sorted(tasks.glob("task*.json"))}
+    files = {p.stem: p for p in sorted(tasks.glob("task*.json"))}
     names = (
         [n.strip() for n in task_list.read_text(encoding="utf-8-sig").splitlines() if n.strip()]
         if task_list
-        else list(found)
+        else list(files)
     )
-    missing = [n for n in names if n not in found]
-    if not found or missing:
+    missing = [n for n in names if n not in files]
+    if not files or missing:
         what = f"{len(missing)} of the listed tasks, the first is {missing[0]}" if missing else "no task*.json"
         raise MixtureError(f"{tasks} lacks tasks: {what}; expected the layout of natural-instructions")
     for name in names:
         try:
-            task = json.loads(found[name].read_text(encoding="utf-8"))
+            task = json.loads(files[name].read_text(encoding="utf-8"))
             definition = task["Definition"][0] if isinstance(task["Definition"], list) else task["Definition"]
             rows = [(str(i["input"]), _first(i["output"])) for i in task["Instances"]]
         except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise MixtureError(f"{found[name]} is no task of Super-NaturalInstructions ({error!r})") from error
+            raise MixtureError(f"{files[name]} is no task of Super-NaturalInstructions ({error!r})") from error
         instruction = task_instruction(str(definition))
         licence = ", ".join(map(str, listed(task.get("Instance License")))) or "unstated"
         source = ", ".join(map(str, listed(task.get("Source")))) or "Super-NaturalInstructions"

@@ -44,8 +44,8 @@ def with_wordings(tasks: Iterable[RawTask], seed: int, against: EvaluationTexts 
         clean = task if against is None else against.without(task)
         if (made := own(clean, seed)) is not None:
             yield made
-        for name, found in _called(clean, seed):
-            texts[name] += found
+        for name, texts_called_so in _called(clean, seed):
+            texts[name] += texts_called_so
             sources[name].append(task)
     for number, purpose in enumerate(PURPOSES):
         yield from of_purpose(purpose, number, texts[purpose.texts], sources[purpose.texts], seed)
@@ -131,8 +131,8 @@ def _called(task: RawTask, seed: int) -> Iterator[tuple[str, list[str]]]:
     if task.kind == "pairs":
         sides.append(task.document_instruction)
     for side, given in enumerate(sides):
-        found = Instruction.parse(given)
-        called = " ".join(filter(None, (found.domain, found.text_type)))
+        parsed = Instruction.parse(given)
+        called = " ".join(filter(None, (parsed.domain, parsed.text_type)))
         for name, pattern in TEXTS.items():
             if re.search(pattern, called):
                 chance = random.Random(f"{seed} texts {name} {task.name} {side}")

@@ -112,9 +112,9 @@ def _report(job: Job) -> list[str]:
         lines += [f"skipped {name}: {reason}" for name, reason in report["skipped"][:4]]
         return lines
     if "sound" in report:
-        found = "everything is as it was written" if report["sound"] else "damaged: " + "; ".join(report["problems"])
+        verdict = "everything is as it was written" if report["sound"] else "damaged: " + "; ".join(report["problems"])
         return [
-            f"{counted(report['chunks'], 'chunk')} of {counted(report['sources'], 'file')} looked at: {found}",
+            f"{counted(report['chunks'], 'chunk')} of {counted(report['sources'], 'file')} looked at: {verdict}",
             *report["notes"],
         ]
     if job.state in (State.FAILED, State.CANCELLED):  # its lines may be a traceback: they are for the log

@@ -25,7 +25,7 @@ def without_paths(message: str) -> str:
     """Return a message in which of each absolute path the last name is left: where files lie is no page's business."""
     message = re.sub(r"\bfile:/+", "/", message)
     for kind in (_QUOTED, _PATH):
-        message = kind.sub(lambda found: "…/" + (found[0].rstrip("/").rpartition("/")[2]), message)
+        message = kind.sub(lambda match: "…/" + (match[0].rstrip("/").rpartition("/")[2]), message)
     return message
 
 

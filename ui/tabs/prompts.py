@@ -21,8 +21,8 @@ PICKS = [(f"{pair.name} · {pair.use}", pair.query) for pair in LIBRARY]
 
 def pool_choices(session: Session) -> Any:
     """Return the pools, for their dropdown."""
-    found = prompting.pools(session)
-    return gr.Dropdown(choices=found, value=next(iter(found), None))
+    pools = prompting.pools(session)
+    return gr.Dropdown(choices=pools, value=next(iter(pools), None))
 
 
 def own_instruction(session: Session, pool: str | None) -> str:
@@ -136,8 +136,8 @@ def _question(session: Session) -> dict[str, Any]:
 
 
 def _work(session: Session) -> str:
-    found = [job for job in session.jobs.all() if job.title.endswith(prompting.KIND)]
-    return jobs_html.jobs(found[-1:], read_only=True) if found else ""
+    pool_jobs = [job for job in session.jobs.all() if job.title.endswith(prompting.KIND)]
+    return jobs_html.jobs(pool_jobs[-1:], read_only=True) if pool_jobs else ""
 
 
 def _pool_form(session: Session) -> dict[str, Any]:

@@ -60,11 +60,11 @@ def search(
 def open_hit(session: Session, action: str, chunk: str, asked_text: str) -> str:
     """Return the drawer for a click on a hit: its document, or why it has its score."""
     asked = asked_of(asked_text)
-    found = session.document(asked.collection, chunk)
+    document = session.document(asked.collection, chunk)
     if action != "why":
-        return drawer.document(found, chunk)
+        return drawer.document(document, chunk)
     plain = [asked.sentence, ""] if asked.sentence.strip() else [""]
-    return drawer.explanation(found.title, session.explain(asked, chunk, plain))
+    return drawer.explanation(document.title, session.explain(asked, chunk, plain))
 
 
 def judge_hit(session: Session, values: dict[str, Any]) -> dict[str, Any]:

@@ -69,15 +69,15 @@ def exact_search(
     """
     queries = to_unit_length(queries)
     scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-    found = np.zeros((len(queries), k), dtype=ENTRY)
-    found["row"] = NO_ROW
+    nearest = np.zeros((len(queries), k), dtype=ENTRY)
+    nearest["row"] = NO_ROW
     for entries, vectors in vector_batches(table, view, where):
         own, places = exact(queries, vectors, k, None)
         both = np.concatenate([scores, own], axis=1)
         best = np.argsort(-both, axis=1, kind="stable")[:, :k]
-        old, new = np.take_along_axis(found, np.minimum(best, k - 1), 1), np.maximum(best - k, 0)
+        old, new = np.take_along_axis(nearest, np.minimum(best, k - 1), 1), np.maximum(best - k, 0)
         fresh = entries[np.take_along_axis(places, new, 1)]
-        found = np.where(best < k, old, fresh)
+        nearest = np.where(best < k, old, fresh)
         scores = np.take_along_axis(both, best, 1)
-    found["row"][np.isneginf(scores)] = NO_ROW
-    return scores, found
+    nearest["row"][np.isneginf(scores)] = NO_ROW
+    return scores, nearest

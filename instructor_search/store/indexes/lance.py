@@ -62,9 +62,9 @@ def index_of(table: Table, column: str) -> IndexConfig | None:
 
 def drop(table: Table, column: str) -> None:
     """Drop LanceDB's index of ``column``, if there is one."""
-    found = index_of(table, column)
-    if found is not None:
-        table.drop_index(found.name)
+    index = index_of(table, column)
+    if index is not None:
+        table.drop_index(index.name)
 
 
 class FilterIndexes:

@@ -167,14 +167,14 @@ class MetadataColumns:
         parts = getattr(where, "parts", [(where, None)])
         conditions = [condition for _, condition in parts if condition]
         rest = [sql for sql, condition in parts if not condition]
-        found = rows_where(table, " AND ".join(rest)) if rest else None
+        matching = rows_where(table, " AND ".join(rest)) if rest else None
         if conditions:
             wanted = Condition.joined(conditions, "AND")
             columns = self._columns_of(table, version, wanted.fields)
             rows = columns[min(wanted.fields)].rows[wanted.truth(columns) == TRUE]
-            found = rows if found is None else np.intersect1d(found, rows, assume_unique=True)
-        assert found is not None
-        return found
+            matching = rows if matching is None else np.intersect1d(matching, rows, assume_unique=True)
+        assert matching is not None
+        return matching
 
     def _columns_of(self, table: Any, version: int, names: Collection[str]) -> dict[str, Column]:
         """Return columns at the table's version, all of the same rows."""
@@ -201,9 +201,9 @@ def _read_newer(table: Any, name: str, column: Column) -> None:
     parts = [batch for batch in batches(table, chosen, where) if batch.num_rows]
     if not parts:
         return
-    found = pa.Table.from_batches(parts).sort_by("_rowid").combine_chunks()
-    rows = found["_rowid"].to_numpy()
-    column.add(rows, *(found[key].combine_chunks() for key in ("text", "number", "integer")))
+    newer = pa.Table.from_batches(parts).sort_by("_rowid").combine_chunks()
+    rows = newer["_rowid"].to_numpy()
+    column.add(rows, *(newer[key].combine_chunks() for key in ("text", "number", "integer")))
 
 
 def json_value(name: str) -> str:

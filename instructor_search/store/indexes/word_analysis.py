@@ -124,5 +124,5 @@ def _parts_of_names(text: str) -> list[str]:
         if name.removesuffix("s").isupper():  # GPUs
             continue
         shape = "".join("A" if c.isupper() else "0" if c.isdigit() else "a" for c in name)
-        parts += [name[found.start() : found.end()] for found in _PART.finditer(shape)]
+        parts += [name[match.start() : match.end()] for match in _PART.finditer(shape)]
     return parts

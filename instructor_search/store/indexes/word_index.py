@@ -122,10 +122,10 @@ class WordIndex:
         lost = np.concatenate([np.flatnonzero((current == _GONE) & ~gone), np.flatnonzero(gone)])  # just now first
         if not len(unknown) or not len(lost):
             return unknown
-        found = np.concatenate([_entries(b) for b in taken(table, unknown, [c for c in COLUMNS if c != "text"])])
-        place = find(self.entries["id"][lost], found["id"], self.entries["checksum"][lost], found["checksum"])
-        current[lost[place[place >= 0]]] = found["row"][place >= 0]
-        return found["row"][place < 0]
+        entries = np.concatenate([_entries(b) for b in taken(table, unknown, [c for c in COLUMNS if c != "text"])])
+        place = find(self.entries["id"][lost], entries["id"], self.entries["checksum"][lost], entries["checksum"])
+        current[lost[place[place >= 0]]] = entries["row"][place >= 0]
+        return entries["row"][place < 0]
 
     def _add(self, table: Any, rows: np.ndarray) -> None:
         with _clear_errors(f"{self.folder} cannot be added to"):
@@ -182,8 +182,8 @@ class WordIndex:
         """Return scores and places of the best ``limit`` chunks, gone or not."""
         with _clear_errors(f"{self.folder} cannot be searched"):
             hits = self._searcher.search(query, limit, count=False).hits if limit else []
-            found = self._searcher.fast_field_values(PLACE, [address for _, address in hits]) if hits else []
-        return np.array([score for score, _ in hits], np.float64), np.array(found, np.int64)
+            places = self._searcher.fast_field_values(PLACE, [address for _, address in hits]) if hits else []
+        return np.array([score for score, _ in hits], np.float64), np.array(places, np.int64)
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
@@ -228,12 +228,14 @@ def add_words(writer: Any, parts: Iterator[Any], first: int) -> np.ndarray:
 
 
 def _entries(batch: Any) -> np.ndarray:
-    found = np.zeros(batch.num_rows, dtype=_ENTRY)
-    found["id"] = batch["id"].to_pylist()
+    entries = np.zeros(batch.num_rows, dtype=_ENTRY)
+    entries["id"] = batch["id"].to_pylist()
     texts = zip(*(batch[name].to_pylist() for name in ("content_hash", "title", "heading")), strict=True)
-    found["checksum"] = [zlib.crc32("\0".join(t or "" for t in own).encode("utf-8", "surrogatepass")) for own in texts]
-    found["row"] = batch["_rowid"].to_numpy()
-    return found
+    entries["checksum"] = [
+        zlib.crc32("\0".join(t or "" for t in own).encode("utf-8", "surrogatepass")) for own in texts
+    ]
+    entries["row"] = batch["_rowid"].to_numpy()
+    return entries
 
 
 def write_index(collection: CollectionTable, version: int, count: int, fill: Any, known: dict[str, int]) -> Path:

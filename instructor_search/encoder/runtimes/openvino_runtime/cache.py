@@ -116,8 +116,8 @@ def _write(source: GraphSource, folder: Path, texts: Sequence[Any]) -> dict[str,
     tokenized = source.tokenizer.encode_batch(texts)
     held_out = tokenized[::8]
     calibrated_on = [t for number, t in enumerate(tokenized) if number % 8]
-    found = calibrate(checkpoint, calibrated_on, source.pad_id, allow_pickle=allow_pickle)
-    graph = GraphBuilder(checkpoint, quantization=found, allow_pickle=allow_pickle).build()
+    quantization = calibrate(checkpoint, calibrated_on, source.pad_id, allow_pickle=allow_pickle)
+    graph = GraphBuilder(checkpoint, quantization=quantization, allow_pickle=allow_pickle).build()
     ov.save_model(graph, folder / _NAME, compress_to_fp16=True)
     plain = GraphBuilder(checkpoint, allow_pickle=allow_pickle).build()
     longest = max_positions(checkpoint)
