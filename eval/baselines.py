@@ -98,8 +98,8 @@ class SentenceTransformersEncoder:
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise ModelError(f"cannot load the sentence-transformers model {name_or_path!r} ({reason})") from error
         folder = Path(name_or_path).expanduser()
-        own = folder.resolve().name if folder.is_dir() else name_or_path
-        self.name = _OURS.get(own, own)
+        model_name = folder.resolve().name if folder.is_dir() else name_or_path
+        self.name = _OURS.get(model_name, model_name)
         self.max_tokens = int(self.model.max_seq_length or 512)
         self.precision = _PRECISIONS.get(str(next(self.model.parameters()).dtype), "fp32")
         self.fingerprint = self._fingerprint(path)

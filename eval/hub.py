@@ -140,6 +140,10 @@ def _num_characters(meta: Any) -> int:
         return sum(_num_characters(part.metadata) for part in parts)
     total = 0
     for split in (meta.descriptive_stats or {}).values():
-        own = split or {}
-        total += own.get("number_of_characters") or (own.get("text_statistics") or {}).get("total_text_length") or 0
+        statistics = split or {}
+        total += (
+            statistics.get("number_of_characters")
+            or (statistics.get("text_statistics") or {}).get("total_text_length")
+            or 0
+        )
     return int(total)

@@ -158,8 +158,8 @@ def _collection(specification: str, source: str, options: SystemOptions) -> Syst
     reranker = _reranker(options, system) if "rerank" in flags else None
     experiment = {**(system.meta.experiment_kwargs or {}), "collection": body.replace("+", "-")}
     if reranker:
-        own = reranker.name == options.reranker
-        experiment["reranker"] = Path(reranker.name).name if own else reranker.name
+        as_given = reranker.name == options.reranker
+        experiment["reranker"] = Path(reranker.name).name if as_given else reranker.name
     meta = system.meta.model_copy(update={"experiment_kwargs": experiment})
 
     def make_search(instruction_for: InstructionFor, folder: Path) -> CollectionSearch:

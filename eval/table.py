@@ -82,7 +82,11 @@ def make_table(runs: Sequence[Run]) -> Table:
         table.rows.append(averages[-1])
     if len(by_category) > 1:
         table.rows.append(_mean_of_rows("average of categories", averages))
-        table.rows.append(_average("average of sets", [name for own in by_category.values() for name in own], runs))
+        table.rows.append(
+            _average(
+                "average of sets", [name for category_names in by_category.values() for name in category_names], runs
+            )
+        )
     return table
 
 
@@ -124,13 +128,13 @@ def _mean_of_rows(name: str, rows: list[Row]) -> Row:
     """Return the mean of category averages, of the categories that a column has."""
     cells = []
     for column in range(len(rows[0].cells)):
-        own = [row.cells[column] for row in rows]
-        scores = [c.score for c in own]
+        column_cells = [row.cells[column] for row in rows]
+        scores = [c.score for c in column_cells]
         if any(s is None for s in scores):
             cells.append(Cell())
             continue
         mean = float(np.mean([s for s in scores if s is not None]))
-        halves = [None if c.low is None or c.high is None else (c.high - c.low) / 2 for c in own]
+        halves = [None if c.low is None or c.high is None else (c.high - c.low) / 2 for c in column_cells]
         if any(h is None for h in halves):
             cells.append(Cell(mean))
         else:

@@ -124,10 +124,10 @@ def remove_gone(folder: Path) -> None:
 
 def _sweep(folder: Path, name: str) -> None:
     """Delete parts of killed processes in ``folder``; put back what had given way. ``name``: a pattern."""
-    for path, own, process, kind in _left(folder, name):
+    for path, target, process, kind in _left(folder, name):
         if is_alive(process):
             continue
-        place = folder / own
+        place = folder / target
         if kind == "old" and not place.exists():
             with suppress(OSError):  # another process does the same
                 path.rename(place)

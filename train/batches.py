@@ -75,9 +75,9 @@ class Batches:
         batch = self.sampler.batch(number)
         examples = [self.mixture.tasks[batch.task][row] for row in batch.rows]
         num_negatives = self.collator.num_negatives(examples)
-        own = batch.slice_of(rank, self.num_ranks)
-        seed = self.config.seed, batch.step, own.start
-        return batch, self.collator(examples[own], num_negatives, seed, kind_of(examples))
+        rank_slice = batch.slice_of(rank, self.num_ranks)
+        seed = self.config.seed, batch.step, rank_slice.start
+        return batch, self.collator(examples[rank_slice], num_negatives, seed, kind_of(examples))
 
 
 def _tokenizer(encoder: InstructorEncoder, max_tokens: int, mixture: Mixture) -> InstructedTokenizer:

@@ -114,5 +114,5 @@ def _mixture(name: str, examples: list[TrainingExample], query_instruction: str,
 def _without_head(text: str, head: str) -> str:
     """Return the text without its first line, if that is the title or heading, which would give the answer away."""
     first, _, rest = text.strip().partition("\n")
-    own = first.strip(" #*=-").lower()
-    return rest.strip() if own and own in head.lower() else text
+    heading = first.strip(" #*=-").lower()
+    return rest.strip() if heading and heading in head.lower() else text

@@ -66,10 +66,12 @@ def mine(
     for start in range(0, len(examples), _BLOCK):
         scores, places = index.search(queries[start : start + _BLOCK], last)  # (block, last) each
         for number, (near, place) in enumerate(zip(scores, places, strict=True), start):
-            example, own = examples[number], float(queries[number] @ positives[number])
+            example, positive_score = examples[number], float(queries[number] @ positives[number])
             order = [(examples[columns[p]], s) for s, p in zip(near, place, strict=True) if p >= 0][first - 1 :]
             right = known[example.query]
-            chosen = [other for other, score in order if score <= margin * own and _may_be(example, other, right)]
+            chosen = [
+                other for other, score in order if score <= margin * positive_score and _may_be(example, other, right)
+            ]
             mined = tuple(e.positive for e in chosen[:num_negatives])
             kept = tuple(n for n in example.negatives if n not in mined)
             mined_examples.append(example._replace(negatives=mined + kept))

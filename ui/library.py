@@ -88,12 +88,12 @@ class Library:
         from instructor_search.search.background import Background, RandomQueries
 
         searcher = self.searcher(name, view)
-        own = searcher.view
+        opened = searcher.view
         with self._lock:
-            model = (own.fingerprint, own.precision)
+            model = (opened.fingerprint, opened.precision)
             if model not in self._random_queries:
-                self._random_queries[model] = RandomQueries(self.encoder(own))
-            key = (name, own.name, own.created)
+                self._random_queries[model] = RandomQueries(self.encoder(opened))
+            key = (name, opened.name, opened.created)
             known = self._backgrounds.get(key)
             if known is None or known.searcher is not searcher:
                 known = self._backgrounds[key] = Background(searcher, self._random_queries[model])

@@ -30,16 +30,16 @@ def run_domain_shift(
         names = shared_tasks(runs)
         rows = []
         for group in GROUPS:
-            own = [name for name in names if is_special[name] == (group == "specialised")]
-            if not own:
+            group_names = [name for name in names if is_special[name] == (group == "specialised")]
+            if not group_names:
                 study.notes.append(f"no {group} set was chosen")
                 continue
-            values = _group(own, runs, config) | {"sets": {name: domains[name] for name in own}}
+            values = _group(group_names, runs, config) | {"sets": {name: domains[name] for name in group_names}}
             study.values.setdefault("models", {}).setdefault(model, {})[group] = values
             rows.append(
                 (
                     group,
-                    str(len(own)),
+                    str(len(group_names)),
                     percent(values["without"]),
                     percent(values["with"]),
                     signed(values["gain"]),

@@ -57,15 +57,15 @@ def group_lines(lines: Iterable[str], breaks: Callable[[str], bool] | None = Non
     size, ended, fenced = 0, False, False
     for line in lines:
         blank = not line.strip()
-        own = not fenced and not blank and breaks is not None and breaks(line)
-        if held and ((ended and not blank) or own or size > MAX_PARAGRAPH):
+        starts_paragraph = not fenced and not blank and breaks is not None and breaks(line)
+        if held and ((ended and not blank) or starts_paragraph or size > MAX_PARAGRAPH):
             yield "".join(held)
             held, size, ended = [], 0, False
         if breaks is not None and _FENCE.match(line):
             fenced = not fenced
         held.append(line)
         size += len(line)
-        ended = (ended or blank or own) and not fenced
+        ended = (ended or blank or starts_paragraph) and not fenced
     if held:
         yield "".join(held)
 

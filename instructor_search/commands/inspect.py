@@ -190,8 +190,8 @@ def _explain(args: argparse.Namespace) -> int:
     from instructor_search.search.explain import explain_hit
 
     searcher = _searcher(args, args.view)
-    own = resolve(None, documents_under=searcher.view.document_instruction)
-    given = args.instruction or list(dict.fromkeys([own, ""]))
+    default = resolve(None, documents_under=searcher.view.document_instruction)
+    given = args.instruction or list(dict.fromkeys([default, ""]))
     explanations = explain_hit(searcher, args.chunk, args.query, given)
     if args.json:
         print(json.dumps([asdict(explanation) for explanation in explanations], ensure_ascii=False))

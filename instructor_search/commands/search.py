@@ -158,8 +158,8 @@ def _reranker(args: argparse.Namespace, searcher: Searcher) -> Reranker | None:
         return None
     from instructor_search.search.reranking import make_reranker
 
-    own = searcher.encoder if args.rerank.startswith("instruction:") else None
-    return make_reranker(args.rerank, own, device=args.device)
+    encoder = searcher.encoder if args.rerank.startswith("instruction:") else None
+    return make_reranker(args.rerank, encoder, device=args.device)
 
 
 def _like(args: argparse.Namespace) -> int:

@@ -154,17 +154,19 @@ class EndpointModel:
             answer = self._post(f"{self.base}/completions", body)
             facts = answer["choices"][0]["logprobs"]
             scored = zip(facts["text_offset"], facts["token_logprobs"], strict=True)
-            own = [float(v) for place, v in scored if len(prompt) <= place < len(prompt + option) and v is not None]
+            log_likelihoods = [
+                float(v) for place, v in scored if len(prompt) <= place < len(prompt + option) and v is not None
+            ]
         except _StatusError as error:
             if error.code not in _NOT_GIVEN:
                 raise
-            own = []
+            log_likelihoods = []
         except (KeyError, IndexError, TypeError, ValueError):
-            own = []
+            log_likelihoods = []
         else:
             self._count(answer)
-        self._gives_likelihoods = bool(own)
-        return sum(own) / len(own) if own else None
+        self._gives_likelihoods = bool(log_likelihoods)
+        return sum(log_likelihoods) / len(log_likelihoods) if log_likelihoods else None
 
     def _count(self, answer: dict[str, Any]) -> None:
         usage = answer.get("usage")

@@ -87,12 +87,12 @@ def _exact(unit: np.ndarray, rows: np.ndarray, k: int, on_done: Callable[[int], 
     neighbours = np.empty((len(rows), k), dtype=np.int32)
     step = max(1, _CELLS // len(unit))
     for start in range(0, len(rows), step):
-        own = rows[start : start + step]
-        cosines = unit[own] @ unit.T
-        cosines[np.arange(len(own)), own] = -np.inf
-        neighbours[start : start + len(own)] = _largest(cosines, k)
+        block = rows[start : start + step]
+        cosines = unit[block] @ unit.T
+        cosines[np.arange(len(block)), block] = -np.inf
+        neighbours[start : start + len(block)] = _largest(cosines, k)
         if on_done:
-            on_done(len(own))
+            on_done(len(block))
     return neighbours
 
 
@@ -137,11 +137,11 @@ def _clustered(
     neighbours = np.empty((len(unit), k), dtype=np.int32)
 
     def fill(cluster: int) -> None:
-        own = clusters.order[clusters.starts[cluster] : clusters.starts[cluster + 1]]
-        if len(own):
-            neighbours[own] = _within(unit, clusters, cluster, own, k, probes)
+        members = clusters.order[clusters.starts[cluster] : clusters.starts[cluster + 1]]
+        if len(members):
+            neighbours[members] = _within(unit, clusters, cluster, members, k, probes)
             if on_done:
-                on_done(len(own))
+                on_done(len(members))
 
     with ThreadPoolExecutor(_WORKERS) as workers:
         try:
@@ -166,8 +166,8 @@ def _make_clusters(unit: np.ndarray, seed: int) -> _Clusters:
 
 def _others(near: np.ndarray) -> np.ndarray:
     """Return each row without the row's own number, which an equal centre may stand before."""
-    own = near == np.arange(len(near))[:, None]
-    others: np.ndarray = near[~own].reshape(len(near), -1)
+    is_self = near == np.arange(len(near))[:, None]
+    others: np.ndarray = near[~is_self].reshape(len(near), -1)
     return others
 
 
@@ -179,8 +179,8 @@ def _choose_probes(unit: np.ndarray, clusters: _Clusters, k: int, target_recall:
     while True:
         shares = []
         for row, true in zip(sample, truth, strict=True):
-            own = np.array([row])
-            near = _within(unit, clusters, int(clusters.owners[row]), own, k, probes)[0]
+            rows = np.array([row])
+            near = _within(unit, clusters, int(clusters.owners[row]), rows, k, probes)[0]
             shares.append(np.isin(true, near).mean())
         recall = float(np.mean(shares))
         if recall >= target_recall or probes >= len(clusters.near):
@@ -194,8 +194,8 @@ def _within(unit: np.ndarray, clusters: _Clusters, cluster: int, rows: np.ndarra
     neighbours = np.empty((len(rows), k), dtype=np.int32)
     step = max(1, _CELLS // len(positions))
     for start in range(0, len(rows), step):
-        own = rows[start : start + step]
-        cosines = unit[own] @ vectors.T
-        cosines[own[:, None] == positions] = -np.inf
+        block = rows[start : start + step]
+        cosines = unit[block] @ vectors.T
+        cosines[block[:, None] == positions] = -np.inf
         neighbours[start : start + step] = positions[_largest(cosines, k)]
     return neighbours

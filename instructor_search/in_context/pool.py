@@ -104,8 +104,8 @@ class ExamplePool:
         """
         check_selector(selector)
         self._check(text, k, diversity, seed)
-        own = self.view.document_instruction
-        asked = _Asked(text, own if instruction is None else resolve(instruction), where, selector)
+        document_instruction = self.view.document_instruction
+        asked = _Asked(text, document_instruction if instruction is None else resolve(instruction), where, selector)
         guard = _Guard(self, text, max_cosine, exclude)
         if selector in (Selector.RANDOM, Selector.FIXED):
             return self._drawn(asked, k, seed, guard)
@@ -212,8 +212,8 @@ class ExamplePool:
         ]
 
     def _of_hit(self, hit: Hit) -> Demonstration:
-        own = {k: v for k, v in hit.metadata.items() if k in self.collection.manifest.fields}
-        return self._example(hit.text, own, hit.chunk_id, hit.document_id, hit.score)
+        fields = {k: v for k, v in hit.metadata.items() if k in self.collection.manifest.fields}
+        return self._example(hit.text, fields, hit.chunk_id, hit.document_id, hit.score)
 
     def _example(self, text: str, facts: dict[str, Any], example_id: str, source: str, score: float) -> Demonstration:
         both = self.collection.manifest.examples.get("embed") == BOTH
@@ -256,6 +256,6 @@ class _Guard:
     def _own_vector(self) -> np.ndarray:
         """Return the input's vector as the pool would embed it, unit, (dim,)."""
         if self._vector is None:
-            own = InstructedText(self._pool.view.document_instruction, self._text)
-            self._vector = to_unit_length(np.asarray(self._pool.searcher.encoder.encode([own])))[0]
+            instructed = InstructedText(self._pool.view.document_instruction, self._text)
+            self._vector = to_unit_length(np.asarray(self._pool.searcher.encoder.encode([instructed])))[0]
         return self._vector

@@ -98,8 +98,8 @@ class CandidateFinder:
         elif newest != self._version:
             self.table = self.table or self.collection.open_chunks()
             self.table.checkout(newest)
-        own = lance.index_of(self.table, self.view.column)
-        self._refine = REFINE_FACTORS.get(str(own.index_type), 5) if own is not None else 0
+        lance_index = lance.index_of(self.table, self.view.column)
+        self._refine = REFINE_FACTORS.get(str(lance_index.index_type), 5) if lance_index is not None else 0
         self._copy = open_hit_cache(self.collection, self._copy)
         self._version, self._changed = newest, changed
 
@@ -219,9 +219,9 @@ class CandidateFinder:
 def _listed(scores: np.ndarray, entries: np.ndarray) -> list[list[Found]]:
     """Return the chunks of an index's answer, (q, k) each."""
     listed = []
-    for own, nearest in zip(scores.tolist(), entries, strict=True):
+    for query_scores, nearest in zip(scores.tolist(), entries, strict=True):
         names, rows = nearest["id"].tolist(), nearest["row"].tolist()
-        three = zip(names, rows, own, strict=True)
+        three = zip(names, rows, query_scores, strict=True)
         listed.append(_by_score(Found(n.decode(), row, score) for n, row, score in three if row != NO_ROW))
     return listed
 

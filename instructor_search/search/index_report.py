@@ -74,11 +74,11 @@ def measure(
     gpus: str = "none",
 ) -> IndexReport:
     """Measure the index that ``view`` has: each query is searched alone, rows included."""
-    own: list[str] = []
+    query_ids: list[str] = []
     count = collection.chunks.count_rows(f"{view.checksum_column} IS NOT NULL")
     given = queries is not None
     if queries is None:
-        queries, own = _sample(collection, view, count)
+        queries, query_ids = _sample(collection, view, count)
     depth = K if given else K + 1
     finder, times, answers = CandidateFinder(collection, view, gpus=gpus), [], []
     for query in [*queries[:1], *queries]:  # the first one opens what is mapped
@@ -92,7 +92,7 @@ def measure(
     expected = _exact_ids(collection, view, queries, depth)
     shares = []
     for number, (mine, best) in enumerate(zip(answers, expected, strict=True)):
-        skip = {own[number]} if own else set()
+        skip = {query_ids[number]} if query_ids else set()
         shares.append(len((set(mine) & set(best)) - skip) / max(1, len(set(best) - skip)))
     config, kind = policy.index_config(collection, view), policy.index_kind(collection, view)
     index = open_index(collection, view)

@@ -153,10 +153,10 @@ def _vectors(
             vectors_by_side.append(_stored(collection, side.view))
         else:
             vectors_by_side.append(_embedded(collection, side, encoder, told, count))
-    ids = sorted(set.intersection(*(set(own) for own in vectors_by_side)))
+    ids = sorted(set.intersection(*(set(vectors) for vectors in vectors_by_side)))
     if len(ids) < 3:
         raise StoreError(f"{len(ids)} chunks have vectors under what is to be drawn; expected at least 3")
-    return ids, [np.stack([own[name] for name in ids]) for own in vectors_by_side]
+    return ids, [np.stack([vectors[name] for name in ids]) for vectors in vectors_by_side]
 
 
 def _stored(collection: Collection, view: View) -> dict[str, np.ndarray]:

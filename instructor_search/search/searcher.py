@@ -157,9 +157,9 @@ class Searcher:
         """Return the nearest chunks of each query; those with the same filter are searched together."""
         rankings: list[list[Found]] = [[] for _ in asked]
         for condition in dict.fromkeys(q.where for q in asked):
-            own = [i for i, q in enumerate(asked) if q.where == condition]
-            together = self.finder.nearest_many(vectors[own], depth, self._compile(condition))
-            for position, nearest in zip(own, together, strict=True):
+            positions = [i for i, q in enumerate(asked) if q.where == condition]
+            together = self.finder.nearest_many(vectors[positions], depth, self._compile(condition))
+            for position, nearest in zip(positions, together, strict=True):
                 rankings[position] = nearest
         return rankings
 

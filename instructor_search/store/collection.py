@@ -195,8 +195,8 @@ def _documents(
     heads = titles or [""] * len(texts)
     names = ids or [_digest(*content)[:16] for content in zip(texts, heads, facts, strict=True)]
     return [
-        Document(name, f"{_SOURCE}/{name}", title, "text/plain", [Block(text)], own)
-        for name, text, title, own in zip(names, texts, heads, facts, strict=True)
+        Document(name, f"{_SOURCE}/{name}", title, "text/plain", [Block(text)], fields)
+        for name, text, title, fields in zip(names, texts, heads, facts, strict=True)
     ]
 
 

@@ -144,11 +144,11 @@ def build_index(
             raise StoreError(f"view {view.name!r} of {collection.name!r} has no vectors; nothing to index")
         vectors = mapped_vectors(generation / "vectors.f32", len(rows), view.dim)
         index = FaissIndex.build(kind, vectors)
-        own = None
+        sample = None
         if queries is None:
-            own = np.random.default_rng(0).choice(len(rows), min(_SAMPLE, len(rows)), replace=False)
-        asked = vectors[own] if own is not None else to_unit_length(queries)  # type: ignore[arg-type]
-        index.setting, reached = tune(index, asked, target_recall, own=own)
+            sample = np.random.default_rng(0).choice(len(rows), min(_SAMPLE, len(rows)), replace=False)
+        asked = vectors[sample] if sample is not None else to_unit_length(queries)  # type: ignore[arg-type]
+        index.setting, reached = tune(index, asked, target_recall, own=sample)
         facts = IndexFacts(
             kind=kind,
             setting=(index.setting.effort, index.setting.factor),
@@ -160,7 +160,7 @@ def build_index(
             view_created=view.created,
             recall=reached,
             target_recall=target_recall,
-            queries="given" if own is None else "vectors of the view",
+            queries="given" if sample is None else "vectors of the view",
             seconds=time.perf_counter() - started,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )

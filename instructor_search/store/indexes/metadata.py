@@ -61,10 +61,10 @@ class Column:
     def add(self, rows: np.ndarray, texts: pa.Array, numbers: pa.Array, integers: pa.Array) -> None:
         """Append rows; their ids are higher than all before."""
         distinct = texts.dictionary_encode()
-        own = distinct.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+        batch_codes = distinct.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
         first = np.zeros(len(distinct.dictionary), np.int64)  # a row that has each value
-        there = np.flatnonzero(own >= 0)
-        first[own[there][::-1]] = there[::-1]
+        there = np.flatnonzero(batch_codes >= 0)
+        first[batch_codes[there][::-1]] = there[::-1]
         codes = np.empty(len(distinct.dictionary) + 1, np.int32)
         codes[-1] = -1
         fresh: list[int] = []  # rows that have a value which is new
@@ -77,7 +77,7 @@ class Column:
         self.orders = self.orders.more([None if value is None else total_order(value) for value in values])
         self.integers = self.integers.more(integers.take(chosen).to_pylist())
         self.rows = np.concatenate([self.rows, rows])
-        self.codes = np.concatenate([self.codes, codes[own]])
+        self.codes = np.concatenate([self.codes, codes[batch_codes]])
 
     def keep(self, rows: np.ndarray) -> None:
         """Keep these rows, ascending ids that it has, and forget the others."""
@@ -118,9 +118,9 @@ class Condition:
         """Return the conditions with AND or OR between them."""
         least = np.minimum if word == "AND" else np.maximum
         fields = frozenset[str]().union(*(part.fields for part in parts))
-        own = [part.of_values for part in parts if part.of_values]
-        if len(fields) == 1 and len(own) == len(parts):
-            return cls(fields, lambda column: least.reduce([truth(column) for truth in own]))
+        truths = [part.of_values for part in parts if part.of_values]
+        if len(fields) == 1 and len(truths) == len(parts):
+            return cls(fields, lambda column: least.reduce([truth(column) for truth in truths]))
         return cls(fields, of_rows=lambda columns: least.reduce([part.truth(columns) for part in parts]))
 
     def truth(self, columns: Mapping[str, Column]) -> np.ndarray:

@@ -32,5 +32,5 @@ def tune(
     return best
 
 
-def _without(positions: np.ndarray, own: np.ndarray | None) -> np.ndarray:
-    return positions if own is None else np.where(positions == own[:, None], -1, positions)
+def _without(positions: np.ndarray, query_positions: np.ndarray | None) -> np.ndarray:
+    return positions if query_positions is None else np.where(positions == query_positions[:, None], -1, positions)

@@ -162,8 +162,8 @@ class ViewIndex:
         entries = self.rows[positions]
         entries["row"][positions < 0] = _GONE
         if len(extra):
-            own, places = exact(queries, extra, k, None)
-            scores = np.concatenate([scores, own], axis=1)
+            extra_scores, places = exact(queries, extra, k, None)
+            scores = np.concatenate([scores, extra_scores], axis=1)
             entries = np.concatenate([entries, extra_rows[places]], axis=1)
             order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
             scores, entries = np.take_along_axis(scores, order, 1), np.take_along_axis(entries, order, 1)

@@ -69,9 +69,9 @@ class WordIndex:
         """
         self.folder, self.facts, self.version = folder, facts, facts.version
         with _clear_errors(f"{folder} cannot be opened"):
-            own = linked_folder(folder, (name for name in facts.checksums if name != ROWS), scratch)
+            links = linked_folder(folder, (name for name in facts.checksums if name != ROWS), scratch)
             self.entries = np.load(folder / ROWS)
-            self._index = tantivy.Index.open(own.name)
+            self._index = tantivy.Index.open(links.name)
             self._index.config_reader("Manual")  # else a thread looks for changes
             self._index.register_tokenizer(ANALYZER, analyzer())
             self._searcher = self._index.searcher()
@@ -80,7 +80,7 @@ class WordIndex:
             for name in facts.checksums:  # deleted while it was opened: some files would count as empty
                 (folder / name).stat()
             self._note_rows()
-        self._own = own
+        self._own = links
 
     @property
     def num_gone(self) -> int:
@@ -232,7 +232,7 @@ def _entries(batch: Any) -> np.ndarray:
     entries["id"] = batch["id"].to_pylist()
     texts = zip(*(batch[name].to_pylist() for name in ("content_hash", "title", "heading")), strict=True)
     entries["checksum"] = [
-        zlib.crc32("\0".join(t or "" for t in own).encode("utf-8", "surrogatepass")) for own in texts
+        zlib.crc32("\0".join(t or "" for t in fields).encode("utf-8", "surrogatepass")) for fields in texts
     ]
     entries["row"] = batch["_rowid"].to_numpy()
     return entries
