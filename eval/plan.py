@@ -77,11 +77,11 @@ class SystemPlan:
 
     def as_text(self) -> str:
         """Return the plan for a person."""
-        facts = self.as_json()
-        counts = f"{len(facts['to_run'])} to run ({facts['bytes'] / 1e6:,.1f} million characters)"
-        lines = [f"{facts['model']}: {counts}, {len(facts['known'])} known, {len(facts['failing'])} that cannot be run"]
-        lines += [f"  {name}" for name in facts["to_run"]]
-        return "\n".join([*lines, *(f"  {name}: {reason}" for name, reason in facts["failing"].items())])
+        plan = self.as_json()
+        counts = f"{len(plan['to_run'])} to run ({plan['bytes'] / 1e6:,.1f} million characters)"
+        lines = [f"{plan['model']}: {counts}, {len(plan['known'])} known, {len(plan['failing'])} that cannot be run"]
+        lines += [f"  {name}" for name in plan["to_run"]]
+        return "\n".join([*lines, *(f"  {name}: {reason}" for name, reason in plan["failing"].items())])
 
 
 @dataclass(frozen=True)

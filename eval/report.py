@@ -180,11 +180,11 @@ def _run_rows(runs: Sequence[Run]) -> list[list[str]]:
 
 
 def _run_row(label: str, run: Run) -> list[str]:
-    facts = next((r.facts for r in run.results.values()), {})
+    first_facts = next((r.facts for r in run.results.values()), {})
     seconds = sum(r.facts.get("seconds") or 0 for r in run.results.values())
-    packages = facts.get("packages") or {}
+    packages = first_facts.get("packages") or {}
     shown = [f"{name} {packages[name]}" for name in ("instructor-search", "mteb", "torch") if name in packages]
-    words = [facts.get(key) for key in ("model", "fingerprint", "runtime", "precision", "max_tokens")]
+    words = [first_facts.get(key) for key in ("model", "fingerprint", "runtime", "precision", "max_tokens")]
     row = [label, *("" if w is None else str(w) for w in words)]
     return [*row, str(len(run.results)), f"{seconds:.0f}", ", ".join(shown)]
 

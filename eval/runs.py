@@ -91,14 +91,14 @@ def write_run(run: Run, meta: ModelMeta) -> None:
     folder = run.folder
     (folder / RUN_FILE).parent.mkdir(parents=True, exist_ok=True)
     write_at_once(folder / MODEL_FILE, json.dumps(meta.to_dict(), default=str, indent=4))
-    facts = {
+    description = {
         "label": run.label,
         "data": run.source,
         "fingerprint": run.fingerprint,
         "precision": run.precision,
         "reranker": run.reranker,
     }
-    write_at_once(folder / RUN_FILE, json.dumps(facts, indent=1))
+    write_at_once(folder / RUN_FILE, json.dumps(description, indent=1))
 
 
 def read_runs(output: Path) -> list[Run]:

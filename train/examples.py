@@ -205,9 +205,9 @@ def read_mixture(path: Path, *, only: Sequence[str] | None = None) -> Mixture:
         MixtureError: it is missing, damaged or empty, or a row cannot be used; the message names the row.
     """
     if path.is_dir():
-        tasks, facts = _read_folder(path, only)
+        tasks, task_facts = _read_folder(path, only)
     elif path.is_file():
-        tasks, facts = _read_file(path), {}
+        tasks, task_facts = _read_file(path), {}
         tasks = {name: rows for name, rows in tasks.items() if only is None or name in only}
     else:
         raise MixtureError(f"no training data at {path}; make a mixture: python -m train.medi build --help")
@@ -216,7 +216,7 @@ def read_mixture(path: Path, *, only: Sequence[str] | None = None) -> Mixture:
         raise MixtureError(f"{path} has no task {', '.join(unknown)}")
     if not any(tasks.values()):
         raise MixtureError(f"{path} has no examples")
-    return Mixture(tasks, facts)
+    return Mixture(tasks, task_facts)
 
 
 def _read_folder(folder: Path, only: Sequence[str] | None) -> tuple[dict[str, Any], dict[str, TaskFacts]]:
@@ -224,18 +224,18 @@ def _read_folder(folder: Path, only: Sequence[str] | None) -> tuple[dict[str, An
     if not manifest.is_file():
         raise MixtureError(f"{folder} has no {MANIFEST}: it is no mixture, or its build was cut off; build it again")
     try:
-        facts = [TaskFacts(**t) for t in json.loads(manifest.read_text(encoding="utf-8"))["tasks"]]
+        task_facts = [TaskFacts(**t) for t in json.loads(manifest.read_text(encoding="utf-8"))["tasks"]]
     except (ValueError, KeyError, TypeError) as error:
         raise MixtureError(f"{manifest} is damaged ({error}); build the mixture again") from error
     tasks = {}
-    for fact in facts:
+    for fact in task_facts:
         if only is not None and fact.name not in only:
             continue
         path = folder / fact.file
         if not path.is_file() or file_hash(path) != fact.sha256:
             raise MixtureError(f"{path} is not what {manifest} says (its hash differs); build the mixture again")
         tasks[fact.name] = [from_row(row, f"{path}:{n}") for n, row in read_rows(path)]
-    return tasks, {f.name: f for f in facts}
+    return tasks, {f.name: f for f in task_facts}
 
 
 def _read_file(path: Path) -> dict[str, list[TrainingExample]]:

@@ -97,7 +97,7 @@ def _of_titles(collection: Collection) -> Mixture:
 
 
 def _mixture(name: str, examples: list[TrainingExample], query_instruction: str, document_instruction: str) -> Mixture:
-    facts = TaskFacts(
+    task_facts = TaskFacts(
         name=name,
         file="",
         rows=len(examples),
@@ -108,7 +108,7 @@ def _mixture(name: str, examples: list[TrainingExample], query_instruction: str,
         query_instruction=query_instruction,
         document_instruction=document_instruction,
     )
-    return Mixture({name: examples}, {name: facts})
+    return Mixture({name: examples}, {name: task_facts})
 
 
 def _without_head(text: str, head: str) -> str:

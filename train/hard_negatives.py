@@ -140,7 +140,7 @@ def _write(source: Path, output: Path, model: str | None, ranks: Sequence[int], 
     from instructor_search.encoder import load_encoder
 
     mixture, encoder = read_mixture(source), load_encoder(model)
-    facts, mined, names = [], 0, _file_names(mixture.tasks)
+    task_facts, mined, names = [], 0, _file_names(mixture.tasks)
     remove_parts(output)
     with atomic_folder(output) as part:
         for name, rows in tqdm(mixture.tasks.items(), desc="mine", unit=" tasks", file=sys.stderr):
@@ -162,9 +162,9 @@ def _write(source: Path, output: Path, model: str | None, ranks: Sequence[int], 
                     "document_instruction": "",
                 }
             )
-            facts.append(write_task(part, new, name=names[name], **known))
+            task_facts.append(write_task(part, new, name=names[name], **known))
         settings = {"ranks": list(ranks), "margin": margin, "num_negatives": count, "encoder": encoder.fingerprint}
-        write_manifest(part, facts, hard_negatives=settings)
+        write_manifest(part, task_facts, hard_negatives=settings)
     print(f"{output}: {mined:,} of {mixture.num_examples:,} examples have new negatives")  # noqa: T201
 
 

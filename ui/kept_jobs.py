@@ -29,8 +29,8 @@ class KeptJobs:
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = self._locks[job.id] = FileLock(self.folder / f"{job.id}.lock", thread_local=False)
         lock.acquire()
-        facts = {"title": job.title, "collection": job.collection, "module": job.module, "settings": job.settings}
-        write_at_once(self._file(job.id, self.folder), json.dumps(facts))
+        request = {"title": job.title, "collection": job.collection, "module": job.module, "settings": job.settings}
+        write_at_once(self._file(job.id, self.folder), json.dumps(request))
 
     def has(self, job: Job) -> bool:
         """Whether a job is kept."""

@@ -86,8 +86,8 @@ class PromptRetrievalTask(EvalTask):
             notes += more
         scores |= {"main_score": float(np.mean(values)), "k": context.num_demonstrations}
         notes += [examples.origin] if examples.origin else []
-        facts = [[tuple(e[:2]) for e in examples.pool], [tuple(e[:2]) for e in examples.test], examples.task]
-        content = hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        contents = [[tuple(e[:2]) for e in examples.pool], [tuple(e[:2]) for e in examples.test], examples.task]
+        content = hashlib.sha256(repr(contents).encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return Outcome(scores, Units((means(values),)), notes, metric=metric, facts={"content": content})
 
     def _retrieve(

@@ -257,7 +257,7 @@ def _project(args: argparse.Namespace) -> int:
     if args.output:
         args.output.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     labels = [layout.label for layout in projection.layouts]
-    facts = {
+    summary = {
         "labels": labels,
         "method": projection.method,
         "chunks": len(rows),
@@ -265,7 +265,7 @@ def _project(args: argparse.Namespace) -> int:
         "from_cache": projection.from_cache,
     }
     if args.json:
-        print(json.dumps(facts if args.output else {**facts, "rows": rows}))
+        print(json.dumps(summary if args.output else {**summary, "rows": rows}))
     else:
         kept = "from the cache" if projection.from_cache else f"in {projection.seconds:.1f} s"
         print(f"{counted(len(rows), 'chunk')} by {projection.method} under {' and '.join(labels)}, {kept}")

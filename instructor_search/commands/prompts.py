@@ -250,7 +250,7 @@ def _print_prompt(
     llm: LanguageModel | None,
 ) -> None:
     if args.json:
-        facts = {
+        summary = {
             "pool": pool.collection.name,
             "view": pool.view.name,
             "model": pool.view.model,
@@ -270,7 +270,7 @@ def _print_prompt(
             "notes": list(prompt.notes),
         }
         answered = {"answer": said, "llm": llm.name, "usage": llm.usage.as_dict()} if llm is not None else {}
-        print(json.dumps(facts | shown | answered, ensure_ascii=False))
+        print(json.dumps(summary | shown | answered, ensure_ascii=False))
         return
     print(prompt.text if said is None else said)
     used, left = len(prompt.demonstrations), [item.reason for item in prompt.left_out]

@@ -152,8 +152,8 @@ class EndpointModel:
         }
         try:
             answer = self._post(f"{self.base}/completions", body)
-            facts = answer["choices"][0]["logprobs"]
-            scored = zip(facts["text_offset"], facts["token_logprobs"], strict=True)
+            logprobs = answer["choices"][0]["logprobs"]
+            scored = zip(logprobs["text_offset"], logprobs["token_logprobs"], strict=True)
             log_likelihoods = [
                 float(v) for place, v in scored if len(prompt) <= place < len(prompt + option) and v is not None
             ]

@@ -215,11 +215,11 @@ class ExamplePool:
         fields = {k: v for k, v in hit.metadata.items() if k in self.collection.manifest.fields}
         return self._example(hit.text, fields, hit.chunk_id, hit.document_id, hit.score)
 
-    def _example(self, text: str, facts: dict[str, Any], example_id: str, source: str, score: float) -> Demonstration:
+    def _example(self, text: str, fields: dict[str, Any], example_id: str, source: str, score: float) -> Demonstration:
         both = self.collection.manifest.examples.get("embed") == BOTH
-        shown = str(facts.get(INPUT, text)) if both else text
-        rest = {k: v for k, v in facts.items() if k not in (INPUT, OUTPUT, TASK)}
-        output, task = str(facts.get(OUTPUT, "")), str(facts.get(TASK, ""))
+        shown = str(fields.get(INPUT, text)) if both else text
+        rest = {k: v for k, v in fields.items() if k not in (INPUT, OUTPUT, TASK)}
+        output, task = str(fields.get(OUTPUT, "")), str(fields.get(TASK, ""))
         return Demonstration(shown, output, score, task, example_id, source, rest)
 
     def _vectors(self, examples: Sequence[Demonstration]) -> np.ndarray:

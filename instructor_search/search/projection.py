@@ -135,8 +135,8 @@ def _sides(collection: Collection, views: Sequence[str], instructions: Sequence[
 
 def _key(collection: Collection, sides: Sequence[_Side], method: str) -> str:
     """Return a name that another version of the table, or other sides, do not have."""
-    facts = [[s.view.name, s.view.created, s.view.fingerprint, s.instruction] for s in sides]
-    text = json.dumps([facts, method, collection.chunks.version, collection.manifest.created])
+    side_keys = [[s.view.name, s.view.created, s.view.fingerprint, s.instruction] for s in sides]
+    text = json.dumps([side_keys, method, collection.chunks.version, collection.manifest.created])
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 

@@ -125,8 +125,8 @@ class CollectionWriter:
         source = self._current
         if source is None:
             raise RuntimeError("begin() a source first")
-        facts = {**source.record.__dict__, "num_documents": num_documents, "num_chunks": source.num_chunks}
-        source.record = SourceRecord(**facts)
+        fields = {**source.record.__dict__, "num_documents": num_documents, "num_chunks": source.num_chunks}
+        source.record = SourceRecord(**fields)
         self._batch.finished.append(source)
         self._current = None
         if len(self._batch.finished) >= self._batch_size:

@@ -103,9 +103,9 @@ def build(
                 "no examples are left: " + ("; ".join(f"{k}: {v}" for k, v in report.skipped.items()) or "no tasks")
             )
         encoder = plan.encoder
-        facts = {"encoder": encoder.fingerprint, "precision": encoder.precision, "seed": plan.seed}
-        facts |= {"max_rows": plan.max_rows} | (settings or {})
-        write_manifest(part, report.tasks, settings=facts, skipped=report.skipped)
+        recorded_settings = {"encoder": encoder.fingerprint, "precision": encoder.precision, "seed": plan.seed}
+        recorded_settings |= {"max_rows": plan.max_rows} | (settings or {})
+        write_manifest(part, report.tasks, settings=recorded_settings, skipped=report.skipped)
     return report
 
 

@@ -115,21 +115,21 @@ def _is_symmetric(entry: dict[str, Any]) -> bool:
 def _tasks_of(path: Path, entry: dict[str, Any], seed: int) -> Iterator[RawTask]:
     """Yield the tasks of one file of the manifest."""
     name, kind, symmetric = entry["name"], entry["kind"], _is_symmetric(entry)
-    facts: dict[str, Any] = {
+    provenance: dict[str, Any] = {
         "licence": str(entry.get("license", "unstated")),
         "source": str(entry.get("repository", "")),
         "notes": str(entry.get("caveats", "")),
     }
     if kind == "superni":
-        yield from _super_ni_rows(path, facts, seed)
+        yield from _super_ni_rows(path, provenance, seed)
         return
     instructions = entry["query_instruction"], entry["doc_instruction"]
     if kind == "classification":
         rows = [(r["text"], str(r["label"])) for r in read_lines(path, "text", "label")]
-        yield RawTask(name, kind, rows, *instructions, symmetric=symmetric, **facts)
+        yield RawTask(name, kind, rows, *instructions, symmetric=symmetric, **provenance)
     else:
         pairs = [(r["query"], r["pos"], listed(r.get("neg"))) for r in read_lines(path, "query", "pos")]
-        yield RawTask(name, "pairs", pairs, *instructions, symmetric=symmetric, **facts)
+        yield RawTask(name, "pairs", pairs, *instructions, symmetric=symmetric, **provenance)
 
 
 def names_of(folder: Path) -> set[str]:
@@ -151,7 +151,7 @@ def _manifest(folder: Path) -> list[dict[str, Any]]:
     return files
 
 
-def _super_ni_rows(path: Path, facts: dict[str, Any], seed: int) -> Iterator[RawTask]:
+def _super_ni_rows(path: Path, provenance: dict[str, Any], seed: int) -> Iterator[RawTask]:
     """Yield the tasks of a file of {"task", "definition", "input", "output"}; several wordings are drawn from."""
     wordings = _wordings(path)
     tasks: dict[str, list[dict[str, Any]]] = {}
@@ -170,7 +170,7 @@ def _super_ni_rows(path: Path, facts: dict[str, Any], seed: int) -> Iterator[Raw
             given[0],
             symmetric=True,
             instructions=given if len(choices) > 1 else None,
-            **facts,
+            **provenance,
         )
 
 

@@ -74,8 +74,8 @@ def _job(job: Job, read_only: bool) -> str:
         buttons = f'<button class="act" data-action="again" data-value="{job.id}">Resume</button>'
     seconds = "" if job.is_running else f" · {job.seconds:.1f} s"
     told = _bar(job) if job.is_running else ""
-    facts = [counts(job)] if job.is_running else _report(job)
-    lines = "".join(f"<p>{text(without_paths(line))}</p>" for line in [*facts, *noted(job.notes)] if line)
+    sentences = [counts(job)] if job.is_running else _report(job)
+    lines = "".join(f"<p>{text(without_paths(line))}</p>" for line in [*sentences, *noted(job.notes)] if line)
     return (
         f'<div class="job" data-job="{job.id}" data-state="{job.state}"><div class="line"><b>{text(job.title)}</b>'
         f'<span class="badge {_BADGES[job.state]}">{text(state(job))}{seconds}</span>{buttons}</div>{told}{lines}</div>'

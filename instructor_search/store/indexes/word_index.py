@@ -254,8 +254,8 @@ def write_index(collection: CollectionTable, version: int, count: int, fill: Any
             lock.unlink()
         names = sorted(path.name for path in part.iterdir())
         sums = {n: known[n] if n in known and is_final(n) else _checksum(part / n) for n in names}
-        facts = WordFacts(version, count, sums)
-        (part / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
+        word_facts = WordFacts(version, count, sums)
+        (part / "facts.json").write_text(json.dumps(asdict(word_facts), indent=1), encoding="utf-8")
     return folder
 
 
