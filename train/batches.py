@@ -86,7 +86,7 @@ def _tokenizer(encoder: InstructorEncoder, max_tokens: int, mixture: Mixture) ->
     Raises:
         InstructionTooLongError: one does not.
     """
-    made = InstructedTokenizer.from_folder(
+    tokenizer = InstructedTokenizer.from_folder(
         encoder.checkpoint.transformer_folder,
         min(max_tokens, encoder.max_tokens),
         dialect=encoder.tokenizer.dialect,
@@ -94,5 +94,5 @@ def _tokenizer(encoder: InstructorEncoder, max_tokens: int, mixture: Mixture) ->
     )
     sides = (t for rows in mixture.tasks.values() for e in rows for t in (e.query, e.positive, *e.negatives))
     for instruction in {text.instruction for text in sides}:
-        made.text_budget(instruction)
-    return made
+        tokenizer.text_budget(instruction)
+    return tokenizer

@@ -171,8 +171,8 @@ def without_surrogates(text: str) -> str:
 
 def file_name(name: str, taken: Container[str] = ()) -> str:
     """Return a task's name as one that a file can have and that stays in its folder, numbered where it is taken."""
-    made = re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "task"
-    return next(n for n in chain([made], (f"{made}-{number}" for number in count(2))) if n not in taken)
+    cleaned = re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "task"
+    return next(n for n in chain([cleaned], (f"{cleaned}-{number}" for number in count(2))) if n not in taken)
 
 
 def _label(value: Any) -> str | None:

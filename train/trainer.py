@@ -219,9 +219,9 @@ class Trainer:
         losses, pairs, tokens = [], 0, 0
         for first in range(0, count, config.batches_per_pass):
             numbers = range(first, min(first + config.batches_per_pass, count))
-            made = [self.batches.prepared(self.step_number * count + number) for number in numbers]
-            torch.manual_seed(hash_of(config.seed, made[0][0].step, self.accelerator.process_index))  # dropout
-            texts = [batch_texts for _, batch_texts in made]
+            prepared = [self.batches.prepared(self.step_number * count + number) for number in numbers]
+            torch.manual_seed(hash_of(config.seed, prepared[0][0].step, self.accelerator.process_index))  # dropout
+            texts = [batch_texts for _, batch_texts in prepared]
             losses.append(self.objective.backward(self.model, texts, 1.0 / count, last=numbers.stop == count))
             pairs += sum(batch_texts.size for batch_texts in texts)
             tokens += sum(len(t.ids) for batch_texts in texts for t in batch_texts.texts)

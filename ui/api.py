@@ -150,12 +150,12 @@ def _stores(session: Session) -> list[Callable[..., Any]]:
             budget: Tokens of the prompt at most; 0 for no limit.
         """
         asked = AskedPrompt(pool, text, _given(instruction), task, num_examples, selector, budget=budget)
-        made = prompt_for(session, asked)
+        built = prompt_for(session, asked)
         return {
-            "prompt": made.text,
-            "num_tokens": made.num_tokens,
-            "notes": list(made.notes),
-            "examples": [d._asdict() for d in made.demonstrations],
+            "prompt": built.text,
+            "num_tokens": built.num_tokens,
+            "notes": list(built.notes),
+            "examples": [d._asdict() for d in built.demonstrations],
         }
 
     return [collections, prompt]

@@ -222,9 +222,9 @@ def _judge(args: argparse.Namespace) -> int:
                 f"no judgment of {args.chunk!r} for this query under {instruction!r} in view {view.name}; "
                 "nothing was taken back (the command judgments lists them)"
             )
-    made = judge(collection, view, args.chunk, query=args.query, instruction=instruction, relevant=args.relevant)
-    said = {True: "relevant", False: "not relevant", None: "taken back"}[made.relevant]
-    print(json.dumps(asdict(made), ensure_ascii=False) if args.json else f"{made.chunk_id}: {said}")
+    stored = judge(collection, view, args.chunk, query=args.query, instruction=instruction, relevant=args.relevant)
+    said = {True: "relevant", False: "not relevant", None: "taken back"}[stored.relevant]
+    print(json.dumps(asdict(stored), ensure_ascii=False) if args.json else f"{stored.chunk_id}: {said}")
     return 0
 
 

@@ -166,11 +166,11 @@ def _maintain(args: argparse.Namespace) -> int:
 
     collection = open_collection(args)
     with collection.writing():
-        made = maintenance.maintain(collection)
+        lines = maintenance.maintain(collection)
     if args.json:
-        print(json.dumps({"collection": collection.name, "made": made}))
+        print(json.dumps({"collection": collection.name, "made": lines}))
     else:
-        print("\n".join([f"{collection.name}: compacted, its indexes are up to date", *made]))
+        print("\n".join([f"{collection.name}: compacted, its indexes are up to date", *lines]))
     return 0
 
 

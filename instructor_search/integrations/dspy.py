@@ -58,11 +58,11 @@ class InstructedExamples:
 
     def compile(self, student: dspy_package.Module, **inputs: Any) -> dspy_package.Module:
         """Return a copy of a module whose predictors are shown the examples for ``inputs``."""
-        made = student.reset_copy()
+        module = student.reset_copy()
         demos = self(**inputs)
-        for predictor in made.predictors():
+        for predictor in module.predictors():
             predictor.demos = demos
-        return made
+        return module
 
     def _example(self, demonstration: Demonstration) -> dspy_package.Example:
         fields = {self.input_field: demonstration.input, self.output_field: demonstration.output}

@@ -101,10 +101,10 @@ class _Parser:
         return [*tokens, _Token("end", "", len(where))]
 
     def parse(self) -> RowFilter:
-        made = self._either()
+        expression = self._either()
         if self._peek().kind != "end":
             raise self._error(self._peek().position, "expected 'and', 'or' or the end")
-        return RowFilter.of(made.sql, [(part.sql, part.condition) for part in made.all_parts])
+        return RowFilter.of(expression.sql, [(part.sql, part.condition) for part in expression.all_parts])
 
     def _either(self) -> _Made:
         parts = [self._both()]

@@ -71,7 +71,7 @@ def judge(
     rows = collection.rows_by_id([chunk_id], ["document_id", "text"]).to_pylist()
     if not rows:
         raise StoreError(f"{collection.name!r} has no chunk {chunk_id!r}; ids stand in search --json and --explain")
-    made = Judgment(
+    judgment = Judgment(
         query,
         sentence,
         view.name,
@@ -82,8 +82,8 @@ def judge(
         relevant,
         datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    _append(collection.folder / FILE, json.dumps(asdict(made), ensure_ascii=False))
-    return made
+    _append(collection.folder / FILE, json.dumps(asdict(judgment), ensure_ascii=False))
+    return judgment
 
 
 def read_judgments(collection: CollectionTable) -> list[Judgment]:

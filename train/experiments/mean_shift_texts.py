@@ -80,10 +80,10 @@ def texts_by_kind(mixture: Mixture, seed: int = 0) -> dict[str, list[InstructedT
         if _SENTENCE.search(what) and _WORDS[0] <= len(text.text.split()) <= _WORDS[1]:
             sentences.append((what, text.text))
     by_kind["none"] += [InstructedText("", text.text) for text in by_kind["rest"]]
-    made = {"similarity": (_GOALS, 0.8), "rest": (_OF_QUALITY, 0.15)}
+    goals_by_kind = {"similarity": (_GOALS, 0.8), "rest": (_OF_QUALITY, 0.15)}
     for kind, texts in by_kind.items():
         chance.shuffle(texts)
-        goals, share = made.get(kind, ((), 0.0))
+        goals, share = goals_by_kind.get(kind, ((), 0.0))
         count = round(share * ROWS[kind]) if sentences else 0
         del texts[ROWS[kind] - count :]
         texts += [_asked(*chance.choice(sentences), goals, chance) for _ in range(count)]

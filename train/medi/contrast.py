@@ -46,13 +46,13 @@ def with_contrast(tasks: Iterable[RawTask], seed: int, against: EvaluationTexts 
     """
     for task in tasks:
         yield task
-        made = None
+        contrast = None
         if task.kind == "classification" and _TOPICS.search(task.query_instruction):
-            made = shared_words(task if against is None else against.without(task), seed)
+            contrast = shared_words(task if against is None else against.without(task), seed)
         elif task.kind == "pairs" and any(_SENSE.fullmatch(str(row[0])) for row in task.rows[:20]):
-            made = word_senses(task if against is None else against.without(task), against)
-        if made and made.rows:
-            yield made
+            contrast = word_senses(task if against is None else against.without(task), against)
+        if contrast and contrast.rows:
+            yield contrast
 
 
 def shared_words(task: RawTask, seed: int) -> RawTask:

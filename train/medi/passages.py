@@ -45,7 +45,7 @@ def with_passages(tasks: Iterable[RawTask], seed: int, against: EvaluationTexts 
         yield task
         if task.kind == "pairs":
             clean = task if against is None else against.without(task)
-            yield from (made for made in (sentences(clean, seed), pages(clean, seed)) if made is not None)
+            yield from (derived for derived in (sentences(clean, seed), pages(clean, seed)) if derived is not None)
 
 
 def sentences(task: RawTask, seed: int) -> RawTask | None:

@@ -50,8 +50,8 @@ def with_similarity(tasks: Iterable[RawTask], seed: int, against: EvaluationText
         yield task
         if task.kind in ("pairs", "classification") and not task.instructions:
             clean = task if against is None else against.without(task)
-            if (made := documents(clean, seed) or prose(clean, seed)) is not None:
-                yield made
+            if (likeness := documents(clean, seed) or prose(clean, seed)) is not None:
+                yield likeness
 
 
 def prose(task: RawTask, seed: int) -> RawTask | None:

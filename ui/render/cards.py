@@ -128,12 +128,12 @@ def search_address(asked: Asked) -> str:
 
 def examples(tries: tuple[tuple[str, str], ...]) -> str:
     """Return what the page shows before the first search."""
-    made = "".join(
+    buttons = "".join(
         f'<button class="try" data-action="try" data-value="{number}"><b>{text(query)}</b>'
         f"<span>{text(instruction.strip())}</span></button>"
         for number, (query, instruction) in enumerate(tries)
     )
     return (
         f'<div class="panel empty"><h3>{EXAMPLES_TITLE}</h3><p>The instruction says what you search for. Try one of '
-        f'these, or ask in your own words.</p><div class="tries">{made}</div></div>'
+        f'these, or ask in your own words.</p><div class="tries">{buttons}</div></div>'
     )

@@ -96,17 +96,17 @@ def ensure_faiss_index(
         if kind == EXACT:
             lance.drop(collection.chunks, view.column)
         return []
-    index, made = None if anew else open_index(collection, view), []
+    index, lines = None if anew else open_index(collection, view), []
     newest = next((folder for folder, _ in saved_indexes(collection, view)), None)
     fits = index is not None and (index.facts.kind, index.facts.target_recall) == (kind, config.target_recall)
     if index is None or not fits or index.folder != newest or index.drift > REBUILD_SHARE:
         index = build_index(collection, view, Kind(kind), target_recall=config.target_recall, queries=queries)
-        made = [f"vector index of view {view.name} ({describe(index)})"]
+        lines = [f"vector index of view {view.name} ({describe(index)})"]
     elif index.version != index.facts.version:
         index = index.save()
     drop_index(collection, view, keep=index.folder)
     lance.drop(collection.chunks, view.column)
-    return made
+    return lines
 
 
 def describe(index: ViewIndex) -> str:

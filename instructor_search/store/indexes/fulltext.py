@@ -99,13 +99,13 @@ def ensure_words(collection: CollectionTable) -> list[str]:
     if not table.count_rows():
         drop_words(collection)
         return []
-    index, made = _synced(collection, table, version), []
+    index, lines = _synced(collection, table, version), []
     if index is None or index.num_gone > REBUILD_SHARE * len(index.entries):
-        folder, made = build_words(collection, table, version), ["full-text index"]
+        folder, lines = build_words(collection, table, version), ["full-text index"]
     else:
         folder = index.save(collection) if index.version != index.facts.version else index.folder
     drop_words(collection, keep=folder)
-    return made
+    return lines
 
 
 def _synced(collection: CollectionTable, table: Any, version: int) -> WordIndex | None:

@@ -37,10 +37,10 @@ class _Numbers:
 
     def more(self, values: Sequence[int | None]) -> _Numbers:
         """Return these and those."""
-        made = _Numbers()
-        made.values = np.concatenate([self.values, np.array([value or 0 for value in values], np.int64)])
-        made.known = np.concatenate([self.known, np.array([value is not None for value in values], bool)])
-        return made
+        numbers = _Numbers()
+        numbers.values = np.concatenate([self.values, np.array([value or 0 for value in values], np.int64)])
+        numbers.known = np.concatenate([self.known, np.array([value is not None for value in values], bool)])
+        return numbers
 
     def where(self, compare: Callable[[Any, int], Any], number: int) -> np.ndarray:
         """Return the truth of ``compare(value, number)`` for each; unknown where it is no number."""
@@ -147,9 +147,9 @@ class RowFilter(str):
     @classmethod
     def of(cls, sql: str, parts: Sequence[tuple[str, Condition | None]]) -> RowFilter:
         """``parts``: SQL, and the condition where it is of metadata fields alone."""
-        made = cls(sql)
-        made.parts = parts
-        return made
+        row_filter = cls(sql)
+        row_filter.parts = parts
+        return row_filter
 
 
 class MetadataColumns:

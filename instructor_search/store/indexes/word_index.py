@@ -215,16 +215,16 @@ def words_folder(collection: CollectionTable) -> Path:
 
 def add_words(writer: Any, parts: Iterator[Any], first: int) -> np.ndarray:
     """Add the chunks of record batches to an index from place ``first`` on; return their entries."""
-    made = [np.zeros(0, _ENTRY)]
+    entries = [np.zeros(0, _ENTRY)]
     for batch in parts:
         columns = {name: batch[name].to_pylist() for name in FIELD_WEIGHTS}
         for number in range(batch.num_rows):
             writer.add_document(document(first + number, {name: texts[number] for name, texts in columns.items()}))
-        made.append(_entries(batch))
+        entries.append(_entries(batch))
         first += batch.num_rows
     writer.commit()
     writer.wait_merging_threads()
-    return np.concatenate(made)
+    return np.concatenate(entries)
 
 
 def _entries(batch: Any) -> np.ndarray:
