@@ -98,8 +98,8 @@ class SentenceTransformersEncoder:
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise ModelError(f"cannot load the sentence-transformers model {name_or_path!r} ({reason})") from error
         folder = Path(name_or_path).expanduser()
-        own = folder.resolve().name if folder.is_dir() else name_or_path
-        self.name = _OURS.get(own, own)
+        model_name = folder.resolve().name if folder.is_dir() else name_or_path
+        self.name = _OURS.get(model_name, model_name)
         self.max_tokens = int(self.model.max_seq_length or 512)
         self.precision = _PRECISIONS.get(str(next(self.model.parameters()).dtype), "fp32")
         self.fingerprint = self._fingerprint(path)
@@ -242,8 +242,8 @@ class Bm25:
         """Return query id -> document id -> BM25 score; candidates without a common word score 0."""
         if top_ranked is None:
             return self._search.search(queries, top_k=top_k, top_ranked=None, **kwargs)
-        found = self._search.search(queries, top_k=self._num_documents, top_ranked=top_ranked, **kwargs)
-        return {q: {d: found[q].get(d, 0.0) for d in top_ranked[q]} for q in queries["id"]}
+        scores = self._search.search(queries, top_k=self._num_documents, top_ranked=top_ranked, **kwargs)
+        return {q: {d: scores[q].get(d, 0.0) for d in top_ranked[q]} for q in queries["id"]}
 
     @property
     def mteb_model_meta(self) -> ModelMeta:

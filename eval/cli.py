@@ -199,16 +199,16 @@ def _compare(args: argparse.Namespace) -> int:
     from eval.compare import as_markdown, as_text, compare
     from eval.runs import find_run
 
-    found = compare(
+    comparison = compare(
         find_run(args.first, args.output),
         find_run(args.second, args.output),
         num_resamples=args.resamples,
         seed=args.seed,
     )
     if args.json:
-        print(json.dumps(asdict(found), ensure_ascii=False))
+        print(json.dumps(asdict(comparison), ensure_ascii=False))
     else:
-        print(as_markdown(found) if args.markdown else as_text(found))
+        print(as_markdown(comparison) if args.markdown else as_text(comparison))
     return 0
 
 

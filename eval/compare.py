@@ -127,12 +127,14 @@ def _averages(tasks: Sequence[Difference], drawn: dict[str, np.ndarray]) -> list
     """Return the averages of the categories, and over the categories; each is one comparison, not corrected."""
     rows, samples = [], []
     for category in Category:
-        own = [t for t in tasks if t.category is category]
-        if own:
-            mean = np.mean([drawn[t.name] for t in own], axis=0)
+        category_tasks = [t for t in tasks if t.category is category]
+        if category_tasks:
+            mean = np.mean([drawn[t.name] for t in category_tasks], axis=0)
             samples.append(mean)
-            one, two = (float(np.mean([getattr(t, side) for t in own])) / 100 for side in ("first", "second"))
-            rows.append(_marked(_difference(f"{category} ({len(own)})", None, one, two, mean)))
+            one, two = (
+                float(np.mean([getattr(t, side) for t in category_tasks])) / 100 for side in ("first", "second")
+            )
+            rows.append(_marked(_difference(f"{category} ({len(category_tasks)})", None, one, two, mean)))
     if len(rows) > 1:
         one, two = (float(np.mean([getattr(r, side) for r in rows])) / 100 for side in ("first", "second"))
         average = _difference("average of categories", None, one, two, np.mean(samples, axis=0))
@@ -179,11 +181,11 @@ def _cells(row: Difference) -> list[str]:
     ]
 
 
-def _notes(found: Comparison) -> list[str]:
-    better = sum(t.is_significant and t.difference > 0 for t in found.tasks)
-    worse = sum(t.is_significant and t.difference < 0 for t in found.tasks)
+def _notes(comparison: Comparison) -> list[str]:
+    better = sum(t.is_significant and t.difference > 0 for t in comparison.tasks)
+    worse = sum(t.is_significant and t.difference < 0 for t in comparison.tasks)
     counted = (
-        f"second significantly better on {better}, worse on {worse} of {len(found.tasks)} tasks "
+        f"second significantly better on {better}, worse on {worse} of {len(comparison.tasks)} tasks "
         f"(paired bootstrap, Holm, {LEVEL:.2f}; averages not corrected)"
     )
-    return [counted, *(f"not compared: {name} ({why})" for name, why in found.left_out.items())]
+    return [counted, *(f"not compared: {name} ({why})" for name, why in comparison.left_out.items())]

@@ -36,8 +36,8 @@ def select_examples(
     """
     if selector in (Selector.RANDOM, Selector.FIXED):
         return [
-            _drawn(len(pool), own, k, f"{seed} {e.input if selector == Selector.RANDOM else ''}")
-            for e, own in zip(test, forbidden, strict=True)
+            _drawn(len(pool), excluded, k, f"{seed} {e.input if selector == Selector.RANDOM else ''}")
+            for e, excluded in zip(test, forbidden, strict=True)
         ]
     depth = {Selector.LABEL_BALANCED: _LABEL_CANDIDATES, Selector.HYBRID: _FUSED}.get(
         Selector(selector), num_candidates(selector, k)
@@ -49,7 +49,8 @@ def select_examples(
             return list(_by_words(*inputs, forbidden, k))
         words = _by_words(*inputs, forbidden, _FUSED, only_matching=True)
         return [
-            _fused([p for p in near.tolist() if p >= 0], own)[:k] for near, own in zip(dense[0], words, strict=True)
+            _fused([p for p in near.tolist() if p >= 0], excluded)[:k]
+            for near, excluded in zip(dense[0], words, strict=True)
         ]
     unit = to_unit_length(pool_vectors)
     return [_chosen(pool, unit, *both, selector, k, seed) for both in zip(*dense, strict=True)]
@@ -68,8 +69,8 @@ def _chosen(
     positions, scores = positions[there], scores[there]
     uses_vectors = selector in (Selector.MMR, Selector.KMEANS, Selector.DPP)
     vectors = unit[positions] if uses_vectors else np.zeros((len(positions), 0), np.float32)
-    found = choose(selector, Candidates(scores, vectors, [pool[p].output for p in positions]), k, seed=seed)
-    return [int(positions[i]) for i in found]
+    order = choose(selector, Candidates(scores, vectors, [pool[p].output for p in positions]), k, seed=seed)
+    return [int(positions[i]) for i in order]
 
 
 def _drawn(count: int, forbidden: set[int], k: int, salt: str) -> list[int]:
@@ -95,11 +96,11 @@ def _by_words(
     options: dict[str, Any] = {"stopwords": None, "stemmer": stemmer, "show_progress": False}
     index = bm25s.BM25()
     index.index(bm25s.tokenize(pool, **options), show_progress=False)
-    for text, own in zip(test, forbidden, strict=True):
+    for text, excluded in zip(test, forbidden, strict=True):
         tokens = bm25s.tokenize([text], return_ids=False, **options)[0]
         scores = index.get_scores(tokens) if tokens else np.zeros(len(pool), np.float32)
-        order = np.argsort(-scores, kind="stable")[: depth + len(own)]
-        yield [int(p) for p in order if p not in own and (scores[p] > 0 or not only_matching)][:depth]
+        order = np.argsort(-scores, kind="stable")[: depth + len(excluded)]
+        yield [int(p) for p in order if p not in excluded and (scores[p] > 0 or not only_matching)][:depth]
 
 
 def _fused(dense: list[int], words: list[int]) -> list[int]:

@@ -138,8 +138,12 @@ def _num_characters(meta: Any) -> int:
     parts = getattr(meta, "tasks", None)
     if parts:
         return sum(_num_characters(part.metadata) for part in parts)
-    found = 0
+    total = 0
     for split in (meta.descriptive_stats or {}).values():
-        own = split or {}
-        found += own.get("number_of_characters") or (own.get("text_statistics") or {}).get("total_text_length") or 0
-    return int(found)
+        statistics = split or {}
+        total += (
+            statistics.get("number_of_characters")
+            or (statistics.get("text_statistics") or {}).get("total_text_length")
+            or 0
+        )
+    return int(total)

@@ -154,22 +154,22 @@ def read_instruction_file(path: Path, size: str | None = None) -> dict[str, Inst
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise EvalDataError(f"{path} cannot be read as instructions ({error}); expected a JSON object") from error
-    found: dict[str, InstructionPair] = {}
-    _collect(values, size or "large", str(path), found)
-    if not found:
+    pairs: dict[str, InstructionPair] = {}
+    _collect(values, size or "large", str(path), pairs)
+    if not pairs:
         raise EvalDataError(f"{path} names no task with an instruction")
-    return found
+    return pairs
 
 
-def _collect(values: Any, size: str, where: str, found: dict[str, InstructionPair]) -> None:
+def _collect(values: Any, size: str, where: str, pairs: dict[str, InstructionPair]) -> None:
     if not isinstance(values, Mapping):
         return
     for name, value in values.items():
         if isinstance(value, Mapping) and isinstance(value.get("instructions"), Mapping):
             by_size = value["instructions"]
             if size in by_size:
-                found[name] = read_sides(by_size[size], f"{where}, {name}")
+                pairs[name] = read_sides(by_size[size], f"{where}, {name}")
         elif isinstance(value, Mapping) and (isinstance(value.get("text"), str) or isinstance(value.get("query"), str)):
-            found[name] = read_sides(value, f"{where}, {name}")
+            pairs[name] = read_sides(value, f"{where}, {name}")
         else:
-            _collect(value, size, where, found)
+            _collect(value, size, where, pairs)

@@ -77,11 +77,11 @@ class SystemPlan:
 
     def as_text(self) -> str:
         """Return the plan for a person."""
-        facts = self.as_json()
-        counts = f"{len(facts['to_run'])} to run ({facts['bytes'] / 1e6:,.1f} million characters)"
-        lines = [f"{facts['model']}: {counts}, {len(facts['known'])} known, {len(facts['failing'])} that cannot be run"]
-        lines += [f"  {name}" for name in facts["to_run"]]
-        return "\n".join([*lines, *(f"  {name}: {reason}" for name, reason in facts["failing"].items())])
+        plan = self.as_json()
+        counts = f"{len(plan['to_run'])} to run ({plan['bytes'] / 1e6:,.1f} million characters)"
+        lines = [f"{plan['model']}: {counts}, {len(plan['known'])} known, {len(plan['failing'])} that cannot be run"]
+        lines += [f"  {name}" for name in plan["to_run"]]
+        return "\n".join([*lines, *(f"  {name}: {reason}" for name, reason in plan["failing"].items())])
 
 
 @dataclass(frozen=True)
@@ -180,10 +180,10 @@ def of_prompt_retrieval(tasks: Sequence[EvalTask]) -> list[EvalTask]:
     Raises:
         EvalDataError: there is none.
     """
-    found = [task for task in tasks if task.info.category is Category.PROMPT_RETRIEVAL]
-    if not found:
+    selected = [task for task in tasks if task.info.category is Category.PROMPT_RETRIEVAL]
+    if not selected:
         raise EvalDataError("--selectors and --demonstrations are for prompt retrieval; none of its sets was chosen")
-    return found
+    return selected
 
 
 def system_options(config: EvalConfig, extras: Mapping[str, str] | None = None) -> SystemOptions:

@@ -166,7 +166,7 @@ def _notes(runs: Sequence[Run]) -> list[str]:
             revisions.setdefault(name, set()).add(str((result.facts.get("data") or {}).get("revision")))
             for note in result.facts.get("notes") or []:
                 said.setdefault(f"{name}: {note}", []).append(run.label)
-    mixed = [f"{name}: the runs are on different data" for name, found in revisions.items() if len(found) > 1]
+    mixed = [f"{name}: the runs are on different data" for name, versions in revisions.items() if len(versions) > 1]
     remarks = [f"{note} ({', '.join(r)})" if len(r) < len(runs) else note for note, r in said.items()]
     return [*failed, *mixed, *remarks]
 
@@ -180,11 +180,11 @@ def _run_rows(runs: Sequence[Run]) -> list[list[str]]:
 
 
 def _run_row(label: str, run: Run) -> list[str]:
-    facts = next((r.facts for r in run.results.values()), {})
+    first_facts = next((r.facts for r in run.results.values()), {})
     seconds = sum(r.facts.get("seconds") or 0 for r in run.results.values())
-    packages = facts.get("packages") or {}
+    packages = first_facts.get("packages") or {}
     shown = [f"{name} {packages[name]}" for name in ("instructor-search", "mteb", "torch") if name in packages]
-    words = [facts.get(key) for key in ("model", "fingerprint", "runtime", "precision", "max_tokens")]
+    words = [first_facts.get(key) for key in ("model", "fingerprint", "runtime", "precision", "max_tokens")]
     row = [label, *("" if w is None else str(w) for w in words)]
     return [*row, str(len(run.results)), f"{seconds:.0f}", ", ".join(shown)]
 

@@ -197,8 +197,8 @@ def write_failure(folder: Path, info: TaskInfo, reason: str, details: str) -> No
     """Record that a task failed. An older result stays on disk, for the settings that it was made under."""
     path = failure_file(folder, info.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"task": info.name, "category": str(info.category), "reason": reason, "details": details}
-    write_at_once(path, json.dumps(facts | {"date": datetime.now(UTC).isoformat(timespec="seconds")}, indent=1))
+    failure = {"task": info.name, "category": str(info.category), "reason": reason, "details": details}
+    write_at_once(path, json.dumps(failure | {"date": datetime.now(UTC).isoformat(timespec="seconds")}, indent=1))
 
 
 def clear_failure(folder: Path, name: str) -> None:
@@ -245,11 +245,11 @@ _SAME = ("fingerprint", "runtime", "precision", "instruction", "data", "settings
 _SAME_IF_KEPT = ("measure", "task_description", "reranker_files")  # results of earlier versions lack them
 
 
-def _made_alike(kept: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
-    if any(kept.get(key) != facts.get(key) for key in _SAME):
+def _made_alike(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    if any(kept.get(key) != wanted.get(key) for key in _SAME):
         return False
     known = {**({} if "llm" in kept["settings"] else {"measure": kept["metric"]}), **kept}
-    return all(known.get(key, facts.get(key)) == facts.get(key) for key in _SAME_IF_KEPT)
+    return all(known.get(key, wanted.get(key)) == wanted.get(key) for key in _SAME_IF_KEPT)
 
 
 def read_result(path: Path) -> Result:
@@ -265,13 +265,13 @@ def package_versions() -> dict[str, str]:
     """Return the versions of the packages that a score depends on, ours included."""
     from instructor_search import __version__
 
-    found = {"instructor-search": __version__}
+    versions = {"instructor-search": __version__}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _hash(content: bytes) -> str:

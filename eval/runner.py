@@ -110,8 +110,8 @@ class _SystemRun:
         write_run(plan.run, plan.system.meta)
         self.told.system(plan.run.label, len(plan.evaluations))
         summary.runs.append(plan.run)
-        for made in self.engine.map(partial(evaluate, plan.system, plan.context), self._waiting()):
-            self._write(made)
+        for evaluated in self.engine.map(partial(evaluate, plan.system, plan.context), self._waiting()):
+            self._write(evaluated)
             return_memory()
 
     def _waiting(self) -> Iterator[Evaluation]:
@@ -132,18 +132,18 @@ class _SystemRun:
         self.summary.num_known += 1
         self.told.done(info.name, f"{100 * result.score:.2f} (known)")
 
-    def _write(self, made: Evaluated) -> None:
-        one, info, run = made.evaluation, made.evaluation.task.info, self.plan.run
-        if made.outcome is None or one.facts is None:
-            self._fail(one, made.problem or Problem("no outcome", ""))
+    def _write(self, evaluated: Evaluated) -> None:
+        one, info, run = evaluated.evaluation, evaluated.evaluation.task.info, self.plan.run
+        if evaluated.outcome is None or one.facts is None:
+            self._fail(one, evaluated.problem or Problem("no outcome", ""))
             return
         try:
             run.results[info.name] = result = write_result(
                 run.folder,
                 info,
-                made.outcome,
+                evaluated.outcome,
                 one.facts,
-                seconds=made.seconds,
+                seconds=evaluated.seconds,
                 num_resamples=self.config.num_resamples,
                 seed=self.config.seed,
             )
@@ -151,7 +151,7 @@ class _SystemRun:
             self._fail(one, Problem.of(error))
             return
         self.summary.num_run += 1
-        self.told.done(info.name, _said(result, made.seconds))
+        self.told.done(info.name, _said(result, evaluated.seconds))
 
     def _fail(self, one: Evaluation, problem: Problem) -> None:
         info, run = one.task.info, self.plan.run

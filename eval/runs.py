@@ -91,14 +91,14 @@ def write_run(run: Run, meta: ModelMeta) -> None:
     folder = run.folder
     (folder / RUN_FILE).parent.mkdir(parents=True, exist_ok=True)
     write_at_once(folder / MODEL_FILE, json.dumps(meta.to_dict(), default=str, indent=4))
-    facts = {
+    description = {
         "label": run.label,
         "data": run.source,
         "fingerprint": run.fingerprint,
         "precision": run.precision,
         "reranker": run.reranker,
     }
-    write_at_once(folder / RUN_FILE, json.dumps(facts, indent=1))
+    write_at_once(folder / RUN_FILE, json.dumps(description, indent=1))
 
 
 def read_runs(output: Path) -> list[Run]:
@@ -120,12 +120,12 @@ def read_run(folder: Path) -> Run:
 
 
 def _as_run(kept: RunScores) -> Run:
-    found: list[Result] = []
+    results: list[Result] = []
     for score in kept.scores.values():
         with contextlib.suppress(ResultFileError):  # of a category that is none of ours
-            found.append(Result.of(score))
+            results.append(Result.of(score))
     order = list(Category)
-    found.sort(key=lambda result: (order.index(result.category), result.task.lower()))
+    results.sort(key=lambda result: (order.index(result.category), result.task.lower()))
     return Run(
         kept.folder,
         kept.label,
@@ -133,7 +133,7 @@ def _as_run(kept: RunScores) -> Run:
         kept.fingerprint,
         precision=kept.precision,
         reranker=kept.reranker,
-        results={result.task: result for result in found},
+        results={result.task: result for result in results},
         failures={f.task: Failure(f.reason, Category(f.category)) for f in kept.failures.values()},
     )
 
@@ -150,11 +150,11 @@ def find_run(name: str, output: Path) -> Run:
     if (Path(name) / RUN_FILE).is_file():
         return read_run(Path(name))
     runs = read_runs(output)
-    found = [run for run in runs if name in run.names]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        choices = ", ".join(repr(run_title(run.label_among(runs), run.source)) for run in found)
+    matching = [run for run in runs if name in run.names]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        choices = ", ".join(repr(run_title(run.label_among(runs), run.source)) for run in matching)
         raise EvalDataError(f"several runs are called {name!r}; say which: {choices}, or a folder")
     known = ", ".join(repr(run.title) for run in runs) or "none yet"
     raise EvalDataError(f"no run {name!r} in {output}; there is: {known}; or name a run's folder")

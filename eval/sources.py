@@ -32,10 +32,10 @@ class Source:
     @cached_property
     def tasks(self) -> list[EvalTask]:
         """All tasks, in the order of the categories and then of their names; no data is read yet."""
-        found = hub_tasks() if self.folder is None else folder_tasks(self.folder, self.name)
-        _check_names(found)
+        tasks = hub_tasks() if self.folder is None else folder_tasks(self.folder, self.name)
+        _check_names(tasks)
         order = list(Category)
-        return sorted(found, key=lambda task: (order.index(task.info.category), task.info.name.lower()))
+        return sorted(tasks, key=lambda task: (order.index(task.info.category), task.info.name.lower()))
 
 
 def choose_source(data: str) -> Source:

@@ -88,7 +88,7 @@ def _no_prefixes(_: TaskInfo) -> InstructionPair:
 
 def _bm25(experiment: dict[str, Any], options: SystemOptions) -> System:
     search = Bm25()
-    facts = {
+    system_facts = {
         "model": "bm25s (lucene, English stemmer and stop words)",
         "fingerprint": search.fingerprint,
         "runtime": "bm25s",
@@ -101,7 +101,7 @@ def _bm25(experiment: dict[str, Any], options: SystemOptions) -> System:
         make_search=lambda *_: Bm25(),
         categories=SEARCH_CATEGORIES,
         prefixes=_no_prefixes,
-        facts=facts,
+        facts=system_facts,
     )
 
 
@@ -135,7 +135,7 @@ def _encoder_system(
 ) -> System:
     if encoder.precision != "fp32":
         experiment["precision"] = encoder.precision
-    facts = {
+    system_facts = {
         "model": encoder.name,
         "fingerprint": encoder.fingerprint,
         "runtime": encoder.runtime,
@@ -145,7 +145,7 @@ def _encoder_system(
     organisation = {"sentence-transformers": "sentence-transformers", "numpy": "baseline"}.get(encoder.runtime)
     meta = model_meta(encoder, experiment, organisation or "instructor-search")
     kept: Any = CachedEncoder(encoder, options.cache_folder) if options.cache_folder else encoder
-    return System(_label(label, options), variant, meta, kept, categories=ALL, facts=facts, **fields)
+    return System(_label(label, options), variant, meta, kept, categories=ALL, facts=system_facts, **fields)
 
 
 def _label(label: str, options: SystemOptions) -> str:
@@ -158,8 +158,8 @@ def _collection(specification: str, source: str, options: SystemOptions) -> Syst
     reranker = _reranker(options, system) if "rerank" in flags else None
     experiment = {**(system.meta.experiment_kwargs or {}), "collection": body.replace("+", "-")}
     if reranker:
-        own = reranker.name == options.reranker
-        experiment["reranker"] = Path(reranker.name).name if own else reranker.name
+        as_given = reranker.name == options.reranker
+        experiment["reranker"] = Path(reranker.name).name if as_given else reranker.name
     meta = system.meta.model_copy(update={"experiment_kwargs": experiment})
 
     def make_search(instruction_for: InstructionFor, folder: Path) -> CollectionSearch:
@@ -217,10 +217,10 @@ def _reranker(options: SystemOptions, system: System) -> Reranker:
 
 
 def _reranker_facts(reranker: Reranker | None) -> dict[str, str | None]:
-    facts = {"reranker": reranker.name if reranker else None}
+    reranker_facts = {"reranker": reranker.name if reranker else None}
     if isinstance(reranker, CrossEncoderReranker) and Path(reranker.name).is_dir():
-        facts["reranker_files"] = revision_of(Path(reranker.name))
-    return facts
+        reranker_facts["reranker_files"] = revision_of(Path(reranker.name))
+    return reranker_facts
 
 
 def _split_variant(specification: str, options: SystemOptions) -> tuple[str, str]:
@@ -250,5 +250,5 @@ def _file_sides(variant: str, model: str) -> tuple[Mapping[str, InstructionPair]
         return None, variant
     path = Path(variant).expanduser()
     size = next((s for s in ("base", "large", "xl") if model.endswith(f"-{s}")), None)
-    found = read_instruction_file(path, size)
-    return found, f"{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:6]}"
+    pairs = read_instruction_file(path, size)
+    return pairs, f"{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:6]}"

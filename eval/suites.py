@@ -55,9 +55,9 @@ def _belongs(task: EvalTask, suite: str) -> bool:
 
 def _smallest(tasks: Sequence[EvalTask]) -> list[EvalTask]:
     """Return the smallest set of each category."""
-    found = []
+    smallest = []
     for category in Category:
-        own = [task for task in tasks if task.info.category is category]
-        if own:
-            found.append(min(own, key=lambda task: (task.info.num_bytes or float("inf"), task.info.name)))
-    return found
+        category_tasks = [task for task in tasks if task.info.category is category]
+        if category_tasks:
+            smallest.append(min(category_tasks, key=lambda task: (task.info.num_bytes or float("inf"), task.info.name)))
+    return smallest

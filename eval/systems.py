@@ -58,8 +58,8 @@ class System:
         if self.file_sides is not None and part in self.file_sides:
             return self.file_sides[part]
         if self.prefixes is None and self.file_sides is None and part in MTEB_INSTRUCTIONS:
-            own = InstructionPair(*sides(part))
-            return own if self.variant == "default" else derived_variants(part, own)[self.variant]
+            part_sides = InstructionPair(*sides(part))
+            return part_sides if self.variant == "default" else derived_variants(part, part_sides)[self.variant]
         return self.sides(info)
 
     def as_mteb(self, chosen: InstructionPair, context: Context) -> MtebEncoder | SearchProtocol:

@@ -71,10 +71,10 @@ def make_table(runs: Sequence[Run]) -> Table:
     table = Table(tuple(distinct_labels(runs)))
     by_category: dict[Category, list[str]] = {}
     for category in Category:
-        found = {r.task for run in runs for r in run.results.values() if r.category is category}
-        found |= {name for run in runs for name, failure in run.failures.items() if failure.category is category}
-        if found:
-            by_category[category] = sorted(found, key=str.lower)
+        tasks = {r.task for run in runs for r in run.results.values() if r.category is category}
+        tasks |= {name for run in runs for name, failure in run.failures.items() if failure.category is category}
+        if tasks:
+            by_category[category] = sorted(tasks, key=str.lower)
     averages: list[Row] = []
     for category, names in by_category.items():
         table.rows.extend(_task_row(name, runs) for name in names)
@@ -82,18 +82,22 @@ def make_table(runs: Sequence[Run]) -> Table:
         table.rows.append(averages[-1])
     if len(by_category) > 1:
         table.rows.append(_mean_of_rows("average of categories", averages))
-        table.rows.append(_average("average of sets", [name for own in by_category.values() for name in own], runs))
+        table.rows.append(
+            _average(
+                "average of sets", [name for category_names in by_category.values() for name in category_names], runs
+            )
+        )
     return table
 
 
 def _task_row(name: str, runs: Sequence[Run]) -> Row:
-    found = [run.results[name] for run in runs if name in run.results]
+    results = [run.results[name] for run in runs if name in run.results]
     cells = tuple(
         _cell(run.results[name]) if name in run.results else Cell(remark="failed" if name in run.failures else "-")
         for run in runs
     )
-    mteb_name = next((r.facts.get("published_name") for r in found), None)
-    return Row(name, found[0].metric if found else "", cells, published=published(mteb_name))
+    mteb_name = next((r.facts.get("published_name") for r in results), None)
+    return Row(name, results[0].metric if results else "", cells, published=published(mteb_name))
 
 
 def _cell(result: Result) -> Cell:
@@ -124,13 +128,13 @@ def _mean_of_rows(name: str, rows: list[Row]) -> Row:
     """Return the mean of category averages, of the categories that a column has."""
     cells = []
     for column in range(len(rows[0].cells)):
-        own = [row.cells[column] for row in rows]
-        scores = [c.score for c in own]
+        column_cells = [row.cells[column] for row in rows]
+        scores = [c.score for c in column_cells]
         if any(s is None for s in scores):
             cells.append(Cell())
             continue
         mean = float(np.mean([s for s in scores if s is not None]))
-        halves = [None if c.low is None or c.high is None else (c.high - c.low) / 2 for c in own]
+        halves = [None if c.low is None or c.high is None else (c.high - c.low) / 2 for c in column_cells]
         if any(h is None for h in halves):
             cells.append(Cell(mean))
         else:

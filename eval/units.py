@@ -171,10 +171,10 @@ def _average_precision(counts: np.ndarray, arrays: dict[str, np.ndarray]) -> np.
     _, codes = np.unique(-arrays["scores"], return_inverse=True)
     all_at = _sum_by_code(counts, codes)
     positive_at = _sum_by_code(counts * arrays["labels"], codes)
-    found, seen = np.cumsum(positive_at, axis=1), np.cumsum(all_at, axis=1)
-    precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
+    positives_seen, seen = np.cumsum(positive_at, axis=1), np.cumsum(all_at, axis=1)
+    precision = np.divide(positives_seen, seen, out=np.zeros_like(positives_seen), where=seen > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (positive_at * precision).sum(axis=1) / found[:, -1]
+        return (positive_at * precision).sum(axis=1) / positives_seen[:, -1]
 
 
 def _mean_v_measure(counts: np.ndarray, arrays: dict[str, np.ndarray]) -> np.ndarray:

@@ -140,5 +140,5 @@ def state_of(path: Path) -> tuple[int, ...]:
     Raises:
         OSError: there is no such file.
     """
-    facts = path.stat()
-    return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino

@@ -43,14 +43,14 @@ def find_files(config: IngestConfig, *, may_be_none: bool) -> list[Path | Skippe
     Raises:
         ReaderError: there is nothing to read.
     """
-    found = list(discover(config.paths, config.include, config.exclude, store_folder(config.store).resolve()))
-    if not any(isinstance(f, Path) for f in found) and not may_be_none:
+    files = list(discover(config.paths, config.include, config.exclude, store_folder(config.store).resolve()))
+    if not any(isinstance(f, Path) for f in files) and not may_be_none:
         where = ", ".join(str(p) for p in config.paths)
-        why = f" ({len(found)} passed over: {found[0].reason}, ...)" if found and not isinstance(found[0], Path) else ""
+        why = f" ({len(files)} passed over: {files[0].reason}, ...)" if files and not isinstance(files[0], Path) else ""
         raise ReaderError(f"nothing to read in {where}{why}; expected at least one document, see --include/--exclude")
     if not may_be_none and not all(path.exists() for path in config.paths):
         raise ReaderError(f"no such file or folder: {', '.join(str(p) for p in config.paths if not p.exists())}")
-    return found
+    return files
 
 
 def discover(

@@ -28,16 +28,18 @@ def local_path(path: Path) -> Path:
 
 
 def _fetch(name: str) -> Path:
-    found = _NAME.fullmatch(name)
-    if not found:
+    match = _NAME.fullmatch(name)
+    if not match:
         raise ReaderError(f"{PREFIX}{name}: expected {PREFIX}OWNER/NAME or {PREFIX}OWNER/NAME@REVISION")
-    owner, own, revision = found.groups()
+    owner, repository, revision = match.groups()
     from huggingface_hub import snapshot_download
 
-    folder = cache_folder() / "data" / owner / (f"{own}@{revision.replace('/', '-')}" if revision else own)
+    folder = (
+        cache_folder() / "data" / owner / (f"{repository}@{revision.replace('/', '-')}" if revision else repository)
+    )
     try:
         snapshot_download(
-            f"{owner}/{own}",
+            f"{owner}/{repository}",
             repo_type="dataset",
             revision=revision,
             local_dir=folder,

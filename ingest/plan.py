@@ -58,22 +58,22 @@ class Plan:
 
     def as_text(self) -> str:
         """Return the plan for a person."""
-        facts, chunker = self.as_json(), self.cutting.chunker
+        plan, chunker = self.as_json(), self.cutting.chunker
         state = {True: "new", False: "there is"}
-        size = "each example whole" if facts["examples"] else f"chunks of {chunker.max_tokens} tokens"
-        shared = "" if facts["examples"] else f", {chunker.overlap} shared with the next"
+        size = "each example whole" if plan["examples"] else f"chunks of {chunker.max_tokens} tokens"
+        shared = "" if plan["examples"] else f", {chunker.overlap} shared with the next"
         kinds = Counter(file.path.suffix.lower() or "no suffix" for file in self.changes.to_read)
         lines = [
-            f"collection {facts['collection']} ({state[facts['is_new']]}), view {facts['view']} "
-            f"({state[facts['view_is_new']]}): {facts['model']}, documents under {facts['document_instruction']!r}",
+            f"collection {plan['collection']} ({state[plan['is_new']]}), view {plan['view']} "
+            f"({state[plan['view_is_new']]}): {plan['model']}, documents under {plan['document_instruction']!r}",
             f"cut: {size}{shared}",
-            f"files: {facts['to_add']} to add, {facts['to_change']} to read again, {facts['unchanged']} unchanged"
+            f"files: {plan['to_add']} to add, {plan['to_change']} to read again, {plan['unchanged']} unchanged"
             + "".join(f"; {count} {kind}" for kind, count in kinds.most_common()),
         ]
-        lines += grouped("would be skipped", facts["skipped"]) + grouped("cannot be read", facts["failed"])
-        if facts["gone"]:
+        lines += grouped("would be skipped", plan["skipped"]) + grouped("cannot be read", plan["failed"])
+        if plan["gone"]:
             fate = "their chunks would be removed" if self.prune else "--prune would remove their chunks"
-            lines.append(f"gone: {counted(len(facts['gone']), 'file')} ({some(facts['gone'])}); {fate}")
+            lines.append(f"gone: {counted(len(plan['gone']), 'file')} ({some(plan['gone'])}); {fate}")
         return "\n".join([*lines, "nothing was written (--dry-run)"])
 
 
@@ -86,7 +86,7 @@ def prepare(config: IngestConfig, encoder: Encoder | None = None) -> Plan:
     """
     started = time.perf_counter()
     target = choose_target(config, encoder)
-    found = find_files(config, may_be_none=config.prune and target.existing is not None)
+    files = find_files(config, may_be_none=config.prune and target.existing is not None)
     cutting = choose_cutting(config, target)
-    changes = find_changes(config, found, target, cutting)
+    changes = find_changes(config, files, target, cutting)
     return Plan(target, cutting, changes, config.prune, config.strict, partial(prepare, config, encoder), started)

@@ -172,9 +172,9 @@ def plan_view(
     """
     encoder = encoders.target
     views = existing.manifest.views if existing else {}
-    found = existing.find_view(encoder.fingerprint, instruction) if existing else None
-    if found and asked in (None, found.name):
-        return PlannedView(found.name, instruction, found.model, is_new=False)
+    view = existing.find_view(encoder.fingerprint, instruction) if existing else None
+    if view and asked in (None, view.name):
+        return PlannedView(view.name, instruction, view.model, is_new=False)
     name = asked or (DEFAULT_VIEW if not views else _new_name(views, instruction, words))
     if existing and name in views:
         other = views[name]

@@ -124,10 +124,10 @@ def remove_gone(folder: Path) -> None:
 
 def _sweep(folder: Path, name: str) -> None:
     """Delete parts of killed processes in ``folder``; put back what had given way. ``name``: a pattern."""
-    for path, own, process, kind in _left(folder, name):
+    for path, target, process, kind in _left(folder, name):
         if is_alive(process):
             continue
-        place = folder / own
+        place = folder / target
         if kind == "old" and not place.exists():
             with suppress(OSError):  # another process does the same
                 path.rename(place)
@@ -141,7 +141,7 @@ def _left(folder: Path, name: str) -> list[tuple[Path, str, str, str]]:
     """Return the temporary names in ``folder``: path, name of what it is for, process, kind."""
     known = re.compile(rf"\.({name})\.(\d+)\.\d+\.(part|old|gone)")
     paths = list(folder.glob(".*")) if folder.is_dir() else []
-    return [(path, found[1], found[2], found[3]) for path in paths if (found := known.fullmatch(path.name))]
+    return [(path, match[1], match[2], match[3]) for path in paths if (match := known.fullmatch(path.name))]
 
 
 def is_alive(pid: str) -> bool:

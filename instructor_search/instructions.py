@@ -72,11 +72,11 @@ class Instruction:
     @classmethod
     def parse(cls, text: str) -> Instruction:
         """Return the instruction ``text`` with the slots read back from it; free text has none. ``text`` is kept."""
-        found = _TEMPLATE.match(text)
-        if not found:
+        match = _TEMPLATE.match(text)
+        if not match:
             return cls(text)
-        domain, text_type = _split_domain(" ".join(found["what"].split()))
-        objective = " ".join(found["objective"].split()) if found["objective"] else None
+        domain, text_type = _split_domain(" ".join(match["what"].split()))
+        objective = " ".join(match["objective"].split()) if match["objective"] else None
         return cls(text, domain, text_type, objective)
 
     @property

@@ -13,27 +13,27 @@ def current_keys(values: Mapping[str, Any], renamed: Mapping[str, str], where: s
     Raises:
         ValueError: both names of one thing are given.
     """
-    found = dict(values)
+    current = dict(values)
     for old, new in renamed.items():
-        if old not in found:
+        if old not in current:
             continue
-        if new in found:
+        if new in current:
             raise ValueError(f"{where}: {old!r} is the old name of {new!r}, and both are given; leave out {old!r}")
         _tell(where, old, new)
-        found[new] = found.pop(old)
-    return found
+        current[new] = current.pop(old)
+    return current
 
 
 def current_flags(words: Sequence[str], renamed: Mapping[str, str], program: str) -> list[str]:
     """Return a command line with today's flags; a line on stderr names each old one. ``renamed``: old -> new."""
-    found = []
+    flags = []
     for word in words:
         flag, equals, value = word.partition("=")
         if flag in renamed:
             _tell(program, flag, renamed[flag])
             word = renamed[flag] + equals + value  # noqa: PLW2901
-        found.append(word)
-    return found
+        flags.append(word)
+    return flags
 
 
 def _tell(where: str, old: str, new: str) -> None:

@@ -104,17 +104,17 @@ def read_score(path: Path) -> TaskScore:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        facts = values[FACTS]
+        recorded = values[FACTS]
         scores = next(iter(values["scores"].values()))[0]
-        low, high = (None if end is None else float(end) for end in facts.get("interval_95") or (None, None))
+        low, high = (None if end is None else float(end) for end in recorded.get("interval_95") or (None, None))
         return TaskScore(
             task=str(values["task_name"]),
-            category=str(facts["category"]),
-            metric=str(facts["metric"]),
+            category=str(recorded["category"]),
+            metric=str(recorded["metric"]),
             score=float(scores["main_score"]),
             low=low,
             high=high,
-            facts={**facts, "seconds": values.get("evaluation_time"), "date": values.get("date")},
+            facts={**recorded, "seconds": values.get("evaluation_time"), "date": values.get("date")},
             scores=scores,
             path=path,
         )
@@ -139,18 +139,18 @@ def read_run(folder: Path, *, strict: bool = True) -> RunScores:
     Raises:
         ResultFileError: the folder is no run, or its description or a failure is damaged.
     """
-    facts = _read_facts(folder / RUN_FILE, ("label", "data"))
+    description = _read_facts(folder / RUN_FILE, ("label", "data"))
     failures = _read_failures(folder, strict)
-    found = _read_scores(folder)
-    kept = (score.facts.get("precision") for score in found)  # runs of earlier versions do not name it
+    scores = _read_scores(folder)
+    kept = (score.facts.get("precision") for score in scores)  # runs of earlier versions do not name it
     return RunScores(
         folder,
-        str(facts["label"]),
-        str(facts["data"]),
-        str(facts.get("fingerprint", "")),
-        str(facts.get("precision", "")) or next((str(name) for name in kept if name is not None), ""),
-        str(facts.get("reranker", "")),
-        {score.task: score for score in found if score.task not in failures},
+        str(description["label"]),
+        str(description["data"]),
+        str(description.get("fingerprint", "")),
+        str(description.get("precision", "")) or next((str(name) for name in kept if name is not None), ""),
+        str(description.get("reranker", "")),
+        {score.task: score for score in scores if score.task not in failures},
         failures,
     )
 
@@ -172,22 +172,22 @@ def read_runs(output: Path, *, strict: bool = True) -> list[RunScores]:
 
 def _read_scores(folder: Path) -> list[TaskScore]:
     """Return the scores of a folder; what was cut short by a kill, or is another program's, is passed over."""
-    found = []
+    scores = []
     for path in sorted(folder.glob("*.json")):
         if path.name != MODEL_FILE:
             with contextlib.suppress(ResultFileError):
-                found.append(read_score(path))
-    return found
+                scores.append(read_score(path))
+    return scores
 
 
 def _read_failures(folder: Path, strict: bool) -> dict[str, TaskFailure]:
-    found = {}
+    failures = {}
     for path in sorted(failure_file(folder, "*").parent.glob("*.json")):
         with contextlib.nullcontext() if strict else contextlib.suppress(ResultFileError):
-            facts = _read_facts(path, TaskFailure._fields)
-            failure = TaskFailure(*(str(facts[name]) for name in TaskFailure._fields))
-            found[failure.task] = failure
-    return found
+            recorded = _read_facts(path, TaskFailure._fields)
+            failure = TaskFailure(*(str(recorded[name]) for name in TaskFailure._fields))
+            failures[failure.task] = failure
+    return failures
 
 
 def _read_facts(path: Path, keys: Sequence[str]) -> dict[str, Any]:

@@ -75,9 +75,9 @@ class Batches:
         batch = self.sampler.batch(number)
         examples = [self.mixture.tasks[batch.task][row] for row in batch.rows]
         num_negatives = self.collator.num_negatives(examples)
-        own = batch.slice_of(rank, self.num_ranks)
-        seed = self.config.seed, batch.step, own.start
-        return batch, self.collator(examples[own], num_negatives, seed, kind_of(examples))
+        rank_slice = batch.slice_of(rank, self.num_ranks)
+        seed = self.config.seed, batch.step, rank_slice.start
+        return batch, self.collator(examples[rank_slice], num_negatives, seed, kind_of(examples))
 
 
 def _tokenizer(encoder: InstructorEncoder, max_tokens: int, mixture: Mixture) -> InstructedTokenizer:
@@ -86,7 +86,7 @@ def _tokenizer(encoder: InstructorEncoder, max_tokens: int, mixture: Mixture) ->
     Raises:
         InstructionTooLongError: one does not.
     """
-    made = InstructedTokenizer.from_folder(
+    tokenizer = InstructedTokenizer.from_folder(
         encoder.checkpoint.transformer_folder,
         min(max_tokens, encoder.max_tokens),
         dialect=encoder.tokenizer.dialect,
@@ -94,5 +94,5 @@ def _tokenizer(encoder: InstructorEncoder, max_tokens: int, mixture: Mixture) ->
     )
     sides = (t for rows in mixture.tasks.values() for e in rows for t in (e.query, e.positive, *e.negatives))
     for instruction in {text.instruction for text in sides}:
-        made.text_budget(instruction)
-    return made
+        tokenizer.text_budget(instruction)
+    return tokenizer

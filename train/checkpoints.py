@@ -103,6 +103,6 @@ def keep_newest(folder: Path, count: int, step: int) -> None:
 
     Later ones, of a run that went on from before them, stay and count for nothing: they may be damaged.
     """
-    found = [path for number, path in _all(folder) if number <= step]
-    for path in found[:-count]:
+    checkpoints = [path for number, path in _all(folder) if number <= step]
+    for path in checkpoints[:-count]:
         shutil.rmtree(path, ignore_errors=True)

@@ -85,8 +85,8 @@ class Collator:
         negatives: list[InstructedText] = []
         used: list[bool] = []
         for place, example in enumerate(examples):
-            own = random.Random(str((*seed[:-1], seed[-1] + place)))
-            chosen = own.sample(example.negatives, min(num_negatives, len(example.negatives)))
+            generator = random.Random(str((*seed[:-1], seed[-1] + place)))
+            chosen = generator.sample(example.negatives, min(num_negatives, len(example.negatives)))
             negatives += chosen + [example.positive] * (num_negatives - len(chosen))
             used += [True] * len(chosen) + [False] * (num_negatives - len(chosen))
         texts = [e.query for e in examples] + [e.positive for e in examples] + negatives

@@ -101,12 +101,12 @@ class Mixture:
     @cached_property
     def digest(self) -> str:
         """What tells one mixture from another: a hash over all examples."""
-        found = hashlib.blake2b(digest_size=16)
+        digest = hashlib.blake2b(digest_size=16)
         for name, rows in sorted(self.tasks.items()):
-            found.update(json.dumps([name, len(rows)]).encode())
+            digest.update(json.dumps([name, len(rows)]).encode())
             for example in rows:
-                found.update(to_line(example).encode("utf-8", "surrogatepass"))
-        return found.hexdigest()
+                digest.update(to_line(example).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
 
 
 def to_line(example: TrainingExample) -> str:
@@ -171,8 +171,8 @@ def without_surrogates(text: str) -> str:
 
 def file_name(name: str, taken: Container[str] = ()) -> str:
     """Return a task's name as one that a file can have and that stays in its folder, numbered where it is taken."""
-    made = re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "task"
-    return next(n for n in chain([made], (f"{made}-{number}" for number in count(2))) if n not in taken)
+    cleaned = re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "task"
+    return next(n for n in chain([cleaned], (f"{cleaned}-{number}" for number in count(2))) if n not in taken)
 
 
 def _label(value: Any) -> str | None:
@@ -205,9 +205,9 @@ def read_mixture(path: Path, *, only: Sequence[str] | None = None) -> Mixture:
         MixtureError: it is missing, damaged or empty, or a row cannot be used; the message names the row.
     """
     if path.is_dir():
-        tasks, facts = _read_folder(path, only)
+        tasks, task_facts = _read_folder(path, only)
     elif path.is_file():
-        tasks, facts = _read_file(path), {}
+        tasks, task_facts = _read_file(path), {}
         tasks = {name: rows for name, rows in tasks.items() if only is None or name in only}
     else:
         raise MixtureError(f"no training data at {path}; make a mixture: python -m train.medi build --help")
@@ -216,7 +216,7 @@ def read_mixture(path: Path, *, only: Sequence[str] | None = None) -> Mixture:
         raise MixtureError(f"{path} has no task {', '.join(unknown)}")
     if not any(tasks.values()):
         raise MixtureError(f"{path} has no examples")
-    return Mixture(tasks, facts)
+    return Mixture(tasks, task_facts)
 
 
 def _read_folder(folder: Path, only: Sequence[str] | None) -> tuple[dict[str, Any], dict[str, TaskFacts]]:
@@ -224,18 +224,18 @@ def _read_folder(folder: Path, only: Sequence[str] | None) -> tuple[dict[str, An
     if not manifest.is_file():
         raise MixtureError(f"{folder} has no {MANIFEST}: it is no mixture, or its build was cut off; build it again")
     try:
-        facts = [TaskFacts(**t) for t in json.loads(manifest.read_text(encoding="utf-8"))["tasks"]]
+        task_facts = [TaskFacts(**t) for t in json.loads(manifest.read_text(encoding="utf-8"))["tasks"]]
     except (ValueError, KeyError, TypeError) as error:
         raise MixtureError(f"{manifest} is damaged ({error}); build the mixture again") from error
     tasks = {}
-    for fact in facts:
+    for fact in task_facts:
         if only is not None and fact.name not in only:
             continue
         path = folder / fact.file
         if not path.is_file() or file_hash(path) != fact.sha256:
             raise MixtureError(f"{path} is not what {manifest} says (its hash differs); build the mixture again")
         tasks[fact.name] = [from_row(row, f"{path}:{n}") for n, row in read_rows(path)]
-    return tasks, {f.name: f for f in facts}
+    return tasks, {f.name: f for f in task_facts}
 
 
 def _read_file(path: Path) -> dict[str, list[TrainingExample]]:

@@ -97,7 +97,7 @@ def _of_titles(collection: Collection) -> Mixture:
 
 
 def _mixture(name: str, examples: list[TrainingExample], query_instruction: str, document_instruction: str) -> Mixture:
-    facts = TaskFacts(
+    task_facts = TaskFacts(
         name=name,
         file="",
         rows=len(examples),
@@ -108,11 +108,11 @@ def _mixture(name: str, examples: list[TrainingExample], query_instruction: str,
         query_instruction=query_instruction,
         document_instruction=document_instruction,
     )
-    return Mixture({name: examples}, {name: facts})
+    return Mixture({name: examples}, {name: task_facts})
 
 
 def _without_head(text: str, head: str) -> str:
     """Return the text without its first line, if that is the title or heading, which would give the answer away."""
     first, _, rest = text.strip().partition("\n")
-    own = first.strip(" #*=-").lower()
-    return rest.strip() if own and own in head.lower() else text
+    heading = first.strip(" #*=-").lower()
+    return rest.strip() if heading and heading in head.lower() else text

@@ -62,18 +62,20 @@ def mine(
     known: dict[InstructedText, set[str]] = defaultdict(set)  # right answers
     for example in examples:
         known[example.query].add(example.positive.text)
-    index, found = _index(positives[columns]), []
+    index, mined_examples = _index(positives[columns]), []
     for start in range(0, len(examples), _BLOCK):
         scores, places = index.search(queries[start : start + _BLOCK], last)  # (block, last) each
         for number, (near, place) in enumerate(zip(scores, places, strict=True), start):
-            example, own = examples[number], float(queries[number] @ positives[number])
+            example, positive_score = examples[number], float(queries[number] @ positives[number])
             order = [(examples[columns[p]], s) for s, p in zip(near, place, strict=True) if p >= 0][first - 1 :]
             right = known[example.query]
-            chosen = [other for other, score in order if score <= margin * own and _may_be(example, other, right)]
+            chosen = [
+                other for other, score in order if score <= margin * positive_score and _may_be(example, other, right)
+            ]
             mined = tuple(e.positive for e in chosen[:num_negatives])
             kept = tuple(n for n in example.negatives if n not in mined)
-            found.append(example._replace(negatives=mined + kept))
-    return found
+            mined_examples.append(example._replace(negatives=mined + kept))
+    return mined_examples
 
 
 def _index(vectors: np.ndarray) -> FaissIndex:
@@ -138,7 +140,7 @@ def _write(source: Path, output: Path, model: str | None, ranks: Sequence[int], 
     from instructor_search.encoder import load_encoder
 
     mixture, encoder = read_mixture(source), load_encoder(model)
-    facts, mined, names = [], 0, _file_names(mixture.tasks)
+    task_facts, mined, names = [], 0, _file_names(mixture.tasks)
     remove_parts(output)
     with atomic_folder(output) as part:
         for name, rows in tqdm(mixture.tasks.items(), desc="mine", unit=" tasks", file=sys.stderr):
@@ -160,9 +162,9 @@ def _write(source: Path, output: Path, model: str | None, ranks: Sequence[int], 
                     "document_instruction": "",
                 }
             )
-            facts.append(write_task(part, new, name=names[name], **known))
+            task_facts.append(write_task(part, new, name=names[name], **known))
         settings = {"ranks": list(ranks), "margin": margin, "num_negatives": count, "encoder": encoder.fingerprint}
-        write_manifest(part, facts, hard_negatives=settings)
+        write_manifest(part, task_facts, hard_negatives=settings)
     print(f"{output}: {mined:,} of {mixture.num_examples:,} examples have new negatives")  # noqa: T201
 
 

@@ -40,8 +40,8 @@ def official_loss(
     section 2.2). query, positive: (batch, dim); negative: (batch * negatives, dim); ``used``: see ``Identities``.
     """
     q, p, n = (normalize(x, dim=-1) for x in (query, positive, negative))
-    own = (q * p).sum(-1, keepdim=True)  # (batch, 1)
-    scores = torch.cat([own, _mask(q @ n.T, used)], dim=1) / temperature  # (batch, 1 + batch * negatives)
+    positive_scores = (q * p).sum(-1, keepdim=True)  # (batch, 1)
+    scores = torch.cat([positive_scores, _mask(q @ n.T, used)], dim=1) / temperature  # (batch, 1 + batch * negatives)
     forward = cross_entropy(scores, torch.zeros(len(q), dtype=torch.long, device=q.device))
     backward = cross_entropy(p @ q.T / temperature, torch.arange(len(q), device=q.device))
     return forward + backward
@@ -142,8 +142,8 @@ def false_negatives(ids: Identities) -> Tensor:
 def _nearer_by_guide(guide: tuple[Tensor, Tensor, Tensor], margin: float) -> Tensor:
     q, p, n = (normalize(x, dim=-1) for x in guide)
     scores = torch.cat([q @ p.T, q @ n.T], dim=1)
-    own = (q * p).sum(-1, keepdim=True)
-    wrong = scores > own - margin
+    positive_scores = (q * p).sum(-1, keepdim=True)
+    wrong = scores > positive_scores - margin
     wrong[:, : len(q)].fill_diagonal_(False)
     return wrong
 

@@ -74,8 +74,8 @@ class Objective:
         def loss_of(vectors: Tensor) -> Tensor:
             with torch.autocast(vectors.device.type, enabled=False):  # scores are of float32
                 losses = [
-                    self._batch_loss(own, batch, *of_batch)
-                    for own, batch, of_batch in zip(vectors.split(counts), batches, known, strict=True)
+                    self._batch_loss(batch_vectors, batch, *of_batch)
+                    for batch_vectors, batch, of_batch in zip(vectors.split(counts), batches, known, strict=True)
                 ]
             return torch.stack(losses).sum()
 
@@ -152,14 +152,16 @@ class Objective:
         batches: Sequence[TextBatch],
     ) -> list[Sides]:
         """Return another encoder's embeddings of each global batch's sides; None without texts of it, or encoder."""
-        wanted = [own or [] for own in texts]
+        wanted = [side_texts or [] for side_texts in texts]
         if encoder is None or not any(wanted):
             return [None] * len(batches)
-        vectors = embed(encoder.model, self._pieces([text for own in wanted for text in own]))
+        vectors = embed(encoder.model, self._pieces([text for side_texts in wanted for text in side_texts]))
         world = self.accelerator.num_processes
         return [
-            [gather(side, world) for side in _sides(own, batch.size)] if len(own) else None
-            for own, batch in zip(vectors.split([len(own) for own in wanted]), batches, strict=True)
+            [gather(side, world) for side in _sides(side_texts, batch.size)] if len(side_texts) else None
+            for side_texts, batch in zip(
+                vectors.split([len(side_texts) for side_texts in wanted]), batches, strict=True
+            )
         ]
 
 

@@ -53,11 +53,11 @@ class _Function(NamedTuple):
 
 def stdlib_mixture(seed: int = 0) -> Mixture:
     """Return the mixture, the same one for the same Python and seed."""
-    found = sorted(set(_functions(Path(sysconfig.get_paths()["stdlib"]))))
-    random.Random(seed).shuffle(found)
-    code = [_pair(DESCRIPTION_TO_CODE, f.description, f.code) for f in _once(found, "description") if f.code]
-    signatures = [_pair(SIGNATURE_TO_DESCRIPTION, f.signature, f.description) for f in _once(found, "description")]
-    modules = list(_same_module(found, seed))
+    functions = sorted(set(_functions(Path(sysconfig.get_paths()["stdlib"]))))
+    random.Random(seed).shuffle(functions)
+    code = [_pair(DESCRIPTION_TO_CODE, f.description, f.code) for f in _once(functions, "description") if f.code]
+    signatures = [_pair(SIGNATURE_TO_DESCRIPTION, f.signature, f.description) for f in _once(functions, "description")]
+    modules = list(_same_module(functions, seed))
     random.Random(seed).shuffle(modules)
     tasks = {"stdlib-code": code, "stdlib-signatures": signatures, "stdlib-modules": modules}
     return Mixture(tasks, {name: _facts(name, rows) for name, rows in tasks.items()})

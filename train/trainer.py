@@ -219,12 +219,12 @@ class Trainer:
         losses, pairs, tokens = [], 0, 0
         for first in range(0, count, config.batches_per_pass):
             numbers = range(first, min(first + config.batches_per_pass, count))
-            made = [self.batches.prepared(self.step_number * count + number) for number in numbers]
-            torch.manual_seed(hash_of(config.seed, made[0][0].step, self.accelerator.process_index))  # dropout
-            texts = [own for _, own in made]
+            prepared = [self.batches.prepared(self.step_number * count + number) for number in numbers]
+            torch.manual_seed(hash_of(config.seed, prepared[0][0].step, self.accelerator.process_index))  # dropout
+            texts = [batch_texts for _, batch_texts in prepared]
             losses.append(self.objective.backward(self.model, texts, 1.0 / count, last=numbers.stop == count))
-            pairs += sum(own.size for own in texts)
-            tokens += sum(len(t.ids) for own in texts for t in own.texts)
+            pairs += sum(batch_texts.size for batch_texts in texts)
+            tokens += sum(len(t.ids) for batch_texts in texts for t in batch_texts.texts)
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
         loss = float(torch.stack(losses).sum()) / count
         if not (math.isfinite(loss) and math.isfinite(float(norm))):

@@ -128,17 +128,17 @@ def vary(instruction: str, chance: random.Random, classes: Sequence[str] = ()) -
     if not instruction:
         return ""
     ending = chance.choice(ENDINGS)
-    found = Instruction.parse(instruction)
-    if not found.is_template:
+    parsed = Instruction.parse(instruction)
+    if not parsed.is_template:
         return instruction.rstrip().rstrip(":;") + ending
-    what = _in_other_words(found.text_type or "text", chance)
-    if found.domain and chance.random() < 0.7:
-        what = chance.choice(_DOMAINS).format(domain=found.domain, kind=what)
-    with_goal = found.task_objective and chance.random() < 0.85
+    what = _in_other_words(parsed.text_type or "text", chance)
+    if parsed.domain and chance.random() < 0.7:
+        what = chance.choice(_DOMAINS).format(domain=parsed.domain, kind=what)
+    with_goal = parsed.task_objective and chance.random() < 0.85
     form = chance.choice(FORMS if with_goal else _FORMS_WITHOUT_GOAL)
-    goal = found.task_objective or ""
+    goal = parsed.task_objective or ""
     if chance.random() < 0.5:  # noqa: PLR2004
-        goal = _other_class_goal(goal, found.text_type or "text", chance, classes)
+        goal = _other_class_goal(goal, parsed.text_type or "text", chance, classes)
     if _CLASS_GOAL.match(goal) and chance.random() < 0.15:  # noqa: PLR2004
         goal = chance.choice(_EXAMPLES).format(goal=goal)
     return filled(form, what, _in_other_words(goal, chance)) + ending
@@ -146,23 +146,23 @@ def vary(instruction: str, chance: random.Random, classes: Sequence[str] = ()) -
 
 def _other_class_goal(goal: str, what: str, chance: random.Random, classes: Sequence[str]) -> str:
     """Return what asks for the same classes: "grouping posts by mood" for "classifying its mood"."""
-    found = _CLASS_OF.fullmatch(goal)
-    if not found:
+    match = _CLASS_OF.fullmatch(goal)
+    if not match:
         return goal
     whats = plural(what)
     if classes and chance.random() < 0.4:  # noqa: PLR2004
         named = chance.sample(list(classes), min(len(classes), 5))
         return chance.choice(_NAMED_CLASSES).format(classes=listed(named), whats=whats)
-    forms = _WHETHER_GOALS if found["whether"] else _CLASS_GOALS
-    head = re.split(" (?:it|that|between|of the|studied|as) ?", found["of"])[0]
-    return chance.choice(forms).format(of=found["of"], head=head, whats=whats)
+    forms = _WHETHER_GOALS if match["whether"] else _CLASS_GOALS
+    head = re.split(" (?:it|that|between|of the|studied|as) ?", match["of"])[0]
+    return chance.choice(forms).format(of=match["of"], head=head, whats=whats)
 
 
 def _in_other_words(text: str, chance: random.Random) -> str:
     """Return ``text`` with every third known word replaced by one of like meaning."""
 
-    def other(found: re.Match[str]) -> str:
-        likes = _OTHERS.get(found[0])
-        return chance.choice(likes) if likes and chance.random() < 0.35 else found[0]  # noqa: PLR2004
+    def other(match: re.Match[str]) -> str:
+        likes = _OTHERS.get(match[0])
+        return chance.choice(likes) if likes and chance.random() < 0.35 else match[0]  # noqa: PLR2004
 
     return _WORD.sub(other, text)

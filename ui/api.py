@@ -23,8 +23,8 @@ def add_endpoints(session: Session) -> None:
 
 def endpoints(session: Session) -> list[Callable[..., Any]]:
     """Return the functions that programs may call; their docstrings are what a language model reads."""
-    found = [*_rankings(session), *_single_hits(session), *_stores(session)]
-    return [function for function in found if not (session.config.read_only and function.__name__ == "judge")]
+    functions = [*_rankings(session), *_single_hits(session), *_stores(session)]
+    return [function for function in functions if not (session.config.read_only and function.__name__ == "judge")]
 
 
 def _given(instruction: str) -> str | None:
@@ -125,8 +125,8 @@ def _single_hits(session: Session) -> list[Callable[..., Any]]:
 def _stores(session: Session) -> list[Callable[..., Any]]:
     def collections() -> list[dict]:
         """List the collections with their views (document instructions, models) and number of chunks."""
-        found = [facts(session, name) for name in session.collections()]
-        return [{"name": f.name, "chunks": f.chunks, "views": [asdict(view) for view in f.views]} for f in found]
+        described = [facts(session, name) for name in session.collections()]
+        return [{"name": f.name, "chunks": f.chunks, "views": [asdict(view) for view in f.views]} for f in described]
 
     def prompt(
         text: str,
@@ -150,12 +150,12 @@ def _stores(session: Session) -> list[Callable[..., Any]]:
             budget: Tokens of the prompt at most; 0 for no limit.
         """
         asked = AskedPrompt(pool, text, _given(instruction), task, num_examples, selector, budget=budget)
-        made = prompt_for(session, asked)
+        built = prompt_for(session, asked)
         return {
-            "prompt": made.text,
-            "num_tokens": made.num_tokens,
-            "notes": list(made.notes),
-            "examples": [d._asdict() for d in made.demonstrations],
+            "prompt": built.text,
+            "num_tokens": built.num_tokens,
+            "notes": list(built.notes),
+            "examples": [d._asdict() for d in built.demonstrations],
         }
 
     return [collections, prompt]

@@ -177,12 +177,12 @@ def add_folder(session: Session, name: str, allowed: str, below: str, instructio
 
 def allowed_folders(session: Session) -> dict[str, Path]:
     """Return the folders that may be ingested, by the names that the page shows: no path of this machine."""
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for folder in session.config.allow_folders:
         root = folder.resolve()
         name = root.name or "/"
-        found[f"{name} ({len(found) + 1})" if name in found else name] = root
-    return found
+        folders[f"{name} ({len(folders) + 1})" if name in folders else name] = root
+    return folders
 
 
 def allowed_folder(session: Session, allowed: str, below: str) -> Path:

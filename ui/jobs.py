@@ -126,11 +126,11 @@ class Jobs:
 
     def restore(self) -> list[Job]:
         """Return the jobs that the end of an earlier application cut short; they can be run again."""
-        found = self.kept.read()
+        jobs = self.kept.read()
         with self._lock:
-            for job in found:
+            for job in jobs:
                 self._add(job)
-        return found
+        return jobs
 
     def forget(self, job: Job) -> None:
         """Offer a job no longer."""

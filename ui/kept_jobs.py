@@ -29,8 +29,8 @@ class KeptJobs:
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = self._locks[job.id] = FileLock(self.folder / f"{job.id}.lock", thread_local=False)
         lock.acquire()
-        facts = {"title": job.title, "collection": job.collection, "module": job.module, "settings": job.settings}
-        write_at_once(self._file(job.id, self.folder), json.dumps(facts))
+        request = {"title": job.title, "collection": job.collection, "module": job.module, "settings": job.settings}
+        write_at_once(self._file(job.id, self.folder), json.dumps(request))
 
     def has(self, job: Job) -> bool:
         """Whether a job is kept."""
@@ -53,7 +53,7 @@ class KeptJobs:
 
     def read(self) -> list[Job]:
         """Return the jobs that no process works on, as cancelled ones."""
-        found = []
+        jobs = []
         for path in sorted(self.folder.glob("*.json")) if self.folder else []:
             if _is_held(path.with_suffix(".lock")):
                 continue
@@ -64,8 +64,8 @@ class KeptJobs:
                 path.unlink(missing_ok=True)
                 continue
             job.notes.append("the application ended before it did")
-            found.append(job)
-        return found
+            jobs.append(job)
+        return jobs
 
     @staticmethod
     def _file(job_id: str, folder: Path) -> Path:

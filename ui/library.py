@@ -63,12 +63,14 @@ class Library:
         from instructor_search.search.searcher import Searcher
 
         collection = self.collection(name)
-        found = collection.view(view)
-        key = (name, found.name, found.created)
+        stored_view = collection.view(view)
+        key = (name, stored_view.name, stored_view.created)
         with self._lock:
             known = self._searchers.get(key)
             if known is None or known.collection is not collection:
-                known = self._searchers[key] = Searcher(collection, self.encoder(found), found.name, gpus=self.gpus)
+                known = self._searchers[key] = Searcher(
+                    collection, self.encoder(stored_view), stored_view.name, gpus=self.gpus
+                )
             return known
 
     def encoder(self, view: View) -> Any:
@@ -86,12 +88,12 @@ class Library:
         from instructor_search.search.background import Background, RandomQueries
 
         searcher = self.searcher(name, view)
-        own = searcher.view
+        opened = searcher.view
         with self._lock:
-            model = (own.fingerprint, own.precision)
+            model = (opened.fingerprint, opened.precision)
             if model not in self._random_queries:
-                self._random_queries[model] = RandomQueries(self.encoder(own))
-            key = (name, own.name, own.created)
+                self._random_queries[model] = RandomQueries(self.encoder(opened))
+            key = (name, opened.name, opened.created)
             known = self._backgrounds.get(key)
             if known is None or known.searcher is not searcher:
                 known = self._backgrounds[key] = Background(searcher, self._random_queries[model])

@@ -73,8 +73,8 @@ def lay_out(
 def payload(session: Session, collection: str, found: Projection, colour: str) -> str:
     """Return what the page draws, as JSON; numbers are packed."""
     rows = _rows(session, collection)
-    own = [rows.get(name, {}) for name in found.chunk_ids]
-    values = _clusters(found.layouts[0].points) if colour == CLUSTERS else [_value(row, colour) for row in own]
+    chunk_rows = [rows.get(name, {}) for name in found.chunk_ids]
+    values = _clusters(found.layouts[0].points) if colour == CLUSTERS else [_value(row, colour) for row in chunk_rows]
     counts = Counter(values)
     names = [name for name, _ in counts.most_common(MAX_COLOURS)]
     rest = len(counts) > len(names)
@@ -86,7 +86,7 @@ def payload(session: Session, collection: str, found: Projection, colour: str) -
         keys.append({"name": "others", "colour": COLOURS[-1], "count": len(values) - known})
     shown = [COLOURS[at] for at in range(len(names))] + ([COLOURS[-1]] if rest else [])
     table = np.array([[*bytes.fromhex(colour[1:]), 215] for colour in shown], np.uint8)
-    titles = [row.get("title", "") for row in own]
+    titles = [row.get("title", "") for row in chunk_rows]
     unique = {title: at for at, title in enumerate(dict.fromkeys(titles))}
     return json.dumps(
         {
@@ -123,9 +123,9 @@ def _clusters(points: np.ndarray) -> list[str]:
     from sklearn.cluster import MiniBatchKMeans
 
     count = min(8, len(points))
-    found = MiniBatchKMeans(n_clusters=count, n_init=3, random_state=0).fit_predict(points)
-    order = {old: new for new, (old, _) in enumerate(Counter(found.tolist()).most_common(), 1)}
-    return [f"cluster {order[label]}" for label in found.tolist()]
+    labels = MiniBatchKMeans(n_clusters=count, n_init=3, random_state=0).fit_predict(points)
+    order = {old: new for new, (old, _) in enumerate(Counter(labels.tolist()).most_common(), 1)}
+    return [f"cluster {order[label]}" for label in labels.tolist()]
 
 
 def _packed(values: np.ndarray) -> str:

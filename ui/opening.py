@@ -86,8 +86,8 @@ def search_state(session: Session, collection: str | None, given: dict[str, str]
     instruction = session.default_instruction(collection, given.get("v", "")) if known else ""
     if "i" in given:
         instruction = "" if given["i"] == "-" else given["i"]
-    found = as_panel(search_tab.search)(session, collection, query, instruction, given.get("v"), mode, where, top_k)
-    return {"query": query, "mode": mode, "where": where, "top_k": top_k, "results": found}
+    results = as_panel(search_tab.search)(session, collection, query, instruction, given.get("v"), mode, where, top_k)
+    return {"query": query, "mode": mode, "where": where, "top_k": top_k, "results": results}
 
 
 def compare_state(session: Session, collection: str | None, given: dict[str, str]) -> dict[str, Any]:
@@ -96,8 +96,8 @@ def compare_state(session: Session, collection: str | None, given: dict[str, str
     first, second = (given.get(name, default) for name, default in zip("ij", _compared(query), strict=True))
     first, second = ("" if text == "-" else text for text in (first, second))
     views = given.get("v"), given.get("u", given.get("v"))
-    found = as_panel(compare_tab.compare)(session, collection, query, first, second, *views, where, top_k)
-    return {"query": query, "first": first, "second": second, "where": where, "top_k": top_k, "results": found}
+    results = as_panel(compare_tab.compare)(session, collection, query, first, second, *views, where, top_k)
+    return {"query": query, "first": first, "second": second, "where": where, "top_k": top_k, "results": results}
 
 
 def _compared(query: str) -> tuple[str, str]:

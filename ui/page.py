@@ -64,13 +64,13 @@ class _Page:
 
     def __init__(self, session: Session, head: dict[str, Any], tabs: dict[str, dict[str, Any]]) -> None:
         self.session, self.head, self.tabs = session, head, tabs
-        own, other, drawn = (tabs[name] for name in ("search", "compare", "map"))
-        self.views = [own["view"], other["view"], other["other_view"], drawn["view"], drawn["other"]]
+        search_parts, other, drawn = (tabs[name] for name in ("search", "compare", "map"))
+        self.views = [search_parts["view"], other["view"], other["other_view"], drawn["view"], drawn["other"]]
         self.inputs = {
-            "search": [own[key] for key in search_tab.INPUTS],
+            "search": [search_parts[key] for key in search_tab.INPUTS],
             "compare": [other[key] for key in compare_tab.INPUTS],
         }
-        self.parts = [*self.views, own["instruction"], own["field"], drawn["colour"]]
+        self.parts = [*self.views, search_parts["instruction"], search_parts["field"], drawn["colour"]]
         self.standing = gr.State(("", ""))  # the collection that the parts are of, and its instruction
 
     def tie(self, blocks: gr.Blocks) -> None:

@@ -52,13 +52,13 @@ def _cell(value: str) -> str:
 
 def plots(folder: Path) -> list[tuple[str, str]]:
     """Return (name, SVG) of the studies' plots."""
-    found = []
+    images = []
     for path in sorted((folder / STUDIES_FOLDER).glob("*.svg")):
         try:
-            found.append((path.stem, path.read_text(encoding="utf-8")))
+            images.append((path.stem, path.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             continue
-    return found
+    return images
 
 
 def start(session: Session, suite: str, models: str) -> Job:

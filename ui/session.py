@@ -194,10 +194,10 @@ class Session:
 
         wanted = (asked.query, asked.sentence, view)
         try:
-            found = read_judgments(self.library.collection(asked.collection))
+            judgments = read_judgments(self.library.collection(asked.collection))
         except StoreError:  # a damaged line must not keep anybody from searching; the command judgments names it
             return {}
-        return {j.chunk_id: bool(j.relevant) for j in found if (j.query, j.instruction, j.view) == wanted}
+        return {j.chunk_id: bool(j.relevant) for j in judgments if (j.query, j.instruction, j.view) == wanted}
 
     # -- checks ------------------------------------------------------------------------------------------------------
 

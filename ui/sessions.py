@@ -68,10 +68,10 @@ class Sessions(StateHolder):
         with self.lock:
             if session_id not in self.session_data:
                 self.session_data[session_id] = SmallSession(self.blocks)
-            found = self.session_data[session_id]
+            state = self.session_data[session_id]
             self.time_last_used[session_id] = datetime.datetime.now()
         self.update(session_id)
-        return found
+        return state
 
     def update(self, session_id: str) -> None:
         """Make a session the last one used, and forget those that are too many."""
@@ -105,11 +105,11 @@ class OpenPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 503 where too many pages are open."""
-        found = _HEARTBEAT.fullmatch(scope["path"]) if scope["type"] == "http" else None
-        if not found:
+        match = _HEARTBEAT.fullmatch(scope["path"]) if scope["type"] == "http" else None
+        if not match:
             await self.app(scope, receive, send)
             return
-        opened, name = self.sessions.open, found[1]
+        opened, name = self.sessions.open, match[1]
         if len(opened) >= MAX_OPEN and name not in opened:
             await refuse(scope, send, 503, "too many pages are open; close some\n")
             return

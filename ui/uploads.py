@@ -266,11 +266,11 @@ def _files(folder: Path) -> list[str]:
 
 
 def _size(folder: Path) -> int:
-    found = 0
+    total = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):
-            found += _BLOCK + (path.stat().st_size if path.is_file() else 0)
-    return found
+            total += _BLOCK + (path.stat().st_size if path.is_file() else 0)
+    return total
 
 
 def _prune(folder: Path, top: Path) -> None:

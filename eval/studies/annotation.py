@@ -103,8 +103,8 @@ def _run_task(system: System, task: PromptRetrievalTask, config: EvalConfig, tol
         count = min(ANNOTATED, len(drawn))
         by_votes = drawn[fast_vote_k(neighbour_graph(pool[drawn]), count)]
         at_random = generator.choice(drawn, count, replace=False)
-        for way, own in enumerate((by_votes, at_random)):
-            values[way, seed] = _judged(task, examples, own, pool, asked, copies, k)
+        for way, chosen in enumerate((by_votes, at_random)):
+            values[way, seed] = _judged(task, examples, chosen, pool, asked, copies, k)
     return {
         "metric": RETRIEVAL_MEASURES[task.output],
         "vote_k": float(values[0].mean()),
@@ -116,17 +116,17 @@ def _run_task(system: System, task: PromptRetrievalTask, config: EvalConfig, tol
 def _judged(
     task: PromptRetrievalTask,
     examples: Examples,
-    own: np.ndarray,
+    chosen: np.ndarray,
     pool: np.ndarray,
     asked: np.ndarray,
     copies: list[set[int]],
     k: int,
 ) -> list[float]:
-    place = {int(p): i for i, p in enumerate(own)}
-    annotated = [examples.pool[p] for p in own]
+    place = {int(p): i for i, p in enumerate(chosen)}
+    annotated = [examples.pool[p] for p in chosen]
     forbidden = [{place[p] for p in copy if p in place} for copy in copies]
-    found = select_examples(annotated, examples.test, pool[own], asked, forbidden, "nearest", k, 0)
-    return task.judge_retrieved(examples, [[annotated[i] for i in places] for places in found])[1]
+    selections = select_examples(annotated, examples.test, pool[chosen], asked, forbidden, "nearest", k, 0)
+    return task.judge_retrieved(examples, [[annotated[i] for i in places] for places in selections])[1]
 
 
 def _interval(differences: np.ndarray, config: EvalConfig) -> list[float | None]:

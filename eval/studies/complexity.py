@@ -21,8 +21,8 @@ def run_complexity(
 ) -> Study:
     """Return the score of each set and category at each step of detail."""
     study = Study("complexity", f"Complexity: less and more detailed instructions ({source} data)")
-    found = run_variants(study, config, tasks, source, LADDER, progress)
-    for model, runs in found.items():
+    runs_by_model = run_variants(study, config, tasks, source, LADDER, progress)
+    for model, runs in runs_by_model.items():
         names = shared_tasks(runs)
         scores = {name: [runs[step].results[name].score for step in LADDER] for name in names}
         averages = _averages(names, scores, runs)
@@ -38,9 +38,9 @@ def _averages(names: list[str], scores: dict[str, list[float]], runs: dict[str, 
     first = runs[LADDER[0]]
     averages: dict[str, list[float]] = {}
     for category in Category:
-        own = [scores[name] for name in names if first.results[name].category is category]
-        if own:
-            averages[f"{category} ({len(own)})"] = np.mean(own, axis=0).tolist()
+        category_scores = [scores[name] for name in names if first.results[name].category is category]
+        if category_scores:
+            averages[f"{category} ({len(category_scores)})"] = np.mean(category_scores, axis=0).tolist()
     if len(averages) > 1:
         averages["average of categories"] = np.mean(list(averages.values()), axis=0).tolist()
     return averages

@@ -25,21 +25,21 @@ def run_domain_shift(
     study = Study("domain-shift", f"Domain shift: domain-specific and general sets ({source} data)")
     is_special = {task.info.name: task.info.is_specialised for task in tasks}
     domains = {task.info.name: task.info.domain for task in tasks}
-    found = run_variants(study, config, tasks, source, ("none", "default"), progress)
-    for model, runs in found.items():
+    runs_by_model = run_variants(study, config, tasks, source, ("none", "default"), progress)
+    for model, runs in runs_by_model.items():
         names = shared_tasks(runs)
         rows = []
         for group in GROUPS:
-            own = [name for name in names if is_special[name] == (group == "specialised")]
-            if not own:
+            group_names = [name for name in names if is_special[name] == (group == "specialised")]
+            if not group_names:
                 study.notes.append(f"no {group} set was chosen")
                 continue
-            values = _group(own, runs, config) | {"sets": {name: domains[name] for name in own}}
+            values = _group(group_names, runs, config) | {"sets": {name: domains[name] for name in group_names}}
             study.values.setdefault("models", {}).setdefault(model, {})[group] = values
             rows.append(
                 (
                     group,
-                    str(len(own)),
+                    str(len(group_names)),
                     percent(values["without"]),
                     percent(values["with"]),
                     signed(values["gain"]),

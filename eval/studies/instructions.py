@@ -21,8 +21,8 @@ def run_instructions(
 ) -> Study:
     """Return the gain of the instruction on each set, with paired intervals and Holm's correction."""
     study = Study("instructions", f"With and without instructions ({source} data)")
-    found = run_variants(study, config, tasks, source, VARIANTS, progress)
-    for model, runs in found.items():
+    runs_by_model = run_variants(study, config, tasks, source, VARIANTS, progress)
+    for model, runs in runs_by_model.items():
         try:
             result = compare(
                 runs["none"], runs["default"], num_resamples=max(config.num_resamples, 2000), seed=config.seed

@@ -108,8 +108,8 @@ def _draw(task: MtebTask, system: System, context: Context) -> dict[str, Any]:
     rng = np.random.default_rng(context.seed)
     chosen = []
     for label in (1, 0):
-        own = [pair for pair in pairs if pair[2] == label]
-        chosen += [own[i] for i in rng.permutation(len(own))[:NUM_PAIRS]]
+        label_pairs = [pair for pair in pairs if pair[2] == label]
+        chosen += [label_pairs[i] for i in rng.permutation(len(label_pairs))[:NUM_PAIRS]]
     labels = np.array([pair[2] for pair in chosen])
     drawn: dict[str, Any] = {"labels": labels}
     for variant, sides in (("without", task.info.sides("none")), ("with", system.sides(task.info))):

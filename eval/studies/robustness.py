@@ -32,8 +32,8 @@ def run_robustness(
     """
     config = replace(config, cluster_seeds=config.cluster_seeds or _CLUSTERINGS)
     study = Study("robustness", f"Robustness: five paraphrases of each instruction ({source} data)")
-    found = run_variants(study, config, tasks, source, PARAPHRASES, progress)
-    for model, runs in found.items():
+    runs_by_model = run_variants(study, config, tasks, source, PARAPHRASES, progress)
+    for model, runs in runs_by_model.items():
         rows = {name: _row(name, runs, config) for name in shared_tasks(runs)}
         study.values.setdefault("models", {})[model] = rows
         columns = ("set", *_KEYS, "95 % interval")

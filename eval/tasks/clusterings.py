@@ -23,9 +23,9 @@ def repeat_clusterings(task: Any, num_seeds: int) -> list[np.ndarray]:
 
     Returns a list that the task fills as it runs: the clusters of each set that has two labels, (seeds, texts).
     """
-    found: list[np.ndarray] = []
-    task.evaluator = partial(_Repeated, num_seeds=num_seeds, found=found)
-    return found
+    clusterings: list[np.ndarray] = []
+    task.evaluator = partial(_Repeated, num_seeds=num_seeds, found=clusterings)
+    return clusterings
 
 
 def mean_over_seeds(outcome: Outcome, found: list[np.ndarray]) -> Outcome:

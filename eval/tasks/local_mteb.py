@@ -159,7 +159,9 @@ class LocalPairClassification(LocalTask, AbsTaskPairClassification):
             given = sorted({str(row["label"]) for row in rows})[:5]
             raise EvalDataError(f"{self.folder}/test.jsonl has the labels {', '.join(given)}; expected 0 and 1")
         columns = {"sentence1": "sentence1", "sentence2": "sentence2", "labels": "label"}
-        return DatasetDict(test=Dataset.from_dict({to: [row[own] for row in rows] for to, own in columns.items()}))
+        return DatasetDict(
+            test=Dataset.from_dict({to: [row[column] for row in rows] for to, column in columns.items()})
+        )
 
 
 class LocalClassification(LocalTask, AbsTaskClassification):

@@ -144,9 +144,9 @@ def _run(task: AbsTask, model: Any, folder: Path) -> Outcome:
         shutil.rmtree(predictions_folder, ignore_errors=True)
     (split,), (subset,) = task.eval_splits, task.hf_subsets
     scores = dict(result.scores[split][0])
-    found = predictions[subset][split]
-    units = Units(tuple(_groups(task, found, scores, split, subset)))
-    notes = [_first_version(found)] if isinstance(task, AbsTaskSummarization) and not _averages_p(task) else []
+    predicted = predictions[subset][split]
+    units = Units(tuple(_groups(task, predicted, scores, split, subset)))
+    notes = [_first_version(predicted)] if isinstance(task, AbsTaskSummarization) and not _averages_p(task) else []
     outcome = Outcome(scores, units, notes, split=split, subset=subset)
     if not abs(units.score() - scores["main_score"]) < _TOLERANCE:
         outcome.units = None
@@ -184,15 +184,15 @@ def _per_query(
     """Return the main score's measure of each query."""
     metric = task.metadata.main_score
     if task.ignore_identical_ids:
-        results = {q: {d: s for d, s in found.items() if d != q} for q, found in results.items()}
+        results = {q: {d: s for d, s in ranking.items() if d != q} for q, ranking in results.items()}
     if metric.startswith("max_over_subqueries_"):
         metric = metric.removeprefix("max_over_subqueries_")
         results, qrels = _best_of_subqueries(results, qrels)
     name, cutoff = metric.rsplit("_at_", 1)
     measure = {"ndcg": "ndcg_cut", "map": "map_cut", "recall": "recall", "mrr": "recip_rank"}[name]
     evaluator = pytrec_eval.RelevanceEvaluator(qrels, {f"{measure}.{cutoff}"})
-    found = evaluator.evaluate(results)
-    return [found[query][f"{measure}_{cutoff}"] for query in sorted(found)]
+    measures = evaluator.evaluate(results)
+    return [measures[query][f"{measure}_{cutoff}"] for query in sorted(measures)]
 
 
 def _best_of_subqueries(results: dict[str, dict[str, float]], qrels: dict[str, dict[str, int]]) -> tuple[Any, Any]:
@@ -242,8 +242,8 @@ def _averages_p(task: AbsTaskSummarization) -> bool:
 def _per_text(predictions: Any, *, with_p: bool) -> list[float]:
     """Return Spearman's rho of each text, or its mean with its p-value."""
     pairs = zip(predictions["human_scores"], predictions["cosine_scores"], strict=True)
-    found = [spearmanr(human, machine) for human, machine in pairs]
-    return [float(np.mean([f.statistic, f.pvalue])) if with_p else float(f.statistic) for f in found]
+    correlations = [spearmanr(human, machine) for human, machine in pairs]
+    return [float(np.mean([f.statistic, f.pvalue])) if with_p else float(f.statistic) for f in correlations]
 
 
 def _first_version(predictions: Any) -> str:

@@ -123,7 +123,7 @@ def amazon(train: Path, test: Path) -> Examples:
     for row, example in shown:
         by_reviewer.setdefault(row["meta"][0], []).append(example)
     chooser = random.Random(SEED)
-    enough = sorted(r for r, found in by_reviewer.items() if len(found) >= 50)
+    enough = sorted(r for r, reviews in by_reviewer.items() if len(reviews) >= 50)
     chosen = chooser.sample(enough, min(20, len(enough)))
     asked = [e for reviewer in chosen for e in chooser.sample(by_reviewer[reviewer], 50)]
     pool = [Demonstration(r["text"].replace("\n", ""), _RATINGS[r["label"]]) for r in _read_json(train)]
@@ -152,15 +152,15 @@ def multiwoz(train: Path, test: Path) -> Examples:
     chooser = random.Random(SEED)
     turns = [_turns(path) for path in (train, test)]
     chosen = set(chooser.sample(sorted(turns[0]), min(1000, len(turns[0]))))
-    pool = [e for dialogue, found in turns[0].items() if dialogue in chosen for e in found]
-    asked = [e for found in turns[1].values() for e in found]
+    pool = [e for dialogue, examples in turns[0].items() if dialogue in chosen for e in examples]
+    asked = [e for examples in turns[1].values() for e in examples]
     kept = asked if len(asked) <= TEST_SIZE else chooser.sample(asked, TEST_SIZE)
     return Examples(pool, kept, "Write the slots and values that the last turn of the dialogue sets.")
 
 
 def _turns(path: Path) -> dict[str, list[Demonstration]]:
     domains = {"hotel", "restaurant", "attraction", "taxi", "train"}
-    found: dict[str, list[Demonstration]] = {}
+    by_dialogue: dict[str, list[Demonstration]] = {}
     for turn in _read_json(path):
         if set(turn["domains"]) <= domains:
             system, user = (
@@ -170,8 +170,8 @@ def _turns(path: Path) -> dict[str, list[Demonstration]]:
                 f"{slot} = {value.split('|')[0]}" for slot, value in sorted(turn["turn_slot_values"].items())
             )
             example = Demonstration(f"[system] {system} [user] {user}", slots or "none")
-            found.setdefault(turn["ID"], []).append(example)
-    return found
+            by_dialogue.setdefault(turn["ID"], []).append(example)
+    return by_dialogue
 
 
 def _from_files(read: Callable[..., Examples], *names: str) -> Callable[[], Examples]:

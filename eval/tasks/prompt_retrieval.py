@@ -86,8 +86,8 @@ class PromptRetrievalTask(EvalTask):
             notes += more
         scores |= {"main_score": float(np.mean(values)), "k": context.num_demonstrations}
         notes += [examples.origin] if examples.origin else []
-        facts = [[tuple(e[:2]) for e in examples.pool], [tuple(e[:2]) for e in examples.test], examples.task]
-        content = hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        contents = [[tuple(e[:2]) for e in examples.pool], [tuple(e[:2]) for e in examples.test], examples.task]
+        content = hashlib.sha256(repr(contents).encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return Outcome(scores, Units((means(values),)), notes, metric=metric, facts={"content": content})
 
     def _retrieve(
@@ -179,7 +179,7 @@ class PromptRetrievalTask(EvalTask):
 
 def _each(compare: Callable[[str, str], float], group: list[Demonstration], asked: Demonstration) -> list[float]:
     """Return how each retrieved output compares with the gold one; none retrieved compares as 0."""
-    return [compare(found.output, asked.output) for found in group] or [0.0]
+    return [compare(retrieved.output, asked.output) for retrieved in group] or [0.0]
 
 
 def copies_of(examples: Examples) -> list[set[int]]:

@@ -25,8 +25,8 @@ def _blocks(path: Path) -> Iterator[Block]:
     heading: tuple[str, ...] = ()
     for part in paragraphs(path):
         for line in part.splitlines():
-            if found := _DEFINITION.match(line):
-                heading = (found[1],)
+            if definition := _DEFINITION.match(line):
+                heading = (definition[1],)
                 break
             if line and not line[0].isspace() and not line.startswith(("#", "//", "/*", "*", "@", ")", "}", '"')):
                 heading = ()

@@ -28,10 +28,10 @@ def read_epub(path: Path, source: str, options: ReadOptions) -> Iterator[Documen
             chapters = _spine(root, posixpath.dirname(package))
         except (KeyError, StopIteration, ValueError) as error:
             raise ReaderError(f"not a readable EPUB ({type(error).__name__}: {error})") from error
-        facts = {name: _text(root, name) for name in ("title", "creator", "language")}
+        dublin_core = {name: _text(root, name) for name in ("title", "creator", "language")}
         blocks = [block for chapter in chapters for block in _chapter(archive, chapter)]
-    metadata = {k: v for k, v in (("author", facts["creator"]), ("language", facts["language"])) if v}
-    yield Document(source, source, facts["title"] or path.name, mime_type(path), blocks, metadata)
+    metadata = {k: v for k, v in (("author", dublin_core["creator"]), ("language", dublin_core["language"])) if v}
+    yield Document(source, source, dublin_core["title"] or path.name, mime_type(path), blocks, metadata)
 
 
 def _parse(data: bytes) -> Any:

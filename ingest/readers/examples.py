@@ -54,13 +54,13 @@ def example_documents(
 def _metadata(row: Mapping[str, Any], fields: ExampleFields, convert: Callable[[Any], Any]) -> dict[str, Any]:
     """Return output, task, and the other columns; one of these that is called like the former is "column NAME"."""
     used = {fields.input_field, fields.output_field, fields.task_field}
-    own = {OUTPUT: _text(row.get(fields.output_field))}
+    metadata = {OUTPUT: _text(row.get(fields.output_field))}
     if fields.task_field:
-        own[TASK] = _text(row.get(fields.task_field))
+        metadata[TASK] = _text(row.get(fields.task_field))
     if fields.embed != INPUT:
-        own[INPUT] = _text(row.get(fields.input_field))
+        metadata[INPUT] = _text(row.get(fields.input_field))
     rest = {k: convert(v) for k, v in row.items() if k not in used and v not in (None, "")}
-    return own | {f"column {k}" if k in (INPUT, OUTPUT, TASK) else k: v for k, v in rest.items()}
+    return metadata | {f"column {k}" if k in (INPUT, OUTPUT, TASK) else k: v for k, v in rest.items()}
 
 
 def _check(fields: ExampleFields, seen: Mapping[str, None], num_rows: int, num_examples: int) -> None:

@@ -101,7 +101,7 @@ _TABLE: dict[str, tuple[str, str, str, bool]] = {
     ".xlsx": ("office", "read_xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", True),
     ".epub": ("epub", "read_epub", "application/epub+zip", True),
 } | {suffix: ("code", "read_code", mime, False) for suffix, mime in CODE.items()}
-_FORMATS = {suffix: Format(*facts) for suffix, facts in _TABLE.items()}
+_FORMATS = {suffix: Format(*row) for suffix, row in _TABLE.items()}
 _UNKNOWN = Format("text", "read_unknown", "", in_child=False)
 
 

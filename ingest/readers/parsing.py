@@ -22,8 +22,8 @@ def read_here(path: Path, source: str, options: ReadOptions) -> Iterator[Documen
     try:
         reader: Reader = getattr(import_module(f"ingest.readers.{known.module}"), known.function)
         for document in reader(path, source, options):
-            facts = {name: _storable(value) for name, value in document.metadata.items()}
-            yield replace(document, title=sound(document.title), metadata=facts, blocks=_readable(document.blocks))
+            metadata = {name: _storable(value) for name, value in document.metadata.items()}
+            yield replace(document, title=sound(document.title), metadata=metadata, blocks=_readable(document.blocks))
     except GeneratorExit:
         raise
     except BaseException as error:

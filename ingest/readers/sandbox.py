@@ -157,8 +157,8 @@ def _serve(memory: int) -> None:
         try:
             options = ReadOptions(tuple(request["text_fields"]))
             for document in read_here(Path(request["path"]), request["source"], options):
-                facts = {**document.__dict__, "blocks": list(document.blocks), "metadata": dict(document.metadata)}
-                answers.write(json.dumps(facts).encode() + b"\n")
+                fields = {**document.__dict__, "blocks": list(document.blocks), "metadata": dict(document.metadata)}
+                answers.write(json.dumps(fields).encode() + b"\n")
             answers.write(b'{"end": true}\n')
         except InstructorSearchError as error:
             answers.write(json.dumps({"error": str(error)}).encode() + b"\n")

@@ -148,12 +148,12 @@ def row_documents(
             records, path, source, options.examples, numbered=numbered, place=place, convert=convert
         )
         return
-    found = not options.text_fields
+    has_text_field = not options.text_fields
     seen: dict[str, None] = {}
     for number, record in enumerate(records, 1):
         row = flatten(record)
-        found = found or any(name in row for name in options.text_fields)
-        if not found:
+        has_text_field = has_text_field or any(name in row for name in options.text_fields)
+        if not has_text_field:
             seen |= dict.fromkeys(row)
         columns = list(options.text_fields) or _text_columns(row)
         text = _text(row, columns)
@@ -171,7 +171,7 @@ def row_documents(
             metadata={k: convert(v) for k, v in kept.items()},
             row=number if numbered else None,
         )
-    if not found and seen:
+    if not has_text_field and seen:
         missing = ", ".join(options.text_fields)
         raise ReaderError(f"no column {missing} (--text-field); there is: {', '.join(seen)}")
 

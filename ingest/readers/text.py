@@ -57,15 +57,15 @@ def group_lines(lines: Iterable[str], breaks: Callable[[str], bool] | None = Non
     size, ended, fenced = 0, False, False
     for line in lines:
         blank = not line.strip()
-        own = not fenced and not blank and breaks is not None and breaks(line)
-        if held and ((ended and not blank) or own or size > MAX_PARAGRAPH):
+        starts_paragraph = not fenced and not blank and breaks is not None and breaks(line)
+        if held and ((ended and not blank) or starts_paragraph or size > MAX_PARAGRAPH):
             yield "".join(held)
             held, size, ended = [], 0, False
         if breaks is not None and _FENCE.match(line):
             fenced = not fenced
         held.append(line)
         size += len(line)
-        ended = (ended or blank or own) and not fenced
+        ended = (ended or blank or starts_paragraph) and not fenced
     if held:
         yield "".join(held)
 
@@ -79,9 +79,9 @@ def markdown_blocks(parts: Iterable[str]) -> Iterator[Block]:
     path: list[tuple[int, str]] = []
     for part in parts:
         lines = part.strip("\r\n").splitlines()
-        found = _ATX.match(lines[0]) if lines else None
-        if found:
-            path = _descend(path, len(found[1]), found[2])
+        heading = _ATX.match(lines[0]) if lines else None
+        if heading:
+            path = _descend(path, len(heading[1]), heading[2])
         elif len(lines) >= 2 and re.fullmatch(r" {0,3}(=+|-+)\s*", lines[1]) and len(lines[0].strip()) > 1:
             path = _descend(path, 1 if "=" in lines[1] else 2, lines[0].strip())
         yield Block(part, tuple(title for _, title in path))

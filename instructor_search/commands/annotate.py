@@ -40,8 +40,8 @@ def _annotate(args: argparse.Namespace) -> int:
         args.output.write_text("".join(json.dumps(i, ensure_ascii=False) + "\n" for i in items), encoding="utf-8")
     graph = {"kind": chosen.graph.kind, "neighbours": chosen.graph.neighbours.shape[1], "recall": chosen.graph.recall}
     if args.json:
-        facts = {"pool": collection.name, "num_items": chosen.num_items, "graph": graph, "seconds": chosen.seconds}
-        print(json.dumps(facts | {"items": items}, ensure_ascii=False))
+        summary = {"pool": collection.name, "num_items": chosen.num_items, "graph": graph, "seconds": chosen.seconds}
+        print(json.dumps(summary | {"items": items}, ensure_ascii=False))
         return 0
     for item in items if not args.output else ():
         print(f"{item['rank']:>4}. {item['source']}  {' '.join(item['input'].split())[:90]}")

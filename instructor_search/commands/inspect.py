@@ -165,17 +165,19 @@ def _compare(args: argparse.Namespace) -> int:
         searcher = searchers[at if len(searchers) > 1 else 0]
         named = instructions[at if len(instructions) > 1 else 0] if instructions else None
         sides.append(Side(searcher, named))
-    found = compare(args.query, sides, top_k=args.top_k, where=args.where, mode=args.mode)
-    print(json.dumps(asdict(found), ensure_ascii=False) if args.json else _format_comparison(found))
+    comparison = compare(args.query, sides, top_k=args.top_k, where=args.where, mode=args.mode)
+    print(json.dumps(asdict(comparison), ensure_ascii=False) if args.json else _format_comparison(comparison))
     return 0
 
 
-def _format_comparison(found: Comparison) -> str:
+def _format_comparison(comparison: Comparison) -> str:
     lines = []
-    for at, (instruction, view, hits) in enumerate(zip(found.instructions, found.views, found.hits, strict=True)):
+    for at, (instruction, view, hits) in enumerate(
+        zip(comparison.instructions, comparison.views, comparison.hits, strict=True)
+    ):
         lines.append(f"{chr(65 + at)}: under {instruction!r}, view {view}")
         lines += [f"  {hit.rank:>3}. {hit.score:.4f}  {hit.title}  [{hit.document_id}]" for hit in hits]
-    for change in found.differences:
+    for change in comparison.differences:
         lines.append(f"{chr(65 + change.first)} -> {chr(65 + change.second)}: rank-biased overlap {change.overlap:.3f}")
         for kind in ("entered", "left", "moved", "stayed"):
             for move in getattr(change, kind):
@@ -188,20 +190,20 @@ def _explain(args: argparse.Namespace) -> int:
     from instructor_search.search.explain import explain_hit
 
     searcher = _searcher(args, args.view)
-    own = resolve(None, documents_under=searcher.view.document_instruction)
-    given = args.instruction or list(dict.fromkeys([own, ""]))
-    found = explain_hit(searcher, args.chunk, args.query, given)
+    default = resolve(None, documents_under=searcher.view.document_instruction)
+    given = args.instruction or list(dict.fromkeys([default, ""]))
+    explanations = explain_hit(searcher, args.chunk, args.query, given)
     if args.json:
-        print(json.dumps([asdict(explanation) for explanation in found], ensure_ascii=False))
+        print(json.dumps([asdict(explanation) for explanation in explanations], ensure_ascii=False))
     else:
-        print("\n\n".join(_format_explanation(explanation, tokens=args.tokens) for explanation in found))
+        print("\n\n".join(_format_explanation(explanation, tokens=args.tokens) for explanation in explanations))
     return 0
 
 
-def _format_explanation(found: Explanation, *, tokens: bool) -> str:
-    stored = f" ({found.stored_score:.4f} with the stored vector)" if found.stored_score is not None else ""
-    lines = [f"under {found.instruction!r}: {found.score:.4f}{stored}"]
-    for part in found.tokens if tokens else found.sentences:
+def _format_explanation(explanation: Explanation, *, tokens: bool) -> str:
+    stored = f" ({explanation.stored_score:.4f} with the stored vector)" if explanation.stored_score is not None else ""
+    lines = [f"under {explanation.instruction!r}: {explanation.score:.4f}{stored}"]
+    for part in explanation.tokens if tokens else explanation.sentences:
         name = " ".join(part.text.split()) or "(ends and marks)"
         lines.append(f"  {part.contribution:+.4f}  {name}")
     return "\n".join(lines)
@@ -220,51 +222,51 @@ def _judge(args: argparse.Namespace) -> int:
                 f"no judgment of {args.chunk!r} for this query under {instruction!r} in view {view.name}; "
                 "nothing was taken back (the command judgments lists them)"
             )
-    made = judge(collection, view, args.chunk, query=args.query, instruction=instruction, relevant=args.relevant)
-    said = {True: "relevant", False: "not relevant", None: "taken back"}[made.relevant]
-    print(json.dumps(asdict(made), ensure_ascii=False) if args.json else f"{made.chunk_id}: {said}")
+    stored = judge(collection, view, args.chunk, query=args.query, instruction=instruction, relevant=args.relevant)
+    said = {True: "relevant", False: "not relevant", None: "taken back"}[stored.relevant]
+    print(json.dumps(asdict(stored), ensure_ascii=False) if args.json else f"{stored.chunk_id}: {said}")
     return 0
 
 
 def _judgments(args: argparse.Namespace) -> int:
     from instructor_search.store.judgments import export_medi, export_qrels, read_judgments
 
-    found = read_judgments(open_collection(args))
+    judgments = read_judgments(open_collection(args))
     if args.medi:
-        print(f"{counted(export_medi(found, args.medi), 'training row')}: {args.medi}")
+        print(f"{counted(export_medi(judgments, args.medi), 'training row')}: {args.medi}")
     if args.qrels:
-        print(f"{counted(export_qrels(found, args.qrels), 'judgment')}: {args.qrels}")
+        print(f"{counted(export_qrels(judgments, args.qrels), 'judgment')}: {args.qrels}")
     if args.json:
-        print(json.dumps([asdict(judgment) for judgment in found], ensure_ascii=False))
+        print(json.dumps([asdict(judgment) for judgment in judgments], ensure_ascii=False))
     elif not (args.medi or args.qrels):
-        for one in found:
+        for one in judgments:
             kind = "relevant    " if one.relevant else "not relevant"
             print(f"{kind}  {one.query!r} under {one.instruction!r} in {one.view}: {one.document_id} [{one.chunk_id}]")
-        print(counted(len(found), "judgment"))
+        print(counted(len(judgments), "judgment"))
     return 0
 
 
 def _project(args: argparse.Namespace) -> int:
     from instructor_search.search.projection import project
 
-    found = project(open_collection(args), views=args.view, instructions=args.instruction, method=args.method)
+    projection = project(open_collection(args), views=args.view, instructions=args.instruction, method=args.method)
     rows = [
-        {"chunk_id": name, "points": [layout.points[at].round(4).tolist() for layout in found.layouts]}
-        for at, name in enumerate(found.chunk_ids)
+        {"chunk_id": name, "points": [layout.points[at].round(4).tolist() for layout in projection.layouts]}
+        for at, name in enumerate(projection.chunk_ids)
     ]
     if args.output:
         args.output.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    labels = [layout.label for layout in found.layouts]
-    facts = {
+    labels = [layout.label for layout in projection.layouts]
+    summary = {
         "labels": labels,
-        "method": found.method,
+        "method": projection.method,
         "chunks": len(rows),
-        "seconds": round(found.seconds, 3),
-        "from_cache": found.from_cache,
+        "seconds": round(projection.seconds, 3),
+        "from_cache": projection.from_cache,
     }
     if args.json:
-        print(json.dumps(facts if args.output else {**facts, "rows": rows}))
+        print(json.dumps(summary if args.output else {**summary, "rows": rows}))
     else:
-        kept = "from the cache" if found.from_cache else f"in {found.seconds:.1f} s"
-        print(f"{counted(len(rows), 'chunk')} by {found.method} under {' and '.join(labels)}, {kept}")
+        kept = "from the cache" if projection.from_cache else f"in {projection.seconds:.1f} s"
+        print(f"{counted(len(rows), 'chunk')} by {projection.method} under {' and '.join(labels)}, {kept}")
     return 0

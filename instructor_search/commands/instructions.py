@@ -22,11 +22,15 @@ def add_commands(commands: Any) -> None:
 
 def _instructions(args: argparse.Namespace) -> int:
     if args.parse is not None:
-        found = Instruction.parse(args.parse)
-        slots = {"domain": found.domain, "text_type": found.text_type, "task_objective": found.task_objective}
+        instruction = Instruction.parse(args.parse)
+        slots = {
+            "domain": instruction.domain,
+            "text_type": instruction.text_type,
+            "task_objective": instruction.task_objective,
+        }
         if args.json:
-            print(json.dumps({"text": found.text, "is_template": found.is_template, **slots}))
-        elif not found.is_template:
+            print(json.dumps({"text": instruction.text, "is_template": instruction.is_template, **slots}))
+        elif not instruction.is_template:
             print("free text: it does not follow 'Represent the (domain) (text type) for (task objective): '")
         else:
             print("\n".join(f"{name}: {value or '-'}" for name, value in slots.items()))

@@ -108,16 +108,16 @@ def _export(args: argparse.Namespace) -> int:
         if len(passages) < 50:
             raise ValueError(f"{args.texts} has {len(passages)} passages; expected at least 50, one a line")
     folder = Path(args.output) if args.output else kept_folder(encoder)
-    facts = export(encoder, folder, passages=passages, overwrite=args.overwrite)
+    report = export(encoder, folder, passages=passages, overwrite=args.overwrite)
     if args.json:
-        print(json.dumps(facts | {"folder": str(folder)}))
+        print(json.dumps(report | {"folder": str(folder)}))
         return 0
-    print(f"{facts['model']} in int8: {folder}")
+    print(f"{report['model']} in int8: {folder}")
     print(
-        f"cosine to fp32 on {facts['held_out_texts']} texts that were not calibrated with: "
-        f"mean {facts['mean_cosine_to_fp32']:.5f}, least {facts['least_cosine_to_fp32']:.5f} ({facts['seconds']} s)"
+        f"cosine to fp32 on {report['held_out_texts']} texts that were not calibrated with: "
+        f"mean {report['mean_cosine_to_fp32']:.5f}, least {report['least_cosine_to_fp32']:.5f} ({report['seconds']} s)"
     )
-    if not facts["int8_products"]:
+    if not report["int8_products"]:
         print("this CPU has no int8 dot products (VNNI): this cosine is too low, and precision int8 is float32 here")
     return 0
 
@@ -166,11 +166,11 @@ def _maintain(args: argparse.Namespace) -> int:
 
     collection = open_collection(args)
     with collection.writing():
-        made = maintenance.maintain(collection)
+        lines = maintenance.maintain(collection)
     if args.json:
-        print(json.dumps({"collection": collection.name, "made": made}))
+        print(json.dumps({"collection": collection.name, "made": lines}))
     else:
-        print("\n".join([f"{collection.name}: compacted, its indexes are up to date", *made]))
+        print("\n".join([f"{collection.name}: compacted, its indexes are up to date", *lines]))
     return 0
 
 

@@ -121,7 +121,7 @@ def _prompt(args: argparse.Namespace) -> int:
     template = _template(args, counter)
     pool = ExamplePool(pool_name(args), args.store, view=args.view)
     instruction = None if args.instruction is None else resolve(args.instruction)
-    found = pool.select(
+    examples = pool.select(
         text,
         instruction=instruction,
         k=args.k,
@@ -134,7 +134,7 @@ def _prompt(args: argparse.Namespace) -> int:
     llm = local or (_endpoint_model(args, counter) if args.answer else None)
     budget = _budget(args, llm)
     prompt = build_prompt(
-        found, text, budget=budget, template=template, count_tokens=counter, order=args.order, seed=args.seed
+        examples, text, budget=budget, template=template, count_tokens=counter, order=args.order, seed=args.seed
     )
     said = None
     if llm is not None:
@@ -250,7 +250,7 @@ def _print_prompt(
     llm: LanguageModel | None,
 ) -> None:
     if args.json:
-        facts = {
+        summary = {
             "pool": pool.collection.name,
             "view": pool.view.name,
             "model": pool.view.model,
@@ -270,7 +270,7 @@ def _print_prompt(
             "notes": list(prompt.notes),
         }
         answered = {"answer": said, "llm": llm.name, "usage": llm.usage.as_dict()} if llm is not None else {}
-        print(json.dumps(facts | shown | answered, ensure_ascii=False))
+        print(json.dumps(summary | shown | answered, ensure_ascii=False))
         return
     print(prompt.text if said is None else said)
     used, left = len(prompt.demonstrations), [item.reason for item in prompt.left_out]

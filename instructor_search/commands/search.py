@@ -139,7 +139,7 @@ def _search(args: argparse.Namespace) -> int:
         )
     if args.json:
         head = {"query": args.query, "instruction": instruction, "mode": args.mode, "collection": collection.name}
-        facts = {
+        summary = {
             "view": view.name,
             "document_instruction": view.document_instruction,
             "model": view.model,
@@ -147,7 +147,7 @@ def _search(args: argparse.Namespace) -> int:
             "seconds": searcher.seconds,
             "query_tokens_cut": searcher.num_query_tokens_cut,
         }
-        print(json.dumps(head | facts | {"hits": [asdict(hit) for hit in hits]}, ensure_ascii=False))
+        print(json.dumps(head | summary | {"hits": [asdict(hit) for hit in hits]}, ensure_ascii=False))
     else:
         print(_format_search(args, searcher, instruction, hits))
     return 0
@@ -158,8 +158,8 @@ def _reranker(args: argparse.Namespace, searcher: Searcher) -> Reranker | None:
         return None
     from instructor_search.search.reranking import make_reranker
 
-    own = searcher.encoder if args.rerank.startswith("instruction:") else None
-    return make_reranker(args.rerank, own, device=args.device)
+    encoder = searcher.encoder if args.rerank.startswith("instruction:") else None
+    return make_reranker(args.rerank, encoder, device=args.device)
 
 
 def _like(args: argparse.Namespace) -> int:
@@ -170,8 +170,8 @@ def _like(args: argparse.Namespace) -> int:
         args.chunk, where=args.where, top_k=args.top_k, drop_copies=args.drop_copies, diversity=args.diversity
     )
     if args.json:
-        facts = {"chunk": args.chunk, "view": searcher.view.name}
-        print(json.dumps(facts | {"hits": [asdict(hit) for hit in hits]}, ensure_ascii=False))
+        summary = {"chunk": args.chunk, "view": searcher.view.name}
+        print(json.dumps(summary | {"hits": [asdict(hit) for hit in hits]}, ensure_ascii=False))
     else:
         print("\n".join(_format_hits(hits, explain=False) or ["no hits"]))
     return 0
@@ -219,7 +219,7 @@ def _format_hits(hits: list[Hit], *, explain: bool) -> list[str]:
         lines.append(f"     {hit.snippet}")
         if explain:
             signals = ", ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in hit.signals.items())
-            facts = ", ".join(f"{k}={v}" for k, v in hit.metadata.items())
+            metadata = ", ".join(f"{k}={v}" for k, v in hit.metadata.items())
             place = f"chunk {hit.chunk_id}, characters {hit.start}-{hit.end}"
-            lines += [f"     score from: {signals}", f"     {place}; {facts}"]
+            lines += [f"     score from: {signals}", f"     {place}; {metadata}"]
     return lines

@@ -145,12 +145,12 @@ def _read_json(path: Path, default: Any = None) -> Any:
             return default
         raise ModelError(f"{path.parent} is no model folder: {path.name} is missing")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(found, list if isinstance(default, list) else dict):
-        raise ModelError(f"{path} holds {str(found)[:40]!r}; expected {'a list' if default else 'an object'}")
-    return found
+    if not isinstance(value, list if isinstance(default, list) else dict):
+        raise ModelError(f"{path} holds {str(value)[:40]!r}; expected {'a list' if default else 'an object'}")
+    return value
 
 
 def _read_chain(folder: Path) -> list[tuple[str, Path]]:

@@ -34,7 +34,7 @@ def fingerprint(checkpoint: Checkpoint, *, dialect: str, max_tokens: int, allow_
     config = checkpoint.config
     counts = (config.get(name) for name in ("num_hidden_layers", "num_layers", "n_layers"))
     num_layers = next((count for count in counts if isinstance(count, int)), 0)
-    facts = {
+    settings = {
         "weights": [_file_digest(weight_file(f, allow_pickle=allow_pickle), num_layers) for f in folders],
         "tokenizer": _file_digest(checkpoint.transformer_folder / "tokenizer.json"),
         "dense": [(d.in_features, d.out_features, d.bias, d.activation) for d in checkpoint.dense],
@@ -44,7 +44,7 @@ def fingerprint(checkpoint: Checkpoint, *, dialect: str, max_tokens: int, allow_
         "dialect": str(dialect),
         **{name: config[name] for name, usual in _SETTINGS.items() if config.get(name, usual) != usual},
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _file_digest(path: Path, num_layers: int = 0) -> str:

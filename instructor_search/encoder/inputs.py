@@ -26,7 +26,10 @@ def to_instructed_texts(sentences: Any, instruction: Any = None) -> tuple[list[I
     single = isinstance(sentences, str | Mapping | InstructedText)
     items = [sentences] if single else list(sentences)
     given = _instructions(instruction, len(items))
-    return [_one(item, own, position) for position, (item, own) in enumerate(zip(items, given, strict=True))], single
+    return [
+        _one(item, item_instruction, position)
+        for position, (item, item_instruction) in enumerate(zip(items, given, strict=True))
+    ], single
 
 
 def _instructions(instruction: Any, count: int) -> list[str | None]:
@@ -42,18 +45,18 @@ def _one(item: Any, instruction: str | None, position: int) -> InstructedText:
     if isinstance(item, str):
         return InstructedText(instruction or "", item)
     if isinstance(item, Mapping):
-        own, text = item.get("instruction", instruction), item.get("text")
+        item_instruction, text = item.get("instruction", instruction), item.get("text")
     elif isinstance(item, Sequence) or hasattr(item, "tolist"):
         pair = list(item)
-        own, text = (pair[0], pair[1]) if len(pair) in (2, 3) else (None, None)
+        item_instruction, text = (pair[0], pair[1]) if len(pair) in (2, 3) else (None, None)
         if text is not None and instruction is not None:
             raise ValueError(
                 f"item {position} brings its own instruction; drop the argument instruction={instruction!r}"
             )
     else:
-        own, text = None, None
-    if not isinstance(text, str) or not isinstance(own, str | Instruction | None):
+        item_instruction, text = None, None
+    if not isinstance(text, str) or not isinstance(item_instruction, str | Instruction | None):
         raise ValueError(
             f"item {position} is {item!r:.80}; expected a string, (instruction, text) or a mapping with 'text'"
         )
-    return InstructedText(str(own) if own is not None else "", text)
+    return InstructedText(str(item_instruction) if item_instruction is not None else "", text)

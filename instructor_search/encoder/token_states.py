@@ -106,6 +106,6 @@ def _compile(encoder: InstructorEncoder) -> Any:
 
 def _layer(encoder: InstructorEncoder, layer: Any) -> tuple[np.ndarray, np.ndarray | None, bool]:
     """Return a dense layer's weight (out, in), its bias (out,), and whether a tanh follows."""
-    found = read_tensors(layer.folder, allow_pickle=encoder.allow_pickle)
-    tensors = {name.removeprefix("linear."): value for name, value in found.items()}
+    stored = read_tensors(layer.folder, allow_pickle=encoder.allow_pickle)
+    tensors = {name.removeprefix("linear."): value for name, value in stored.items()}
     return tensors["weight"], tensors["bias"] if layer.bias else None, layer.activation == "Tanh"

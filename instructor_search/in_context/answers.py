@@ -21,12 +21,12 @@ def answer(llm: LanguageModel, prompt: Asked, options: Sequence[str] = (), *, ma
 def read_label(text: str, labels: Sequence[str]) -> str:
     """Return the label that ``text`` begins with, else the one that it names first, as whole words; else ``text``."""
     said = normal(text)
-    found = []
+    mentions = []
     for label in labels:
         match = re.search(rf"(?<!\w){re.escape(normal(label))}(?![\w+#])", said)
         if match:
-            found.append((match.start(), -len(label), label))  # the longest of those that begin at one place
-    return min(found)[2] if found else text
+            mentions.append((match.start(), -len(label), label))  # the longest of those that begin at one place
+    return min(mentions)[2] if mentions else text
 
 
 def normal(text: str) -> str:

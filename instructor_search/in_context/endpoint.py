@@ -131,9 +131,9 @@ class EndpointModel:
         """
         if not self._gives_likelihoods:
             return None
-        found = [self._likelihood(prompt, f" {option}") for option in options]
-        self._gives_likelihoods = None not in found
-        return [f for f in found if f is not None] if self._gives_likelihoods else None
+        likelihoods = [self._likelihood(prompt, f" {option}") for option in options]
+        self._gives_likelihoods = None not in likelihoods
+        return [f for f in likelihoods if f is not None] if self._gives_likelihoods else None
 
     def choose(self, prompt: str, options: Sequence[str]) -> int | None:
         """Return which option is likeliest after the prompt; None where the server gives no likelihoods."""
@@ -152,19 +152,21 @@ class EndpointModel:
         }
         try:
             answer = self._post(f"{self.base}/completions", body)
-            facts = answer["choices"][0]["logprobs"]
-            scored = zip(facts["text_offset"], facts["token_logprobs"], strict=True)
-            own = [float(v) for place, v in scored if len(prompt) <= place < len(prompt + option) and v is not None]
+            logprobs = answer["choices"][0]["logprobs"]
+            scored = zip(logprobs["text_offset"], logprobs["token_logprobs"], strict=True)
+            log_likelihoods = [
+                float(v) for place, v in scored if len(prompt) <= place < len(prompt + option) and v is not None
+            ]
         except _StatusError as error:
             if error.code not in _NOT_GIVEN:
                 raise
-            own = []
+            log_likelihoods = []
         except (KeyError, IndexError, TypeError, ValueError):
-            own = []
+            log_likelihoods = []
         else:
             self._count(answer)
-        self._gives_likelihoods = bool(own)
-        return sum(own) / len(own) if own else None
+        self._gives_likelihoods = bool(log_likelihoods)
+        return sum(log_likelihoods) / len(log_likelihoods) if log_likelihoods else None
 
     def _count(self, answer: dict[str, Any]) -> None:
         usage = answer.get("usage")
@@ -247,8 +249,8 @@ def _said(error: urllib.error.HTTPError, key: str | None) -> str:
     """Return the message of an error's body, in one line and without the key."""
     try:
         body = json.loads(error.read(1 << 14))
-        found = body.get("error", body) if isinstance(body, dict) else body
-        text = str(found.get("message", "") if isinstance(found, dict) else found)
+        detail = body.get("error", body) if isinstance(body, dict) else body
+        text = str(detail.get("message", "") if isinstance(detail, dict) else detail)
     except (OSError, ValueError, http.client.HTTPException):
         return ""
     line = " ".join(text.split())[:200]

@@ -69,8 +69,10 @@ class Escape:
             self._rules.append(_Rule("", inside))
         if blank_lines:
             self._rules.append(_Rule(rf"[{_BREAKS}]{_BLANK}", rf"(?={_BLANK}[{_BREAKS}])"))
-        own = [(re.escape(token[0]), re.escape(token[1:])) for token in sorted(control_tokens) if len(token) > 1]
-        self._rules += [_Rule(first, rest) for first, rest in _grouped([*_CONTROL, *own])]
+        control_pairs = [
+            (re.escape(token[0]), re.escape(token[1:])) for token in sorted(control_tokens) if len(token) > 1
+        ]
+        self._rules += [_Rule(first, rest) for first, rest in _grouped([*_CONTROL, *control_pairs])]
 
     def __call__(self, text: str) -> str:
         """Return ``text`` with its delimiters escaped."""
@@ -105,12 +107,12 @@ def _grouped(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     rests: dict[str, list[str]] = {}
     for first, rest in pairs:
         rests.setdefault(first, []).append(rest)
-    return [(first, "|".join(own)) for first, own in rests.items()]
+    return [(first, "|".join(alternatives)) for first, alternatives in rests.items()]
 
 
-def _written(found: re.Match[str]) -> str:
-    return r"\n" if found[0] == "\n" else f"\\u{ord(found[0]):04x}"
+def _written(match: re.Match[str]) -> str:
+    return r"\n" if match[0] == "\n" else f"\\u{ord(match[0]):04x}"
 
 
-def _meant(found: re.Match[str]) -> str:
-    return {"n": "\n", "\\": "\\"}.get(found[1]) or chr(int(found[1][1:], 16))
+def _meant(match: re.Match[str]) -> str:
+    return {"n": "\n", "\\": "\\"}.get(match[1]) or chr(int(match[1][1:], 16))

@@ -73,14 +73,14 @@ def add_examples(pool: ExamplePool, examples: Iterable[Demonstration]) -> int:
 
 def _row(source: str, number: int, example: Demonstration, encoder: Encoder) -> tuple[Document, Chunk]:
     document_id, text = f"{source}#row={number}", example.input
-    own = {OUTPUT: example.output} | ({TASK: example.task} if example.task else {})
+    example_fields = {OUTPUT: example.output} | ({TASK: example.task} if example.task else {})
     document = Document(
         document_id,
         source,
         f"example {number}",
         "application/json",
         [Block(text)],
-        dict(example.metadata) | own,
+        dict(example.metadata) | example_fields,
         number,
     )
     return document, Chunk(document_id, text, 0, len(text), encoder.tokenizer.count_tokens(text), (), None)

@@ -33,12 +33,12 @@ def sift(demonstrations: Sequence[Demonstration], text: str) -> tuple[list[Demon
     seen: set[tuple[str, str]] = set()
     kept, dropped = [], []
     for example in demonstrations:
-        own = normal_form(example.input), normal_form(example.output)
-        if own[0] == asked:
+        normalised = normal_form(example.input), normal_form(example.output)
+        if normalised[0] == asked:
             dropped.append(Dropped(example, "it is the input itself"))
-        elif own in seen:
+        elif normalised in seen:
             dropped.append(Dropped(example, "a copy of a better one"))
         else:
-            seen.add(own)
+            seen.add(normalised)
             kept.append(example)
     return kept, dropped

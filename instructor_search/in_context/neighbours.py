@@ -84,16 +84,16 @@ def neighbour_graph(
 
 def _exact(unit: np.ndarray, rows: np.ndarray, k: int, on_done: Callable[[int], None] | None = None) -> np.ndarray:
     """Return the k nearest others of ``rows`` among all, (len(rows), k); of equally near ones the first."""
-    found = np.empty((len(rows), k), dtype=np.int32)
+    neighbours = np.empty((len(rows), k), dtype=np.int32)
     step = max(1, _CELLS // len(unit))
     for start in range(0, len(rows), step):
-        own = rows[start : start + step]
-        cosines = unit[own] @ unit.T
-        cosines[np.arange(len(own)), own] = -np.inf
-        found[start : start + len(own)] = _largest(cosines, k)
+        block = rows[start : start + step]
+        cosines = unit[block] @ unit.T
+        cosines[np.arange(len(block)), block] = -np.inf
+        neighbours[start : start + len(block)] = _largest(cosines, k)
         if on_done:
-            on_done(len(own))
-    return found
+            on_done(len(block))
+    return neighbours
 
 
 def _largest(values: np.ndarray, k: int) -> np.ndarray:
@@ -134,14 +134,14 @@ def _clustered(
 ) -> NeighbourGraph:
     clusters = _make_clusters(unit, seed)
     probes, recall = _choose_probes(unit, clusters, k, target_recall, seed)
-    found = np.empty((len(unit), k), dtype=np.int32)
+    neighbours = np.empty((len(unit), k), dtype=np.int32)
 
     def fill(cluster: int) -> None:
-        own = clusters.order[clusters.starts[cluster] : clusters.starts[cluster + 1]]
-        if len(own):
-            found[own] = _within(unit, clusters, cluster, own, k, probes)
+        members = clusters.order[clusters.starts[cluster] : clusters.starts[cluster + 1]]
+        if len(members):
+            neighbours[members] = _within(unit, clusters, cluster, members, k, probes)
             if on_done:
-                on_done(len(own))
+                on_done(len(members))
 
     with ThreadPoolExecutor(_WORKERS) as workers:
         try:
@@ -149,7 +149,7 @@ def _clustered(
         except BaseException:  # Ctrl-C: what has not begun does not
             workers.shutdown(wait=False, cancel_futures=True)
             raise
-    return NeighbourGraph(found, "clusters", recall, probes)
+    return NeighbourGraph(neighbours, "clusters", recall, probes)
 
 
 def _make_clusters(unit: np.ndarray, seed: int) -> _Clusters:
@@ -166,8 +166,8 @@ def _make_clusters(unit: np.ndarray, seed: int) -> _Clusters:
 
 def _others(near: np.ndarray) -> np.ndarray:
     """Return each row without the row's own number, which an equal centre may stand before."""
-    own = near == np.arange(len(near))[:, None]
-    others: np.ndarray = near[~own].reshape(len(near), -1)
+    is_self = near == np.arange(len(near))[:, None]
+    others: np.ndarray = near[~is_self].reshape(len(near), -1)
     return others
 
 
@@ -179,9 +179,9 @@ def _choose_probes(unit: np.ndarray, clusters: _Clusters, k: int, target_recall:
     while True:
         shares = []
         for row, true in zip(sample, truth, strict=True):
-            own = np.array([row])
-            found = _within(unit, clusters, int(clusters.owners[row]), own, k, probes)[0]
-            shares.append(np.isin(true, found).mean())
+            rows = np.array([row])
+            near = _within(unit, clusters, int(clusters.owners[row]), rows, k, probes)[0]
+            shares.append(np.isin(true, near).mean())
         recall = float(np.mean(shares))
         if recall >= target_recall or probes >= len(clusters.near):
             return min(probes, len(clusters.near)), recall
@@ -191,11 +191,11 @@ def _choose_probes(unit: np.ndarray, clusters: _Clusters, k: int, target_recall:
 def _within(unit: np.ndarray, clusters: _Clusters, cluster: int, rows: np.ndarray, k: int, probes: int) -> np.ndarray:
     """Return the k nearest others of rows of one cluster among the members of the clusters near to it."""
     positions, vectors = clusters.members(cluster, clusters.enough(cluster, probes, k + 1))
-    found = np.empty((len(rows), k), dtype=np.int32)
+    neighbours = np.empty((len(rows), k), dtype=np.int32)
     step = max(1, _CELLS // len(positions))
     for start in range(0, len(rows), step):
-        own = rows[start : start + step]
-        cosines = unit[own] @ vectors.T
-        cosines[own[:, None] == positions] = -np.inf
-        found[start : start + step] = positions[_largest(cosines, k)]
-    return found
+        block = rows[start : start + step]
+        cosines = unit[block] @ vectors.T
+        cosines[block[:, None] == positions] = -np.inf
+        neighbours[start : start + step] = positions[_largest(cosines, k)]
+    return neighbours

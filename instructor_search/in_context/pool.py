@@ -104,20 +104,20 @@ class ExamplePool:
         """
         check_selector(selector)
         self._check(text, k, diversity, seed)
-        own = self.view.document_instruction
-        asked = _Asked(text, own if instruction is None else resolve(instruction), where, selector)
+        document_instruction = self.view.document_instruction
+        asked = _Asked(text, document_instruction if instruction is None else resolve(instruction), where, selector)
         guard = _Guard(self, text, max_cosine, exclude)
         if selector in (Selector.RANDOM, Selector.FIXED):
             return self._drawn(asked, k, seed, guard)
-        found = self._candidates(asked, num_candidates(selector, k), guard)
+        candidates = self._candidates(asked, num_candidates(selector, k), guard)
         if selector == Selector.LABEL_BALANCED:
-            found = self._with_all_outputs(asked, found, k, guard)
-        vectors = self._vectors(found)
-        scores = np.array([d.score for d in found], dtype=np.float32)
+            candidates = self._with_all_outputs(asked, candidates, k, guard)
+        vectors = self._vectors(candidates)
+        scores = np.array([d.score for d in candidates], dtype=np.float32)
         order = choose(
-            selector, Candidates(scores, vectors, [d.output for d in found]), k, diversity=diversity, seed=seed
+            selector, Candidates(scores, vectors, [d.output for d in candidates]), k, diversity=diversity, seed=seed
         )
-        return [found[i] for i in order]
+        return [candidates[i] for i in order]
 
     def _check(self, text: str, k: int, diversity: float, seed: int) -> None:
         """Refuse an empty input, a number that is not allowed, and an empty pool; see ``select``."""
@@ -152,20 +152,20 @@ class ExamplePool:
             depth = min(4 * depth, MAX_TOP_K)
 
     def _with_all_outputs(
-        self, asked: _Asked, found: list[Demonstration], k: int, guard: _Guard
+        self, asked: _Asked, candidates: list[Demonstration], k: int, guard: _Guard
     ) -> list[Demonstration]:
         """Add the nearest examples of outputs that are not among the candidates as often as a balanced choice needs."""
         outputs = self.outputs(asked.where)
         if len(outputs) > MAX_LABELS:
-            return found
-        have = Counter(d.output for d in found)
+            return candidates
+        have = Counter(d.output for d in candidates)
         share = -(-k // len(outputs))
         for output in outputs:
             if have[output] < share and len(output) <= _LABEL_CHARACTERS:
                 quoted = output.replace("\\", "\\\\").replace('"', '\\"')
                 only = f'metadata.{OUTPUT} = "{quoted}"' + (f" and ({asked.where})" if asked.where else "")
-                found = found + self._candidates(asked._replace(where=only), share, guard)
-        distinct = {d.example_id: d for d in found}
+                candidates = candidates + self._candidates(asked._replace(where=only), share, guard)
+        distinct = {d.example_id: d for d in candidates}
         return sorted(distinct.values(), key=lambda d: (-d.score, d.example_id))
 
     def outputs(self, where: str | None = None) -> list[str]:
@@ -212,14 +212,14 @@ class ExamplePool:
         ]
 
     def _of_hit(self, hit: Hit) -> Demonstration:
-        own = {k: v for k, v in hit.metadata.items() if k in self.collection.manifest.fields}
-        return self._example(hit.text, own, hit.chunk_id, hit.document_id, hit.score)
+        fields = {k: v for k, v in hit.metadata.items() if k in self.collection.manifest.fields}
+        return self._example(hit.text, fields, hit.chunk_id, hit.document_id, hit.score)
 
-    def _example(self, text: str, facts: dict[str, Any], example_id: str, source: str, score: float) -> Demonstration:
+    def _example(self, text: str, fields: dict[str, Any], example_id: str, source: str, score: float) -> Demonstration:
         both = self.collection.manifest.examples.get("embed") == BOTH
-        shown = str(facts.get(INPUT, text)) if both else text
-        rest = {k: v for k, v in facts.items() if k not in (INPUT, OUTPUT, TASK)}
-        output, task = str(facts.get(OUTPUT, "")), str(facts.get(TASK, ""))
+        shown = str(fields.get(INPUT, text)) if both else text
+        rest = {k: v for k, v in fields.items() if k not in (INPUT, OUTPUT, TASK)}
+        output, task = str(fields.get(OUTPUT, "")), str(fields.get(TASK, ""))
         return Demonstration(shown, output, score, task, example_id, source, rest)
 
     def _vectors(self, examples: Sequence[Demonstration]) -> np.ndarray:
@@ -256,6 +256,6 @@ class _Guard:
     def _own_vector(self) -> np.ndarray:
         """Return the input's vector as the pool would embed it, unit, (dim,)."""
         if self._vector is None:
-            own = InstructedText(self._pool.view.document_instruction, self._text)
-            self._vector = to_unit_length(np.asarray(self._pool.searcher.encoder.encode([own])))[0]
+            instructed = InstructedText(self._pool.view.document_instruction, self._text)
+            self._vector = to_unit_length(np.asarray(self._pool.searcher.encoder.encode([instructed])))[0]
         return self._vector

@@ -67,7 +67,9 @@ def label_balanced(outputs: Sequence[str], k: int) -> list[int]:
     groups: dict[str, list[int]] = {}
     for position, output in enumerate(outputs):
         groups.setdefault(output, []).append(position)
-    turns = sorted((turn, own[0], position) for own in groups.values() for turn, position in enumerate(own))
+    turns = sorted(
+        (turn, positions[0], position) for positions in groups.values() for turn, position in enumerate(positions)
+    )
     return [position for _, _, position in turns[:k]]
 
 

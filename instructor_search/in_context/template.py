@@ -205,20 +205,20 @@ def _literals(form: str) -> list[str]:
     """Return the fixed words before, between and behind the slots of a form."""
     pieces, start = [], 0
     literal = ""
-    for found in _SLOT.finditer(form):
-        literal += form[start : found.start()]
-        start = found.end()
-        if found[2]:
+    for match in _SLOT.finditer(form):
+        literal += form[start : match.start()]
+        start = match.end()
+        if match[2]:
             pieces.append(literal)
             literal = ""
         else:
-            literal += f"{{{found[1]}}}"
+            literal += f"{{{match[1]}}}"
     return [*pieces, literal + form[start:]]
 
 
 def _fill(form: str, slots: dict[str, str]) -> str:
     """Return ``form`` with its slots filled in one pass: what a text brings along is not a slot."""
-    return _SLOT.sub(lambda found: f"{{{found[1]}}}" if found[1] else slots[found[2]], form)
+    return _SLOT.sub(lambda match: f"{{{match[1]}}}" if match[1] else slots[match[2]], form)
 
 
 def _slots(example: Demonstration, escape: Escape) -> dict[str, Any]:
@@ -226,10 +226,10 @@ def _slots(example: Demonstration, escape: Escape) -> dict[str, Any]:
 
 
 def _check_slots(name: str, form: str, allowed: Collection[str], *, needed: Collection[str]) -> None:
-    found = {match[2] for match in _SLOT.finditer(form) if match[2]}
-    if unknown := sorted(found - set(allowed)):
+    used = {match[2] for match in _SLOT.finditer(form) if match[2]}
+    if unknown := sorted(used - set(allowed)):
         have = ", ".join(f"{{{slot}}}" for slot in allowed)
         shown = ", ".join(f"{{{slot}}}" for slot in unknown)
         raise ValueError(f"the {name} template has the slot {shown}; there is: {have} (a literal one: {{{{word}}}})")
-    if missing := [slot for slot in needed if slot not in found]:
+    if missing := [slot for slot in needed if slot not in used]:
         raise ValueError(f"the {name} template has no slot {{{missing[0]}}}; it is {form!r}")

@@ -135,9 +135,9 @@ def _of_tiktoken(file: Path) -> TokenCounter:
         return ranks
 
     make = openai_public.ENCODING_CONSTRUCTORS[file.stem]  # would fetch the ranks; it is given those of the file
-    facts: dict[str, Any] = FunctionType(make.__code__, {**make.__globals__, "load_tiktoken_bpe": given})()
-    facts.pop("explicit_n_vocab", None)
-    encoding = tiktoken.Encoding(**facts)
+    settings: dict[str, Any] = FunctionType(make.__code__, {**make.__globals__, "load_tiktoken_bpe": given})()
+    settings.pop("explicit_n_vocab", None)
+    encoding = tiktoken.Encoding(**settings)
     same = hashlib.sha256(content).hexdigest() in expected
     notes = () if same else (f"{file.name} is not the published file of that name",)
     return TokenCounter(

@@ -53,19 +53,19 @@ class InstructedExamples:
         """
         if self.input_field not in inputs:
             raise ValueError(f"no input {self.input_field!r} among: {', '.join(inputs) or 'none'}; set input_field")
-        found = self.pool.select(str(inputs[self.input_field]), **self.options)
-        return [self._example(d) for d in found]
+        examples = self.pool.select(str(inputs[self.input_field]), **self.options)
+        return [self._example(d) for d in examples]
 
     def compile(self, student: dspy_package.Module, **inputs: Any) -> dspy_package.Module:
         """Return a copy of a module whose predictors are shown the examples for ``inputs``."""
-        made = student.reset_copy()
+        module = student.reset_copy()
         demos = self(**inputs)
-        for predictor in made.predictors():
+        for predictor in module.predictors():
             predictor.demos = demos
-        return made
+        return module
 
-    def _example(self, found: Demonstration) -> dspy_package.Example:
-        fields = {self.input_field: found.input, self.output_field: found.output}
+    def _example(self, demonstration: Demonstration) -> dspy_package.Example:
+        fields = {self.input_field: demonstration.input, self.output_field: demonstration.output}
         return dspy_package.Example(**fields).with_inputs(self.input_field)
 
 
@@ -81,5 +81,5 @@ class PoolRetriever:
 
     def __call__(self, query: str, k: int | None = None, **options: Any) -> list[dspy_package.Prediction]:
         """Return passages, best first; each has ``long_text``."""
-        found: Sequence[Demonstration] = self.pool.select(query, k=k or self.k, **{**self.options, **options})
-        return [dspy_package.Prediction(long_text=self.show(d), score=d.score) for d in found]
+        demonstrations: Sequence[Demonstration] = self.pool.select(query, k=k or self.k, **{**self.options, **options})
+        return [dspy_package.Prediction(long_text=self.show(d), score=d.score) for d in demonstrations]

@@ -69,8 +69,8 @@ class InstructedExampleSelector(BaseExampleSelector):
         if self.input_variable not in input_variables:
             given = ", ".join(input_variables) or "none"
             raise ValueError(f"no variable {self.input_variable!r} among: {given}; set input_variable")
-        found = self.pool.select(str(input_variables[self.input_variable]), **self.options)
-        return self._as_dicts(found[::-1] if self.nearest_last else found)
+        examples = self.pool.select(str(input_variables[self.input_variable]), **self.options)
+        return self._as_dicts(examples[::-1] if self.nearest_last else examples)
 
     def add_example(self, example: dict[str, str]) -> str:
         """Store an example in the pool; return its input. Its other keys become metadata.

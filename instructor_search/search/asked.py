@@ -28,11 +28,11 @@ def asked_of(query: Query | str, instruction: GivenInstruction, where: str | Non
     Raises:
         ValueError: a ``Query`` brings another instruction or filter than the arguments do.
     """
-    own = query if isinstance(query, Query) else Query(query)
-    if own.where is not None and where is not None and own.where != where:
-        raise ValueError(f"two filters were given for one query: {own.where!r} and {where!r}; give one of them")
-    sentence = agreed(own.instruction, instruction, documents_under=documents_under)
-    return Asked(own.text, sentence, where if own.where is None else own.where)
+    asked_query = query if isinstance(query, Query) else Query(query)
+    if asked_query.where is not None and where is not None and asked_query.where != where:
+        raise ValueError(f"two filters were given for one query: {asked_query.where!r} and {where!r}; give one of them")
+    sentence = agreed(asked_query.instruction, instruction, documents_under=documents_under)
+    return Asked(asked_query.text, sentence, where if asked_query.where is None else asked_query.where)
 
 
 def check_query(query: Asked, top_k: int, offset: int) -> None:

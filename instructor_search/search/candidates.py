@@ -98,8 +98,8 @@ class CandidateFinder:
         elif newest != self._version:
             self.table = self.table or self.collection.open_chunks()
             self.table.checkout(newest)
-        own = lance.index_of(self.table, self.view.column)
-        self._refine = REFINE_FACTORS.get(str(own.index_type), 5) if own is not None else 0
+        lance_index = lance.index_of(self.table, self.view.column)
+        self._refine = REFINE_FACTORS.get(str(lance_index.index_type), 5) if lance_index is not None else 0
         self._copy = open_hit_cache(self.collection, self._copy)
         self._version, self._changed = newest, changed
 
@@ -175,16 +175,16 @@ class CandidateFinder:
         if where is not None:
             rows = self.index.allowed(where) if self.index is not None else rows_where(self.table, where)
         try:
-            found = self._by_words(text, depth, rows)
+            hits = self._by_words(text, depth, rows)
         except NoScratchError:
             raise
         except StoreError:  # a writer has saved another index and deleted this one's files just now
-            found = self._by_words(text, depth, rows)
-        if found is None:
+            hits = self._by_words(text, depth, rows)
+        if hits is None:
             if not self.table.count_rows():
                 return []
             raise StoreError(f"{self.collection.name!r} has no full-text index yet; run its ingest again to its end")
-        return found
+        return hits
 
     def _by_words(self, text: str, depth: int, rows: np.ndarray | None) -> list[Found] | None:
         """Return what the full-text index finds at the version that is read; None where there is no index.
@@ -211,20 +211,20 @@ class CandidateFinder:
 
     def vectors(self, rows: Iterable[int]) -> dict[int, np.ndarray]:
         """Return the stored vectors of rows that were found, by row; one without a vector has none."""
-        found = self.rows(rows, [self.view.column])
-        named = {row: values[self.view.column] for row, values in found.items()}
+        stored = self.rows(rows, [self.view.column])
+        named = {row: values[self.view.column] for row, values in stored.items()}
         return {row: np.asarray(vector, np.float32) for row, vector in named.items() if vector is not None}
 
 
 def _listed(scores: np.ndarray, entries: np.ndarray) -> list[list[Found]]:
     """Return the chunks of an index's answer, (q, k) each."""
     listed = []
-    for own, found in zip(scores.tolist(), entries, strict=True):
-        names, rows = found["id"].tolist(), found["row"].tolist()
-        three = zip(names, rows, own, strict=True)
+    for query_scores, nearest in zip(scores.tolist(), entries, strict=True):
+        names, rows = nearest["id"].tolist(), nearest["row"].tolist()
+        three = zip(names, rows, query_scores, strict=True)
         listed.append(_by_score(Found(n.decode(), row, score) for n, row, score in three if row != NO_ROW))
     return listed
 
 
-def _by_score(found: Iterable[Found]) -> list[Found]:
-    return sorted(found, key=lambda f: (-f.score, f.id))
+def _by_score(hits: Iterable[Found]) -> list[Found]:
+    return sorted(hits, key=lambda f: (-f.score, f.id))

@@ -45,16 +45,16 @@ def read_document(collection: Collection, chunk_id: str) -> StoredDocument:
     Raises:
         StoreError: the collection has no such chunk.
     """
-    found = collection.rows_by_id([chunk_id], ["document_id"]).to_pylist()
-    if not found:
+    matches = collection.rows_by_id([chunk_id], ["document_id"]).to_pylist()
+    if not matches:
         raise StoreError(f"{collection.name!r} has no chunk {chunk_id!r}; an ingest may have changed it")
     columns = ["id", "source", "title", "text", "start", "end", "page", "mime", "metadata"]
-    rows = _rows_of(collection, found[0]["document_id"], columns)
+    rows = _rows_of(collection, matches[0]["document_id"], columns)
     text, passages = _joined(rows)
     first = rows[0]
     metadata = json.loads(first["metadata"]) if first["metadata"] else {}
     return StoredDocument(
-        found[0]["document_id"], first["source"], first["title"], text, passages, {"mime": first["mime"], **metadata}
+        matches[0]["document_id"], first["source"], first["title"], text, passages, {"mime": first["mime"], **metadata}
     )
 
 

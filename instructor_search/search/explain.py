@@ -64,16 +64,16 @@ class Explainer:
         Raises:
             InstructionTooLongError: an instruction fills the window.
         """
-        asked, found = self.states.read(query), self.states.read(text)
-        tokens = _parts(text.text, found, asked.vector)
+        asked, text_states = self.states.read(query), self.states.read(text)
+        tokens = _parts(text.text, text_states, asked.vector)
         return Explanation(
             query=query.text,
             instruction=query.instruction,
             document_instruction=text.instruction,
-            score=float(asked.vector @ found.vector),
+            score=float(asked.vector @ text_states.vector),
             tokens=tokens,
             sentences=_by_sentence(text.text, tokens),
-            query_tokens=_parts(query.text, asked, found.vector),
+            query_tokens=_parts(query.text, asked, text_states.vector),
             text=text.text,
         )
 
@@ -104,16 +104,20 @@ def explain_hit(
     stored = collection.vectors_of(view, [chunk_id]).get(chunk_id)
     explained = []
     for sentence in sentences:
-        found = explainer.explain(InstructedText(sentence, query), text)
-        explained.append(Explanation(**{**found.__dict__, "stored_score": _stored(searcher, found, stored)}))
+        explanation = explainer.explain(InstructedText(sentence, query), text)
+        explained.append(
+            Explanation(**{**explanation.__dict__, "stored_score": _stored(searcher, explanation, stored)})
+        )
     return explained
 
 
-def _stored(searcher: Searcher, found: Explanation, vector: np.ndarray | None) -> float | None:
+def _stored(searcher: Searcher, explanation: Explanation, vector: np.ndarray | None) -> float | None:
     """Return the score that a search gives: of the encoder's own vectors."""
     if vector is None:
         return None
-    asked = np.asarray(searcher.encoder.encode([InstructedText(found.instruction, found.query)]), np.float32)[0]
+    asked = np.asarray(
+        searcher.encoder.encode([InstructedText(explanation.instruction, explanation.query)]), np.float32
+    )[0]
     return float(asked @ vector / max(float(np.linalg.norm(asked) * np.linalg.norm(vector)), 1e-12))
 
 

@@ -92,19 +92,19 @@ class _Parser:
     def _tokenize(self, where: str) -> list[_Token]:
         tokens, position = [], 0
         while position < len(where) and where[position:].strip():
-            found = _TOKEN.match(where, position)
-            if not found:
+            match = _TOKEN.match(where, position)
+            if not match:
                 raise self._error(position, "expected a field, a value or an operator")
-            kind = str(found.lastgroup)
-            tokens.append(_Token(kind, found[kind], found.start(kind)))
-            position = found.end()
+            kind = str(match.lastgroup)
+            tokens.append(_Token(kind, match[kind], match.start(kind)))
+            position = match.end()
         return [*tokens, _Token("end", "", len(where))]
 
     def parse(self) -> RowFilter:
-        made = self._either()
+        expression = self._either()
         if self._peek().kind != "end":
             raise self._error(self._peek().position, "expected 'and', 'or' or the end")
-        return RowFilter.of(made.sql, [(part.sql, part.condition) for part in made.all_parts])
+        return RowFilter.of(expression.sql, [(part.sql, part.condition) for part in expression.all_parts])
 
     def _either(self) -> _Made:
         parts = [self._both()]
@@ -254,8 +254,8 @@ class _Parser:
         return False
 
     def _error(self, position: int, what: str) -> FilterError:
-        found = self.where[position : position + 20] or "the end"
-        return FilterError(f"filter, character {position + 1}, at {found!r}: {what}")
+        excerpt = self.where[position : position + 20] or "the end"
+        return FilterError(f"filter, character {position + 1}, at {excerpt!r}: {what}")
 
 
 def _unquote(text: str) -> str:

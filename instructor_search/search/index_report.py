@@ -74,25 +74,25 @@ def measure(
     gpus: str = "none",
 ) -> IndexReport:
     """Measure the index that ``view`` has: each query is searched alone, rows included."""
-    own: list[str] = []
+    query_ids: list[str] = []
     count = collection.chunks.count_rows(f"{view.checksum_column} IS NOT NULL")
     given = queries is not None
     if queries is None:
-        queries, own = _sample(collection, view, count)
+        queries, query_ids = _sample(collection, view, count)
     depth = K if given else K + 1
-    finder, times, found = CandidateFinder(collection, view, gpus=gpus), [], []
+    finder, times, answers = CandidateFinder(collection, view, gpus=gpus), [], []
     for query in [*queries[:1], *queries]:  # the first one opens what is mapped
         started = time.perf_counter()
         with finder.reading():
             hits = finder.nearest(query, depth)
             finder.rows((hit.row for hit in hits), ["text"])
         times.append(1000 * (time.perf_counter() - started))
-        found.append([hit.id for hit in hits])
-    times, found = times[1:], found[1:]
+        answers.append([hit.id for hit in hits])
+    times, answers = times[1:], answers[1:]
     expected = _exact_ids(collection, view, queries, depth)
     shares = []
-    for number, (mine, best) in enumerate(zip(found, expected, strict=True)):
-        skip = {own[number]} if own else set()
+    for number, (mine, best) in enumerate(zip(answers, expected, strict=True)):
+        skip = {query_ids[number]} if query_ids else set()
         shares.append(len((set(mine) & set(best)) - skip) / max(1, len(set(best) - skip)))
     config, kind = policy.index_config(collection, view), policy.index_kind(collection, view)
     index = open_index(collection, view)
@@ -127,5 +127,5 @@ def _sample(collection: Collection, view: View, count: int) -> tuple[np.ndarray,
 
 
 def _exact_ids(collection: Collection, view: View, queries: np.ndarray, k: int) -> list[list[str]]:
-    _, found = exact_search(collection.chunks, view, queries, k)
-    return [[e["id"].decode() for e in each if e["row"] != NO_ROW] for each in found]
+    _, entries = exact_search(collection.chunks, view, queries, k)
+    return [[e["id"].decode() for e in each if e["row"] != NO_ROW] for each in entries]

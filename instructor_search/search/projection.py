@@ -135,8 +135,8 @@ def _sides(collection: Collection, views: Sequence[str], instructions: Sequence[
 
 def _key(collection: Collection, sides: Sequence[_Side], method: str) -> str:
     """Return a name that another version of the table, or other sides, do not have."""
-    facts = [[s.view.name, s.view.created, s.view.fingerprint, s.instruction] for s in sides]
-    text = json.dumps([facts, method, collection.chunks.version, collection.manifest.created])
+    side_keys = [[s.view.name, s.view.created, s.view.fingerprint, s.instruction] for s in sides]
+    text = json.dumps([side_keys, method, collection.chunks.version, collection.manifest.created])
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
@@ -147,16 +147,16 @@ def _vectors(
     count = collection.num_chunks()
     if count > MAX_POINTS:
         raise ValueError(f"{collection.name!r} has {count:,} chunks; expected at most {MAX_POINTS:,} on a map")
-    found: list[dict[str, np.ndarray]] = []
+    vectors_by_side: list[dict[str, np.ndarray]] = []
     for side in sides:
         if side.instruction is None:
-            found.append(_stored(collection, side.view))
+            vectors_by_side.append(_stored(collection, side.view))
         else:
-            found.append(_embedded(collection, side, encoder, told, count))
-    ids = sorted(set.intersection(*(set(own) for own in found)))
+            vectors_by_side.append(_embedded(collection, side, encoder, told, count))
+    ids = sorted(set.intersection(*(set(vectors) for vectors in vectors_by_side)))
     if len(ids) < 3:
         raise StoreError(f"{len(ids)} chunks have vectors under what is to be drawn; expected at least 3")
-    return ids, [np.stack([own[name] for name in ids]) for own in found]
+    return ids, [np.stack([vectors[name] for name in ids]) for vectors in vectors_by_side]
 
 
 def _stored(collection: Collection, view: View) -> dict[str, np.ndarray]:

@@ -99,9 +99,9 @@ def fuse(rankings: dict[str, list[Found]], how: Ranking) -> list[Candidate]:
     rows: dict[str, int] = {}
     scores: dict[str, float] = {}
     for name, ranking in rankings.items():
-        for rank, found in enumerate(ranking, 1):
-            rows[found.id], scores[found.id] = found.row, found.score
-            signals.setdefault(found.id, {}).update({name: found.score, f"{name}_rank": rank})
+        for rank, hit in enumerate(ranking, 1):
+            rows[hit.id], scores[hit.id] = hit.row, hit.score
+            signals.setdefault(hit.id, {}).update({name: hit.score, f"{name}_rank": rank})
     if how.mode == Mode.HYBRID and how.dense_weight is None:
         scores = reciprocal_rank_fusion({name: [f.id for f in ranking] for name, ranking in rankings.items()})
     elif how.mode == Mode.HYBRID:

@@ -155,13 +155,13 @@ class Searcher:
 
     def _nearest_of_each(self, asked: Sequence[Asked], vectors: np.ndarray, depth: int) -> list[list[Found]]:
         """Return the nearest chunks of each query; those with the same filter are searched together."""
-        found: list[list[Found]] = [[] for _ in asked]
+        rankings: list[list[Found]] = [[] for _ in asked]
         for condition in dict.fromkeys(q.where for q in asked):
-            own = [i for i, q in enumerate(asked) if q.where == condition]
-            together = self.finder.nearest_many(vectors[own], depth, self._compile(condition))
-            for position, nearest in zip(own, together, strict=True):
-                found[position] = nearest
-        return found
+            positions = [i for i, q in enumerate(asked) if q.where == condition]
+            together = self.finder.nearest_many(vectors[positions], depth, self._compile(condition))
+            for position, nearest in zip(positions, together, strict=True):
+                rankings[position] = nearest
+        return rankings
 
     def best_scores(self, vectors: np.ndarray, where: str | None = None, *, at_least: int = 1) -> np.ndarray:
         """Return the best cosine of each of ``vectors``, (q, dim), in the view; none where fewer chunks can be found.
@@ -170,8 +170,8 @@ class Searcher:
             FilterError: ``where`` cannot be understood.
         """
         with self.finder.reading():
-            found = self.finder.nearest_many(vectors, at_least, self._compile(where))
-        return np.array([near[0].score for near in found if len(near) >= at_least])
+            rankings = self.finder.nearest_many(vectors, at_least, self._compile(where))
+        return np.array([near[0].score for near in rankings if len(near) >= at_least])
 
     def more_like(
         self,
@@ -190,13 +190,13 @@ class Searcher:
         """
         how = Ranking(drop_copies=drop_copies, diversity=diversity)
         check_page(top_k, 0)
-        found = self.collection.vectors_of(self.view, [chunk_id])
-        if chunk_id not in found:
+        vectors = self.collection.vectors_of(self.view, [chunk_id])
+        if chunk_id not in vectors:
             raise StoreError(
                 f"{self.collection.name!r} has no chunk {chunk_id!r} with a vector in view {self.view.name!r}"
             )
         with self.finder.reading():
-            near = self.finder.nearest(found[chunk_id], how.depth(top_k) + 1, self._compile(where))
+            near = self.finder.nearest(vectors[chunk_id], how.depth(top_k) + 1, self._compile(where))
             ranked = self._ranked("", {"dense": [f for f in near if f.id != chunk_id]}, how, top_k)
             rows = self.finder.rows([c.row for c in ranked], SHOWN_COLUMNS)
         texts = [rows[c.row]["text"] for c in ranked]

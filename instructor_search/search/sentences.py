@@ -59,16 +59,16 @@ class SentenceFinder:
         texts = [[f"{p.title}\n{p.sentences[i]}" for i in picks] for p, picks in zip(passages, chosen, strict=True)]
         if seconds is not None:
             texts = texts[: self._affordable(texts, seconds)]
-        vectors = self._vectors(list(dict.fromkeys(text for own in texts for text in own)))
-        best = [int(np.argmax(np.stack([vectors[text] for text in own]) @ vector)) for own in texts]
+        vectors = self._vectors(list(dict.fromkeys(text for sentences in texts for text in sentences)))
+        best = [int(np.argmax(np.stack([vectors[text] for text in sentences]) @ vector)) for sentences in texts]
         return [picks[at] for picks, at in zip(chosen, best, strict=False)]
 
     def _affordable(self, texts: Sequence[Sequence[str]], seconds: float) -> int:
         """Return for how many passages the time suffices, by the speed that was measured."""
         speed = self._seconds_per_character or self._measure()
         with self._lock:
-            new = [[text for text in own if text not in self._known] for own in texts]
-        spent = np.cumsum([self._size(own) for own in new]) * speed
+            new = [[text for text in sentences if text not in self._known] for sentences in texts]
+        spent = np.cumsum([self._size(sentences) for sentences in new]) * speed
         return int(np.searchsorted(spent, seconds, side="right"))
 
     def _size(self, texts: Sequence[str]) -> int:
@@ -93,14 +93,14 @@ class SentenceFinder:
     def _vectors(self, texts: list[str]) -> dict[str, np.ndarray]:
         """Return unit vectors by text; what is not known is embedded."""
         with self._lock:
-            found = {text: self._known[text] for text in texts if text in self._known}
-        new = [text for text in texts if text not in found]
+            vectors = {text: self._known[text] for text in texts if text in self._known}
+        new = [text for text in texts if text not in vectors]
         if new:
-            found.update(zip(new, self._embed(new), strict=True))
+            vectors.update(zip(new, self._embed(new), strict=True))
         with self._lock:
-            for text, vector in found.items():
+            for text, vector in vectors.items():
                 self._known[text] = vector
                 self._known.move_to_end(text)
             while len(self._known) > _NUM_KEPT:
                 self._known.popitem(last=False)
-        return found
+        return vectors

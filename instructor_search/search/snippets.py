@@ -46,7 +46,7 @@ def split_sentences(text: str) -> list[str]:
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Return where the sentences (or lines) of a text lie, one after the other, so that all of it is in one of them."""
-    starts = [0, *(found.end() for found in _SPLIT.finditer(text) if found.end() < len(text))]
+    starts = [0, *(match.end() for match in _SPLIT.finditer(text) if match.end() < len(text))]
     return list(zip(starts, [*starts[1:], len(text)], strict=True)) if text else []
 
 

@@ -47,9 +47,9 @@ class _StandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        made = _Deferred(name, (), {"__module__": self.__name__})
-        setattr(self, name, made)
-        return made
+        deferred = _Deferred(name, (), {"__module__": self.__name__})
+        setattr(self, name, deferred)
+        return deferred
 
 
 class _Finder(MetaPathFinder, Loader):

@@ -191,12 +191,12 @@ def _documents(
                 raise ValueError(f"{name} {number} is {value!r:.40}; expected a text that is not empty")
     if ids is not None and len(set(ids)) < len(ids):
         raise ValueError(f"the id {Counter(ids).most_common(1)[0][0]!r} stands twice; expected others")
-    facts = [dict(one) for one in metadata or [{}] * len(texts)]
+    metadata_of_each = [dict(one) for one in metadata or [{}] * len(texts)]
     heads = titles or [""] * len(texts)
-    names = ids or [_digest(*content)[:16] for content in zip(texts, heads, facts, strict=True)]
+    names = ids or [_digest(*content)[:16] for content in zip(texts, heads, metadata_of_each, strict=True)]
     return [
-        Document(name, f"{_SOURCE}/{name}", title, "text/plain", [Block(text)], own)
-        for name, text, title, own in zip(names, texts, heads, facts, strict=True)
+        Document(name, f"{_SOURCE}/{name}", title, "text/plain", [Block(text)], fields)
+        for name, text, title, fields in zip(names, texts, heads, metadata_of_each, strict=True)
     ]
 
 

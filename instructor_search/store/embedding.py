@@ -80,10 +80,10 @@ def fill_view(
     ``engine`` embeds the batches; None: this process.
     """
     batches = _growing(collection.batches_without_vector(view, FIRST_BATCH))
-    for ids, made in (engine or LocalEngine()).map(partial(_embed_rows, encoder, view, on_embedded), batches):
+    for ids, embedded in (engine or LocalEngine()).map(partial(_embed_rows, encoder, view, on_embedded), batches):
         started = time.perf_counter()
-        collection.set_vectors(view, ids, made.vectors)
-        counts.add(made)
+        collection.set_vectors(view, ids, embedded.vectors)
+        counts.add(embedded)
         counts.embedded += len(ids)
         counts.write_seconds += time.perf_counter() - started
 

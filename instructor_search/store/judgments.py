@@ -71,7 +71,7 @@ def judge(
     rows = collection.rows_by_id([chunk_id], ["document_id", "text"]).to_pylist()
     if not rows:
         raise StoreError(f"{collection.name!r} has no chunk {chunk_id!r}; ids stand in search --json and --explain")
-    made = Judgment(
+    judgment = Judgment(
         query,
         sentence,
         view.name,
@@ -82,8 +82,8 @@ def judge(
         relevant,
         datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    _append(collection.folder / FILE, json.dumps(asdict(made), ensure_ascii=False))
-    return made
+    _append(collection.folder / FILE, json.dumps(asdict(judgment), ensure_ascii=False))
+    return judgment
 
 
 def read_judgments(collection: CollectionTable) -> list[Judgment]:
@@ -93,7 +93,7 @@ def read_judgments(collection: CollectionTable) -> list[Judgment]:
         StoreError: a line is damaged; the message says which.
     """
     path = collection.folder / FILE
-    found: dict[tuple[str, str, str, str], Judgment] = {}
+    latest: dict[tuple[str, str, str, str], Judgment] = {}
     if path.is_file():
         for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
             if not line:
@@ -102,8 +102,8 @@ def read_judgments(collection: CollectionTable) -> list[Judgment]:
                 judgment = Judgment(**json.loads(line))
             except (ValueError, TypeError) as error:
                 raise StoreError(f"{path}, line {number} is damaged ({str(error)[:80]}); remove the line") from error
-            found[judgment.key] = judgment
-    return [judgment for judgment in found.values() if judgment.relevant is not None]
+            latest[judgment.key] = judgment
+    return [judgment for judgment in latest.values() if judgment.relevant is not None]
 
 
 def medi_rows(judgments: Iterable[Judgment]) -> Iterator[dict[str, Any]]:

@@ -33,13 +33,13 @@ def writer_lock(folder: Path, what: str = "collection") -> Iterator[None]:
     except Timeout:
         raise LockedError(f"{what} {folder.name!r} is being written to by {_describe(holder)}; try later") from None
     try:
-        facts = {
+        process = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "command": " ".join(sys.argv)[:200],
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        holder.write_text(json.dumps(facts), encoding="utf-8")
+        holder.write_text(json.dumps(process), encoding="utf-8")
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -48,7 +48,7 @@ def writer_lock(folder: Path, what: str = "collection") -> Iterator[None]:
 
 def _describe(holder: Path) -> str:
     try:
-        facts = json.loads(holder.read_text(encoding="utf-8"))
-        return f"process {facts['pid']} on {facts['host']} since {facts['since']} ({facts['command']})"
+        process = json.loads(holder.read_text(encoding="utf-8"))
+        return f"process {process['pid']} on {process['host']} since {process['since']} ({process['command']})"
     except (OSError, ValueError, KeyError):
         return "another process"

@@ -23,9 +23,9 @@ def maintain(collection: CollectionTable) -> list[str]:
         StoreError: the table or an index cannot be read or written.
     """
     views = list(collection.manifest.views.values())
-    made = [line for index in indexes_in_table(collection, views) for line in index.sync()]
+    lines = [line for index in indexes_in_table(collection, views) for line in index.sync()]
     _compact(collection)
-    return made + [line for index in indexes_beside(collection, views) for line in index.sync()]
+    return lines + [line for index in indexes_beside(collection, views) for line in index.sync()]
 
 
 def _compact(collection: CollectionTable) -> None:

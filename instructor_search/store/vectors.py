@@ -33,5 +33,5 @@ def present_vectors(rows: pa.Table | pa.RecordBatch, view: View) -> list[np.ndar
 def sound_vectors(rows: pa.Table, view: View) -> dict[str, np.ndarray]:
     """Return id -> vector of the rows that have one and whose checksum agrees."""
     names, sums = rows["id"].to_pylist(), rows[view.checksum_column].to_pylist()
-    facts = zip(names, present_vectors(rows, view), sums, strict=True)
-    return {name: vector for name, vector, expected in facts if vector is not None and checksum(vector) == expected}
+    triples = zip(names, present_vectors(rows, view), sums, strict=True)
+    return {name: vector for name, vector, expected in triples if vector is not None and checksum(vector) == expected}

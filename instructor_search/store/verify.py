@@ -69,9 +69,9 @@ def _check_rows(collection: CollectionTable, report: VerifyReport) -> None:
     report.notes += [f"{count} {what[5:]}" for what, count in bad.items() if count and what.startswith("note:")]
     _check_sources(collection, per_source, report)
     for index in [*indexes_in_table(collection, views), *indexes_beside(collection, views)]:
-        found = index.verify()
-        report.problems += found.problems
-        report.notes += found.notes
+        index_report = index.verify()
+        report.problems += index_report.problems
+        report.notes += index_report.notes
 
 
 def _check_vectors(batch: Any, view: View, bad: Counter[str]) -> None:

@@ -125,8 +125,8 @@ class CollectionWriter:
         source = self._current
         if source is None:
             raise RuntimeError("begin() a source first")
-        facts = {**source.record.__dict__, "num_documents": num_documents, "num_chunks": source.num_chunks}
-        source.record = SourceRecord(**facts)
+        fields = {**source.record.__dict__, "num_documents": num_documents, "num_chunks": source.num_chunks}
+        source.record = SourceRecord(**fields)
         self._batch.finished.append(source)
         self._current = None
         if len(self._batch.finished) >= self._batch_size:
@@ -205,9 +205,9 @@ class CollectionWriter:
         columns: list[pa.Array] = []
         num_new = 0
         for view in views:
-            vectors, made = self._vectors(view, rows, stored)
+            vectors, num_new_of_view = self._vectors(view, rows, stored)
             columns += vector_arrays(view, vectors)
-            num_new += made
+            num_new += num_new_of_view
         collection.upsert(pa.Table.from_arrays(base + columns, schema=schema), may_exist=may_exist)
         self.counts.embedded += num_new
         self.counts.kept += len(rows) * len(views) - num_new
@@ -224,9 +224,9 @@ class CollectionWriter:
                 vectors[position] = known
         if new:
             texts = [rows[position]["text"] for position in new]
-            made = embed(self.encoders[view.fingerprint], view, texts, self._tell)
-            self.counts.add(made)
-            vectors[new] = made.vectors
+            embedded = embed(self.encoders[view.fingerprint], view, texts, self._tell)
+            self.counts.add(embedded)
+            vectors[new] = embedded.vectors
         return vectors, len(new)
 
     def _tell(self, num_texts: int) -> None:

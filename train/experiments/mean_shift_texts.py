@@ -71,24 +71,24 @@ def texts_by_kind(mixture: Mixture, seed: int = 0) -> dict[str, list[InstructedT
     Most of "similarity", and some of "rest" that are near to it in words, are sentences under instructions made here.
     """
     chance = random.Random(f"{seed} lean")
-    found: dict[str, list[InstructedText]] = {kind: [] for kind in KINDS}
+    by_kind: dict[str, list[InstructedText]] = {kind: [] for kind in KINDS}
     sentences: list[tuple[str, str]] = []  # what the text is, text
     for text in _texts(mixture, chance):
-        found[kind_of(text.instruction)].append(text)
+        by_kind[kind_of(text.instruction)].append(text)
         parsed = Instruction.parse(text.instruction)
         what = " ".join(filter(None, (parsed.domain, parsed.text_type)))
         if _SENTENCE.search(what) and _WORDS[0] <= len(text.text.split()) <= _WORDS[1]:
             sentences.append((what, text.text))
-    found["none"] += [InstructedText("", text.text) for text in found["rest"]]
-    made = {"similarity": (_GOALS, 0.8), "rest": (_OF_QUALITY, 0.15)}
-    for kind, texts in found.items():
+    by_kind["none"] += [InstructedText("", text.text) for text in by_kind["rest"]]
+    goals_by_kind = {"similarity": (_GOALS, 0.8), "rest": (_OF_QUALITY, 0.15)}
+    for kind, texts in by_kind.items():
         chance.shuffle(texts)
-        goals, share = made.get(kind, ((), 0.0))
+        goals, share = goals_by_kind.get(kind, ((), 0.0))
         count = round(share * ROWS[kind]) if sentences else 0
         del texts[ROWS[kind] - count :]
         texts += [_asked(*chance.choice(sentences), goals, chance) for _ in range(count)]
         chance.shuffle(texts)
-    return found
+    return by_kind
 
 
 def _texts(mixture: Mixture, chance: random.Random) -> list[InstructedText]:

@@ -95,17 +95,17 @@ def build(
     report = BuildReport(str(folder))
     remove_parts(folder)
     with atomic_folder(folder, overwrite=overwrite) as part:
-        for made in (engine or LocalEngine()).map(partial(make_task, plan), _named(tasks)):
-            _write(made, part, report)
+        for made_task in (engine or LocalEngine()).map(partial(make_task, plan), _named(tasks)):
+            _write(made_task, part, report)
         report.skipped = {**(left_out or {}), **report.skipped}
         if not report.tasks:
             raise MixtureError(
                 "no examples are left: " + ("; ".join(f"{k}: {v}" for k, v in report.skipped.items()) or "no tasks")
             )
         encoder = plan.encoder
-        facts = {"encoder": encoder.fingerprint, "precision": encoder.precision, "seed": plan.seed}
-        facts |= {"max_rows": plan.max_rows} | (settings or {})
-        write_manifest(part, report.tasks, settings=facts, skipped=report.skipped)
+        recorded_settings = {"encoder": encoder.fingerprint, "precision": encoder.precision, "seed": plan.seed}
+        recorded_settings |= {"max_rows": plan.max_rows} | (settings or {})
+        write_manifest(part, report.tasks, settings=recorded_settings, skipped=report.skipped)
     return report
 
 
@@ -147,16 +147,16 @@ def make_task(plan: BuildPlan, task: RawTask) -> MadeTask:
     return MadeTask(task, examples, dropped, cut)
 
 
-def _write(made: MadeTask, folder: Path, report: BuildReport) -> None:
+def _write(made_task: MadeTask, folder: Path, report: BuildReport) -> None:
     """Write a task's file, or say why there is none."""
-    task = made.task
-    if not made.examples:
-        report.skipped[task.name] = f"no examples are left ({dict(made.dropped)})"
+    task = made_task.task
+    if not made_task.examples:
+        report.skipped[task.name] = f"no examples are left ({dict(made_task.dropped)})"
         return
     report.tasks.append(
         write_task(
             folder,
-            made.examples,
+            made_task.examples,
             name=task.name,
             licence=task.licence,
             source=task.source,
@@ -165,7 +165,10 @@ def _write(made: MadeTask, folder: Path, report: BuildReport) -> None:
             document_instruction=task.document_instruction,
             kind="pairs" if task.kind == "ready" else task.kind,
             notes=task.notes,
-            settings={"dropped": {k: v for k, v in sorted(made.dropped.items()) if v}, "cut_texts": made.num_cut},
+            settings={
+                "dropped": {k: v for k, v in sorted(made_task.dropped.items()) if v},
+                "cut_texts": made_task.num_cut,
+            },
         )
     )
 

@@ -249,22 +249,22 @@ def _names(given: str) -> list[str]:
 def _show(args: argparse.Namespace) -> None:
     try:
         manifest = json.loads((args.mixture / MANIFEST).read_text(encoding="utf-8"))
-        facts = [TaskFacts(**t) for t in manifest["tasks"]]
+        task_facts = [TaskFacts(**t) for t in manifest["tasks"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MixtureError(f"{args.mixture} is no mixture ({error})") from error
-    print(json.dumps(manifest) if args.json else _table(facts))
+    print(json.dumps(manifest) if args.json else _table(task_facts))
 
 
-def _table(facts: Sequence[TaskFacts]) -> str:
-    width = max((len(f.name) for f in facts), default=4)
+def _table(task_facts: Sequence[TaskFacts]) -> str:
+    width = max((len(f.name) for f in task_facts), default=4)
     lines = [f"{'task':<{width}}  {'rows':>7}  {'kind':<14}  {'symmetric':<9}  {'licence':<24}  dropped"]
-    for fact in facts:
+    for fact in task_facts:
         dropped = ", ".join(f"{v} {k}" for k, v in fact.settings.get("dropped", {}).items()) or "-"
         kind = "yes" if fact.symmetric else "no"
         lines.append(
             f"{fact.name:<{width}}  {fact.rows:>7,}  {fact.kind:<14}  {kind:<9}  {_short(fact.licence):<24}  {dropped}"
         )
-    lines.append(f"{len(facts)} tasks, {sum(f.rows for f in facts):,} rows")
+    lines.append(f"{len(task_facts)} tasks, {sum(f.rows for f in task_facts):,} rows")
     return "\n".join(lines)
 
 

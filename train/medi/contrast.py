@@ -46,13 +46,13 @@ def with_contrast(tasks: Iterable[RawTask], seed: int, against: EvaluationTexts 
     """
     for task in tasks:
         yield task
-        made = None
+        contrast = None
         if task.kind == "classification" and _TOPICS.search(task.query_instruction):
-            made = shared_words(task if against is None else against.without(task), seed)
+            contrast = shared_words(task if against is None else against.without(task), seed)
         elif task.kind == "pairs" and any(_SENSE.fullmatch(str(row[0])) for row in task.rows[:20]):
-            made = word_senses(task if against is None else against.without(task), against)
-        if made and made.rows:
-            yield made
+            contrast = word_senses(task if against is None else against.without(task), against)
+        if contrast and contrast.rows:
+            yield contrast
 
 
 def shared_words(task: RawTask, seed: int) -> RawTask:
@@ -83,7 +83,7 @@ def _places(task: RawTask) -> dict[str, dict[str, list[str]]]:
             places[word][topic[1]].append(text)
             counts[word] += 1
     limit = max(20.0, _MAX_TEXT_SHARE * len(task.rows))
-    return {word: dict(found) for word, found in places.items() if counts[word] <= limit}
+    return {word: dict(topics) for word, topics in places.items() if counts[word] <= limit}
 
 
 def word_senses(task: RawTask, against: EvaluationTexts | None = None) -> RawTask:
@@ -93,11 +93,11 @@ def word_senses(task: RawTask, against: EvaluationTexts | None = None) -> RawTas
     """
     rows, instructions = [], []
     for query, positive, negatives in task.rows:
-        found = _SENSE.fullmatch(str(query or ""))
-        if found is None or not negatives or (against is not None and found["sentence"] in against):
+        match = _SENSE.fullmatch(str(query or ""))
+        if match is None or not negatives or (against is not None and match["sentence"] in against):
             continue
-        rows.append((found["word"], positive, negatives))
-        instructions.append(_SENSE_FORM.format(found["sentence"].strip()[:200]))
+        rows.append((match["word"], positive, negatives))
+        instructions.append(_SENSE_FORM.format(match["sentence"].strip()[:200]))
     return _made(task, rows, instructions)
 
 

@@ -45,7 +45,7 @@ def with_passages(tasks: Iterable[RawTask], seed: int, against: EvaluationTexts 
         yield task
         if task.kind == "pairs":
             clean = task if against is None else against.without(task)
-            yield from (made for made in (sentences(clean, seed), pages(clean, seed)) if made is not None)
+            yield from (derived for derived in (sentences(clean, seed), pages(clean, seed)) if derived is not None)
 
 
 def sentences(task: RawTask, seed: int) -> RawTask | None:
@@ -79,9 +79,9 @@ def pages(task: RawTask, seed: int) -> RawTask | None:
     """Return (question after an aspect of a subject, a page on the subject); None where queries name no subjects."""
     known: dict[str, dict[str, str]] = defaultdict(dict)
     for query, document, _ in task.rows:
-        found = _SUBJECT.fullmatch(str(query or ""))
-        if found and isinstance(document, str):
-            known[found["subject"]][found["aspect"]] = document
+        match = _SUBJECT.fullmatch(str(query or ""))
+        if match and isinstance(document, str):
+            known[match["subject"]][match["aspect"]] = document
     known = {subject: aspects for subject, aspects in known.items() if len(aspects) >= _MIN_ASPECTS}
     if len(known) < _MIN_SUBJECTS:
         return None
@@ -126,9 +126,9 @@ def _domain(task: RawTask) -> str:
 
     "code of an algorithm" is of algorithms: what follows "of" names the subject.
     """
-    found = Instruction.parse(task.document_instruction)
-    called = " ".join(filter(None, (found.domain, found.text_type)))
-    domain = re.sub(r"^.* of (an? |the )?", "", called) if " of " in called else found.domain
+    instruction = Instruction.parse(task.document_instruction)
+    called = " ".join(filter(None, (instruction.domain, instruction.text_type)))
+    domain = re.sub(r"^.* of (an? |the )?", "", called) if " of " in called else instruction.domain
     return f"{domain} " if domain else ""
 
 

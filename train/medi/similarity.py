@@ -50,8 +50,8 @@ def with_similarity(tasks: Iterable[RawTask], seed: int, against: EvaluationText
         yield task
         if task.kind in ("pairs", "classification") and not task.instructions:
             clean = task if against is None else against.without(task)
-            if (made := documents(clean, seed) or prose(clean, seed)) is not None:
-                yield made
+            if (likeness := documents(clean, seed) or prose(clean, seed)) is not None:
+                yield likeness
 
 
 def prose(task: RawTask, seed: int) -> RawTask | None:
@@ -62,8 +62,8 @@ def prose(task: RawTask, seed: int) -> RawTask | None:
         sides.append(task.document_instruction)
     asked: dict[str, str] = {}  # text -> instruction
     for side, instruction in enumerate(sides):
-        found = Instruction.parse(instruction)
-        what = " ".join(filter(None, (found.domain, found.text_type)))
+        parsed = Instruction.parse(instruction)
+        what = " ".join(filter(None, (parsed.domain, parsed.text_type)))
         if (kind := _PROSE.search(what)) is None:
             continue
         for text in dict.fromkeys(row[side] for row in task.rows if isinstance(row[side], str)):

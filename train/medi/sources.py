@@ -115,21 +115,21 @@ def _is_symmetric(entry: dict[str, Any]) -> bool:
 def _tasks_of(path: Path, entry: dict[str, Any], seed: int) -> Iterator[RawTask]:
     """Yield the tasks of one file of the manifest."""
     name, kind, symmetric = entry["name"], entry["kind"], _is_symmetric(entry)
-    facts: dict[str, Any] = {
+    provenance: dict[str, Any] = {
         "licence": str(entry.get("license", "unstated")),
         "source": str(entry.get("repository", "")),
         "notes": str(entry.get("caveats", "")),
     }
     if kind == "superni":
-        yield from _super_ni_rows(path, facts, seed)
+        yield from _super_ni_rows(path, provenance, seed)
         return
     instructions = entry["query_instruction"], entry["doc_instruction"]
     if kind == "classification":
         rows = [(r["text"], str(r["label"])) for r in read_lines(path, "text", "label")]
-        yield RawTask(name, kind, rows, *instructions, symmetric=symmetric, **facts)
+        yield RawTask(name, kind, rows, *instructions, symmetric=symmetric, **provenance)
     else:
         pairs = [(r["query"], r["pos"], listed(r.get("neg"))) for r in read_lines(path, "query", "pos")]
-        yield RawTask(name, "pairs", pairs, *instructions, symmetric=symmetric, **facts)
+        yield RawTask(name, "pairs", pairs, *instructions, symmetric=symmetric, **provenance)
 
 
 def names_of(folder: Path) -> set[str]:
@@ -151,7 +151,7 @@ def _manifest(folder: Path) -> list[dict[str, Any]]:
     return files
 
 
-def _super_ni_rows(path: Path, facts: dict[str, Any], seed: int) -> Iterator[RawTask]:
+def _super_ni_rows(path: Path, provenance: dict[str, Any], seed: int) -> Iterator[RawTask]:
     """Yield the tasks of a file of {"task", "definition", "input", "output"}; several wordings are drawn from."""
     wordings = _wordings(path)
     tasks: dict[str, list[dict[str, Any]]] = {}
@@ -170,7 +170,7 @@ def _super_ni_rows(path: Path, facts: dict[str, Any], seed: int) -> Iterator[Raw
             given[0],
             symmetric=True,
             instructions=given if len(choices) > 1 else None,
-            **facts,
+            **provenance,
         )
 
 
@@ -179,8 +179,8 @@ def _wordings(path: Path) -> dict[str, list[str]]:
     beside = path.with_name("instruction_induction_instructions.json")
     if not path.name.startswith("instruction_induction") or not beside.is_file():
         return {}
-    found = json.loads(beside.read_text(encoding="utf-8"))
-    return {k: [str(t) for t in v] for k, v in found.items() if isinstance(v, list)}
+    wordings = json.loads(beside.read_text(encoding="utf-8"))
+    return {k: [str(t) for t in v] for k, v in wordings.items() if isinstance(v, list)}
 
 
 def read_super_ni(folder: Path, task_list: Path | None = None) -> Iterator[RawTask]:
@@ -192,23 +192,23 @@ def read_super_ni(folder: Path, task_list: Path | None = None) -> Iterator[RawTa
         MixtureError: no tasks are there, one that is listed is missing, or a file is damaged.
     """
     tasks = folder / "tasks" if (folder / "tasks").is_dir() else folder
-    found = {p.stem: p for p in sorted(tasks.glob("task*.json"))}
+    files = {p.stem: p for p in sorted(tasks.glob("task*.json"))}
     names = (
         [n.strip() for n in task_list.read_text(encoding="utf-8-sig").splitlines() if n.strip()]
         if task_list
-        else list(found)
+        else list(files)
     )
-    missing = [n for n in names if n not in found]
-    if not found or missing:
+    missing = [n for n in names if n not in files]
+    if not files or missing:
         what = f"{len(missing)} of the listed tasks, the first is {missing[0]}" if missing else "no task*.json"
         raise MixtureError(f"{tasks} lacks tasks: {what}; expected the layout of natural-instructions")
     for name in names:
         try:
-            task = json.loads(found[name].read_text(encoding="utf-8"))
+            task = json.loads(files[name].read_text(encoding="utf-8"))
             definition = task["Definition"][0] if isinstance(task["Definition"], list) else task["Definition"]
             rows = [(str(i["input"]), _first(i["output"])) for i in task["Instances"]]
         except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise MixtureError(f"{found[name]} is no task of Super-NaturalInstructions ({error!r})") from error
+            raise MixtureError(f"{files[name]} is no task of Super-NaturalInstructions ({error!r})") from error
         instruction = task_instruction(str(definition))
         licence = ", ".join(map(str, listed(task.get("Instance License")))) or "unstated"
         source = ", ".join(map(str, listed(task.get("Source")))) or "Super-NaturalInstructions"

@@ -42,16 +42,16 @@ def with_wordings(tasks: Iterable[RawTask], seed: int, against: EvaluationTexts 
         if task.kind not in ("pairs", "classification") or task.instructions:
             continue
         clean = task if against is None else against.without(task)
-        if (made := own(clean, seed)) is not None:
-            yield made
-        for name, found in _called(clean, seed):
-            texts[name] += found
+        if (derived := own(clean, seed)) is not None:
+            yield derived
+        for name, texts_called_so in _called(clean, seed):
+            texts[name] += texts_called_so
             sources[name].append(task)
     for number, purpose in enumerate(PURPOSES):
         yield from of_purpose(purpose, number, texts[purpose.texts], sources[purpose.texts], seed)
     for area in AREAS:
-        if (made := of_area(area, texts[area.texts], sources[area.texts], seed)) is not None:
-            yield made
+        if (derived := of_area(area, texts[area.texts], sources[area.texts], seed)) is not None:
+            yield derived
 
 
 def own(task: RawTask, seed: int) -> RawTask | None:
@@ -88,8 +88,8 @@ def of_purpose(
     worded = [(text, _asking(purpose, chance), _asking(purpose, chance)) for text in chosen[apart:]]
     licence, source = _of(sources)
     for kind, rows in (("wordings", worded), ("likeness", bare)):
-        if (made := _made(f"{kind}_of_{purpose.texts}_{number}", rows, licence, source)) is not None:
-            yield made
+        if (purpose_task := _made(f"{kind}_of_{purpose.texts}_{number}", rows, licence, source)) is not None:
+            yield purpose_task
 
 
 def of_area(area: Area, texts: Sequence[str], sources: Sequence[RawTask], seed: int) -> RawTask | None:
@@ -131,8 +131,8 @@ def _called(task: RawTask, seed: int) -> Iterator[tuple[str, list[str]]]:
     if task.kind == "pairs":
         sides.append(task.document_instruction)
     for side, given in enumerate(sides):
-        found = Instruction.parse(given)
-        called = " ".join(filter(None, (found.domain, found.text_type)))
+        parsed = Instruction.parse(given)
+        called = " ".join(filter(None, (parsed.domain, parsed.text_type)))
         for name, pattern in TEXTS.items():
             if re.search(pattern, called):
                 chance = random.Random(f"{seed} texts {name} {task.name} {side}")

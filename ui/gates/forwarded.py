@@ -49,9 +49,9 @@ class Forwarded:
 def _address(client: str) -> str:
     """Return the address of whom a proxy names, without quotes, brackets and port; "unknown" where it names none."""
     client = client.strip('" ')
-    found = _BRACKETED.fullmatch(client) or _WITH_PORT.fullmatch(client)
+    match = _BRACKETED.fullmatch(client) or _WITH_PORT.fullmatch(client)
     try:
-        return str(ipaddress.ip_address(found[1] if found else client))
+        return str(ipaddress.ip_address(match[1] if match else client))
     except ValueError:
         return "unknown"
 

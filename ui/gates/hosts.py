@@ -20,10 +20,10 @@ def split_host(text: str) -> tuple[str, int | None]:
     Raises:
         ValueError: it has another form.
     """
-    found = _HOST.fullmatch(text)
-    if not found:
+    match = _HOST.fullmatch(text)
+    if not match:
         raise ValueError(f"{text!r:.80} is no host name")
-    return canonical(found[1]), int(found[2]) if found[2] else None
+    return canonical(match[1]), int(match[2]) if match[2] else None
 
 
 def canonical(name: str) -> str:

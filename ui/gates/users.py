@@ -24,8 +24,8 @@ def read_users(path: Path) -> dict[str, str]:
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
-        name, found, password = line.partition(":")
-        if not (name.strip() and found and password):
+        name, separator, password = line.partition(":")
+        if not (name.strip() and separator and password):
             raise ValueError(f"--auth {path}, line {number}: expected NAME:PASSWORD")
         users[name.strip()] = password
     if not users:

@@ -66,7 +66,7 @@ def card(
     """Return one hit. ``top``: the score of a full bar; ``badge``: HTML of our own making after the title."""
     place = " › ".join([hit.document_id, *([f"page {hit.page}"] if hit.page else [])])
     heading = " › ".join(hit.heading)
-    facts = {name: value for name, value in hit.metadata.items() if name not in ("mtime", "row")}
+    metadata = {name: value for name, value in hit.metadata.items() if name not in ("mtime", "row")}
     label = f"score {hit.score:.4f}"
     score = (
         f'<span class="score">{badge}{bar(hit.score / top if top > 0 else 0, label)}<span>{hit.score:.4f}</span></span>'
@@ -75,7 +75,7 @@ def card(
         f'<article class="card" data-chunk="{text(hit.chunk_id)}"><div class="top"><span class="rank">{hit.rank}</span>'
         f'<button class="title" data-action="open" title="Open the document at this passage">{text(hit.title)}</button>'
         f'{score}</div><p class="from">{text(place)}{" · " + text(heading) if heading and heading != hit.title else ""}</p>'
-        f'<p class="snippet">{highlighted(hit.snippet, hit.best_sentence)}</p>{chips(facts)}'
+        f'<p class="snippet">{highlighted(hit.snippet, hit.best_sentence)}</p>{chips(metadata)}'
         f"{_acts(judged, read_only) if actions else ''}</article>"
     )
 
@@ -128,12 +128,12 @@ def search_address(asked: Asked) -> str:
 
 def examples(tries: tuple[tuple[str, str], ...]) -> str:
     """Return what the page shows before the first search."""
-    made = "".join(
+    buttons = "".join(
         f'<button class="try" data-action="try" data-value="{number}"><b>{text(query)}</b>'
         f"<span>{text(instruction.strip())}</span></button>"
         for number, (query, instruction) in enumerate(tries)
     )
     return (
         f'<div class="panel empty"><h3>{EXAMPLES_TITLE}</h3><p>The instruction says what you search for. Try one of '
-        f'these, or ask in your own words.</p><div class="tries">{made}</div></div>'
+        f'these, or ask in your own words.</p><div class="tries">{buttons}</div></div>'
     )

@@ -47,8 +47,8 @@ def _sums(change: Difference) -> str:
         (len(change.moved), "moved"),
         (len(change.stayed), "stayed in place"),
     )
-    made = "".join(f"<div><b>{value}</b><span>{name}</span></div>" for value, name in numbers)
-    return f'<div class="sums" role="status">{made}</div>'
+    cells = "".join(f"<div><b>{value}</b><span>{name}</span></div>" for value, name in numbers)
+    return f'<div class="sums" role="status">{cells}</div>'
 
 
 def _side(hits: Sequence[Hit], instruction: str, marks: dict[str, str]) -> str:
@@ -60,8 +60,8 @@ def _side(hits: Sequence[Hit], instruction: str, marks: dict[str, str]) -> str:
 
 def _card(hit: Hit, mark: str) -> str:
     acts = '<div class="acts"><button class="act" data-action="why">Why, under both?</button></div>'
-    made = card(hit, top=1.0, badge=mark, actions=False)
-    return made.removesuffix("</article>") + acts + "</article>"
+    article = card(hit, top=1.0, badge=mark, actions=False)
+    return article.removesuffix("</article>") + acts + "</article>"
 
 
 def _marks(change: Difference, *, first: bool) -> dict[str, str]:

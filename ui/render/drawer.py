@@ -71,15 +71,15 @@ def _why(found: Explanation, most: float, most_asked: float) -> str:
 
 def heat(whole: str, tokens: Sequence[Part], most: float) -> str:
     """Return a text with each token on a ground by what it adds: one colour for more, one for less."""
-    made, at = [], 0
+    pieces, at = [], 0
     for token in sorted((t for t in tokens if t.end > t.start), key=lambda t: t.start):
         start, end = max(token.start, at), max(token.end, at)
         if start > at:
-            made.append(text(whole[at:start]))
+            pieces.append(text(whole[at:start]))
         if end > start:
-            made.append(_token(whole[start:end], token.contribution, most))
+            pieces.append(_token(whole[start:end], token.contribution, most))
         at = end
-    return f'<div class="heat">{"".join(made)}{text(whole[at:])}</div>'
+    return f'<div class="heat">{"".join(pieces)}{text(whole[at:])}</div>'
 
 
 def _token(shown: str, value: float, most: float) -> str:

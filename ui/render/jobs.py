@@ -74,8 +74,8 @@ def _job(job: Job, read_only: bool) -> str:
         buttons = f'<button class="act" data-action="again" data-value="{job.id}">Resume</button>'
     seconds = "" if job.is_running else f" · {job.seconds:.1f} s"
     told = _bar(job) if job.is_running else ""
-    facts = [counts(job)] if job.is_running else _report(job)
-    lines = "".join(f"<p>{text(without_paths(line))}</p>" for line in [*facts, *noted(job.notes)] if line)
+    sentences = [counts(job)] if job.is_running else _report(job)
+    lines = "".join(f"<p>{text(without_paths(line))}</p>" for line in [*sentences, *noted(job.notes)] if line)
     return (
         f'<div class="job" data-job="{job.id}" data-state="{job.state}"><div class="line"><b>{text(job.title)}</b>'
         f'<span class="badge {_BADGES[job.state]}">{text(state(job))}{seconds}</span>{buttons}</div>{told}{lines}</div>'
@@ -112,9 +112,9 @@ def _report(job: Job) -> list[str]:
         lines += [f"skipped {name}: {reason}" for name, reason in report["skipped"][:4]]
         return lines
     if "sound" in report:
-        found = "everything is as it was written" if report["sound"] else "damaged: " + "; ".join(report["problems"])
+        verdict = "everything is as it was written" if report["sound"] else "damaged: " + "; ".join(report["problems"])
         return [
-            f"{counted(report['chunks'], 'chunk')} of {counted(report['sources'], 'file')} looked at: {found}",
+            f"{counted(report['chunks'], 'chunk')} of {counted(report['sources'], 'file')} looked at: {verdict}",
             *report["notes"],
         ]
     if job.state in (State.FAILED, State.CANCELLED):  # its lines may be a traceback: they are for the log

@@ -25,7 +25,7 @@ def without_paths(message: str) -> str:
     """Return a message in which of each absolute path the last name is left: where files lie is no page's business."""
     message = re.sub(r"\bfile:/+", "/", message)
     for kind in (_QUOTED, _PATH):
-        message = kind.sub(lambda found: "…/" + (found[0].rstrip("/").rpartition("/")[2]), message)
+        message = kind.sub(lambda match: "…/" + (match[0].rstrip("/").rpartition("/")[2]), message)
     return message
 
 
@@ -44,14 +44,14 @@ def error(message: str) -> str:
 def chips(facts: Mapping[str, Any]) -> str:
     """Return metadata as small labels; long values are cut, all of it stands in the tooltip."""
     shown = [(name, value) for name, value in facts.items() if value not in (None, "")]
-    made = [
+    labels = [
         f'<span class="chip" title="{text(name)}: {text(value)}">{text(name)} <b>{text(str(value)[:60])}</b></span>'
         for name, value in shown[:MAX_CHIPS]
     ]
     if len(shown) > MAX_CHIPS:
         rest = ", ".join(f"{name}: {str(value)[:40]}" for name, value in shown[MAX_CHIPS:])
-        made.append(f'<span class="chip" title="{text(rest)}">+{len(shown) - MAX_CHIPS}</span>')
-    return f'<div class="chips">{"".join(made)}</div>' if made else ""
+        labels.append(f'<span class="chip" title="{text(rest)}">+{len(shown) - MAX_CHIPS}</span>')
+    return f'<div class="chips">{"".join(labels)}</div>' if labels else ""
 
 
 def bar(share: float, label: str) -> str:

@@ -54,9 +54,9 @@ def _averages(found: list[RunScores]) -> str:
 
 def plots(found: list[tuple[str, str]]) -> str:
     """Return the studies' plots as images: what stands in them cannot run."""
-    made = "".join(
+    figures = "".join(
         f'<figure class="map" style="margin:0"><h3>{text(name)}</h3><img alt="Plot of the study {text(name)}" '
         f'style="width:100%;background:#fff" src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"></figure>'
         for name, svg in found
     )
-    return f'<div class="maps" style="margin-top:14px">{made}</div>' if made else ""
+    return f'<div class="maps" style="margin-top:14px">{figures}</div>' if figures else ""

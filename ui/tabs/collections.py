@@ -65,47 +65,49 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
 
 def _forms(session: Session, collection: gr.Dropdown) -> dict[str, Any]:
     """Lay out what changes something; return its components by name."""
-    made: dict[str, Any] = {}
+    components: dict[str, Any] = {}
     with gr.Accordion("New collection", open=True):
-        made["name"] = gr.Textbox(label="Name", placeholder="papers", max_lines=1, elem_id="new-name")
-        made["instruction"] = gr.Textbox(
+        components["name"] = gr.Textbox(label="Name", placeholder="papers", max_lines=1, elem_id="new-name")
+        components["instruction"] = gr.Textbox(
             DEFAULT_DOCUMENT_INSTRUCTION,
             label="Document instruction (what they are for)",
             lines=2,
             elem_id="new-instruction",
         )
-        made["pick"] = gr.Dropdown(PICKS, value=None, label="From the library")
-        made["files"] = uploader("new-files", "Files or folders", session)
-        made["create"] = gr.Button("Make the collection", variant="primary", elem_id="create")
+        components["pick"] = gr.Dropdown(PICKS, value=None, label="From the library")
+        components["files"] = uploader("new-files", "Files or folders", session)
+        components["create"] = gr.Button("Make the collection", variant="primary", elem_id="create")
     with gr.Accordion("Add files to the chosen collection", open=False):
-        made["more"] = uploader("more-files", "More files or folders", session)
-        made["replace"] = gr.Checkbox(
+        components["more"] = uploader("more-files", "More files or folders", session)
+        components["replace"] = gr.Checkbox(
             False, label="Replace files of the same name (else both are kept)", elem_id="replace"
         )
-        made["add"] = gr.Button("Add the files", elem_id="add-files")
+        components["add"] = gr.Button("Add the files", elem_id="add-files")
     if session.config.allow_folders:
         with gr.Accordion("Ingest a folder of the server", open=False):
-            made["folder"] = gr.Dropdown(
+            components["folder"] = gr.Dropdown(
                 list(collections.allowed_folders(session)), label="Allowed folder", elem_id="folder"
             )
-            made["below"] = gr.Textbox(label="Folder below it (empty: all of it)", max_lines=1, elem_id="below")
-            made["into"] = gr.Textbox(label="Collection (new or existing)", max_lines=1, elem_id="into")
-            made["ingest"] = gr.Button("Ingest the folder", elem_id="ingest-folder")
+            components["below"] = gr.Textbox(label="Folder below it (empty: all of it)", max_lines=1, elem_id="below")
+            components["into"] = gr.Textbox(label="Collection (new or existing)", max_lines=1, elem_id="into")
+            components["ingest"] = gr.Button("Ingest the folder", elem_id="ingest-folder")
     with gr.Accordion("Add a view: the same documents under another instruction", open=False):
-        made["view"] = gr.Textbox(label="Name of the view", placeholder="by-topic", max_lines=1, elem_id="view-name")
-        made["view_instruction"] = gr.Textbox(label="Document instruction", lines=2, elem_id="view-instruction")
-        made["view_pick"] = gr.Dropdown(PICKS, value=None, label="From the library")
-        made["cost"] = gr.HTML("", elem_id="view-cost")
+        components["view"] = gr.Textbox(
+            label="Name of the view", placeholder="by-topic", max_lines=1, elem_id="view-name"
+        )
+        components["view_instruction"] = gr.Textbox(label="Document instruction", lines=2, elem_id="view-instruction")
+        components["view_pick"] = gr.Dropdown(PICKS, value=None, label="From the library")
+        components["cost"] = gr.HTML("", elem_id="view-cost")
         with gr.Row():
-            made["estimate"] = gr.Button("What does it cost?", size="sm", elem_id="estimate")
-            made["make_view"] = gr.Button("Make the view", size="sm", variant="primary", elem_id="make-view")
+            components["estimate"] = gr.Button("What does it cost?", size="sm", elem_id="estimate")
+            components["make_view"] = gr.Button("Make the view", size="sm", variant="primary", elem_id="make-view")
     with gr.Accordion("Check or delete the chosen collection", open=False):
-        made["verify"] = gr.Button("Verify against checksums", size="sm", elem_id="verify")
-        made["typed"] = gr.Textbox(
+        components["verify"] = gr.Button("Verify against checksums", size="sm", elem_id="verify")
+        components["typed"] = gr.Textbox(
             label="Type its name to delete it, with its uploaded files", max_lines=1, elem_id="delete-name"
         )
-        made["delete"] = gr.Button("Delete", variant="stop", size="sm", elem_id="delete")
-    return made
+        components["delete"] = gr.Button("Delete", variant="stop", size="sm", elem_id="delete")
+    return components
 
 
 def _tie_starts(session: Session, collection: gr.Dropdown, forms: dict[str, Any], told: list[Any]) -> None:

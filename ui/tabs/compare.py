@@ -45,8 +45,8 @@ def compare(
         return jobs_html.AWAITED
     asked = Asked(collection or "", query, first or "", view or "", where=where or "", top_k=int(top_k))
     views = [view or "", other_view or view or ""]
-    found = session.compare(asked, [first or "", second or ""], views)
-    return comparison.comparison(found, asked, second or "", views[1])
+    result = session.compare(asked, [first or "", second or ""], views)
+    return comparison.comparison(result, asked, second or "", views[1])
 
 
 def open_hit(session: Session, action: str, chunk: str, asked_text: str) -> str:
@@ -57,10 +57,10 @@ def open_hit(session: Session, action: str, chunk: str, asked_text: str) -> str:
         asked = Asked(**values)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ValueError("this page is out of date; compare again") from None
-    found = session.document(asked.collection, chunk)
+    document = session.document(asked.collection, chunk)
     if action != "why":
-        return drawer.document(found, chunk)
-    return drawer.explanation(found.title, session.explain(asked, chunk, [asked.instruction, other]))
+        return drawer.document(document, chunk)
+    return drawer.explanation(document.title, session.explain(asked, chunk, [asked.instruction, other]))
 
 
 def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str, Any]:

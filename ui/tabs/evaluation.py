@@ -46,8 +46,8 @@ def download(session: Session, titles: list[str] | None) -> str | None:
 
 def work(session: Session) -> str:
     """Return the jobs that evaluate, as HTML."""
-    found = [job for job in session.jobs.all() if job.title.startswith("evaluation:")]
-    return jobs_html.jobs(found, read_only=session.config.read_only) if found else ""
+    evaluations = [job for job in session.jobs.all() if job.title.startswith("evaluation:")]
+    return jobs_html.jobs(evaluations, read_only=session.config.read_only) if evaluations else ""
 
 
 def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str, Any]:

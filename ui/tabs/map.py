@@ -44,18 +44,19 @@ def draw(
             raise ValueError("choose the other view, or make one in the tab Collections")
         views.append(other)
     instructions = [instruction or ""] if beside == OTHER_INSTRUCTION else []
-    found = mapping.lay_out(session, collection, views, instructions, method)
-    if isinstance(found, Job):
+    projection = mapping.lay_out(session, collection, views, instructions, method)
+    if isinstance(projection, Job):
         return panel(
             "note",
             "The map is being laid out",
-            f"{found.title}: this takes a while; its job stands in the tab Collections. Press Draw again at its end.",
+            f"{projection.title}: this takes a while; its job stands in the tab Collections. "
+            "Press Draw again at its end.",
         ), ""
-    kept = "kept from before" if found.from_cache else f"laid out in {found.seconds:.1f} s"
+    kept = "kept from before" if projection.from_cache else f"laid out in {projection.seconds:.1f} s"
     keys = "Drag moves, the wheel zooms, shift and drag selects, a click opens."
-    said = f"{len(found.chunk_ids):,} chunks of {collection}, {kept}. {keys}"
+    said = f"{len(projection.chunk_ids):,} chunks of {collection}, {kept}. {keys}"
     return f'<div class="found" role="status"><span>{text(said)}</span></div>', mapping.payload(
-        session, collection, found, colour or mapping.CLUSTERS
+        session, collection, projection, colour or mapping.CLUSTERS
     )
 
 

@@ -21,8 +21,8 @@ PICKS = [(f"{pair.name} · {pair.use}", pair.query) for pair in LIBRARY]
 
 def pool_choices(session: Session) -> Any:
     """Return the pools, for their dropdown."""
-    found = prompting.pools(session)
-    return gr.Dropdown(choices=found, value=next(iter(found), None))
+    pools = prompting.pools(session)
+    return gr.Dropdown(choices=pools, value=next(iter(pools), None))
 
 
 def own_instruction(session: Session, pool: str | None) -> str:
@@ -100,44 +100,46 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
 
 def _question(session: Session) -> dict[str, Any]:
     """Lay out what a prompt is made of; return the components by name."""
-    made: dict[str, Any] = {}
-    made["pool"] = gr.Dropdown([], label="Pool of examples", elem_id="pool")
-    made["text"] = gr.Textbox(
+    components: dict[str, Any] = {}
+    components["pool"] = gr.Dropdown([], label="Pool of examples", elem_id="pool")
+    components["text"] = gr.Textbox(
         label="Input",
         lines=3,
         max_lines=8,
         elem_id="prompt-input",
         placeholder="The export hangs at 99 percent and never ends.",
     )
-    made["instruction"] = gr.Textbox(
+    components["instruction"] = gr.Textbox(
         label="Instruction (in what sense examples are near; empty: none)",
         lines=2,
         max_lines=2,
         elem_id="prompt-instruction",
     )
-    made["pick"] = gr.Dropdown(PICKS, value=None, label="From the library")
-    made["task"] = gr.Textbox(
+    components["pick"] = gr.Dropdown(PICKS, value=None, label="From the library")
+    components["task"] = gr.Textbox(
         label="Task (stands first in the prompt)",
         max_lines=3,
         elem_id="prompt-task",
         placeholder="Name the component of the bug.",
     )
     with gr.Accordion("How examples are chosen", open=False):
-        made["k"] = gr.Slider(1, prompting.MAX_EXAMPLES, value=8, step=1, label="Examples at most", elem_id="prompt-k")
-        made["selector"] = gr.Dropdown(prompting.SELECTORS, value="nearest", label="Selector")
-        made["order"] = gr.Dropdown(prompting.ORDERS, value="nearest-last", label="Order in the prompt")
-        made["budget"] = gr.Number(0, label="Tokens at most (0: no limit)", precision=0, minimum=0)
-        made["chat"] = gr.Checkbox(False, label="As chat messages")
-    made["go"] = gr.Button("Build the prompt", variant="primary", elem_id="prompt-go")
-    made["sending"] = gr.Button(
+        components["k"] = gr.Slider(
+            1, prompting.MAX_EXAMPLES, value=8, step=1, label="Examples at most", elem_id="prompt-k"
+        )
+        components["selector"] = gr.Dropdown(prompting.SELECTORS, value="nearest", label="Selector")
+        components["order"] = gr.Dropdown(prompting.ORDERS, value="nearest-last", label="Order in the prompt")
+        components["budget"] = gr.Number(0, label="Tokens at most (0: no limit)", precision=0, minimum=0)
+        components["chat"] = gr.Checkbox(False, label="As chat messages")
+    components["go"] = gr.Button("Build the prompt", variant="primary", elem_id="prompt-go")
+    components["sending"] = gr.Button(
         "Send to the language model", elem_id="prompt-send", visible=prompting.has_language_model(session)
     )
-    return made
+    return components
 
 
 def _work(session: Session) -> str:
-    found = [job for job in session.jobs.all() if job.title.endswith(prompting.KIND)]
-    return jobs_html.jobs(found[-1:], read_only=True) if found else ""
+    pool_jobs = [job for job in session.jobs.all() if job.title.endswith(prompting.KIND)]
+    return jobs_html.jobs(pool_jobs[-1:], read_only=True) if pool_jobs else ""
 
 
 def _pool_form(session: Session) -> dict[str, Any]:

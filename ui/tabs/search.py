@@ -60,11 +60,11 @@ def search(
 def open_hit(session: Session, action: str, chunk: str, asked_text: str) -> str:
     """Return the drawer for a click on a hit: its document, or why it has its score."""
     asked = asked_of(asked_text)
-    found = session.document(asked.collection, chunk)
+    document = session.document(asked.collection, chunk)
     if action != "why":
-        return drawer.document(found, chunk)
+        return drawer.document(document, chunk)
     plain = [asked.sentence, ""] if asked.sentence.strip() else [""]
-    return drawer.explanation(found.title, session.explain(asked, chunk, plain))
+    return drawer.explanation(document.title, session.explain(asked, chunk, plain))
 
 
 def judge_hit(session: Session, values: dict[str, Any]) -> dict[str, Any]:
@@ -113,9 +113,9 @@ def build(session: Session, collection: gr.Dropdown, shown: gr.HTML) -> dict[str
 
 def _question(session: Session) -> dict[str, Any]:
     """Lay out what is asked, and under which instruction; return the components by name."""
-    made: dict[str, Any] = {}
+    components: dict[str, Any] = {}
     with gr.Row(elem_classes="query-row", equal_height=True):
-        made["query"] = gr.Textbox(
+        components["query"] = gr.Textbox(
             label="Query",
             placeholder="What do you look for?",
             lines=1,
@@ -125,9 +125,9 @@ def _question(session: Session) -> dict[str, Any]:
             autofocus=True,
             max_length=session.limits.query_characters,
         )
-        made["go"] = gr.Button("Search", variant="primary", scale=1, min_width=110, elem_id="go")
+        components["go"] = gr.Button("Search", variant="primary", scale=1, min_width=110, elem_id="go")
     with gr.Row(equal_height=True, elem_classes="stack-narrow"):
-        made["instruction"] = gr.Textbox(
+        components["instruction"] = gr.Textbox(
             label="Instruction (free text; empty: none)",
             lines=1,
             max_lines=4,
@@ -135,36 +135,36 @@ def _question(session: Session) -> dict[str, Any]:
             elem_id="instruction",
             max_length=session.limits.instruction_characters,
         )
-        made["pick"] = gr.Dropdown(
+        components["pick"] = gr.Dropdown(
             PICKS, value=None, label="From the library", scale=3, elem_id="pick", filterable=True
         )
-    return made
+    return components
 
 
 def _options(session: Session) -> dict[str, Any]:
     """Lay out how it is searched: the view, the filter, the template of instructions; return the components by name."""
-    made: dict[str, Any] = {}
-    made["view"] = gr.Dropdown([], label="View (what documents were embedded for)", elem_id="view")
-    made["mode"] = gr.Radio(MODES, value="dense", label="Search by", elem_id="mode")
-    made["top_k"] = gr.Slider(1, session.limits.top_k, value=10, step=1, label="Hits", elem_id="top-k")
+    components: dict[str, Any] = {}
+    components["view"] = gr.Dropdown([], label="View (what documents were embedded for)", elem_id="view")
+    components["mode"] = gr.Radio(MODES, value="dense", label="Search by", elem_id="mode")
+    components["top_k"] = gr.Slider(1, session.limits.top_k, value=10, step=1, label="Hits", elem_id="top-k")
     with gr.Accordion("Filter", open=False):
-        made["where"] = gr.Textbox(
+        components["where"] = gr.Textbox(
             label="Only chunks with", placeholder='stars <= 2 and mime contains "csv"', lines=2, elem_id="where"
         )
-        made["field"] = gr.Dropdown([], label="Field", elem_id="field")
+        components["field"] = gr.Dropdown([], label="Field", elem_id="field")
         with gr.Row():
-            made["operator"] = gr.Dropdown(OPERATORS, value="=", label="Is", min_width=80)
-            made["value"] = gr.Textbox(label="Value", min_width=100, max_lines=1)
-        made["add"] = gr.Button("Add to the filter", size="sm")
+            components["operator"] = gr.Dropdown(OPERATORS, value="=", label="Is", min_width=80)
+            components["value"] = gr.Textbox(label="Value", min_width=100, max_lines=1)
+        components["add"] = gr.Button("Add to the filter", size="sm")
     with gr.Accordion("Build an instruction", open=False):
         gr.Markdown("Represent the (domain) (text type) for (objective):", elem_classes="hint")
-        made["domain"] = gr.Textbox(label="Domain", placeholder="astronomy", max_lines=1, elem_id="slot-domain")
-        made["text_type"] = gr.Textbox(label="Text type", value="question", max_lines=1, elem_id="slot-type")
-        made["objective"] = gr.Textbox(
+        components["domain"] = gr.Textbox(label="Domain", placeholder="astronomy", max_lines=1, elem_id="slot-domain")
+        components["text_type"] = gr.Textbox(label="Text type", value="question", max_lines=1, elem_id="slot-type")
+        components["objective"] = gr.Textbox(
             label="Objective", placeholder="retrieving supporting documents", max_lines=1, elem_id="slot-objective"
         )
-        made["use"] = gr.Button("Use this instruction", size="sm", elem_id="use-template")
-    return made
+        components["use"] = gr.Button("Use this instruction", size="sm", elem_id="use-template")
+    return components
 
 
 def _tie(session: Session, collection: gr.Dropdown, shown: gr.HTML, parts: dict[str, Any]) -> None:

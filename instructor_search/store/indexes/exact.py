@@ -30,10 +30,14 @@ def _exact(
     scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
     positions = np.full((len(queries), k), -1, dtype=np.int64)
     for rows, block in _blocks(vectors, allowed):
-        own = _products(queries, block)
-        best = np.argpartition(-own, k - 1, axis=1)[:, :k] if own.shape[1] > k else np.arange(own.shape[1])[None]
+        block_scores = _products(queries, block)
+        best = (
+            np.argpartition(-block_scores, k - 1, axis=1)[:, :k]
+            if block_scores.shape[1] > k
+            else np.arange(block_scores.shape[1])[None]
+        )
         best = np.broadcast_to(best, (len(queries), best.shape[1]))
-        scores = np.concatenate([scores, np.take_along_axis(own, best, 1)], axis=1)
+        scores = np.concatenate([scores, np.take_along_axis(block_scores, best, 1)], axis=1)
         positions = np.concatenate([positions, rows[best]], axis=1)
         order = np.lexsort((positions, -scores), axis=1)[:, :k]
         scores, positions = np.take_along_axis(scores, order, 1), np.take_along_axis(positions, order, 1)
@@ -69,15 +73,15 @@ def exact_search(
     """
     queries = to_unit_length(queries)
     scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-    found = np.zeros((len(queries), k), dtype=ENTRY)
-    found["row"] = NO_ROW
+    nearest = np.zeros((len(queries), k), dtype=ENTRY)
+    nearest["row"] = NO_ROW
     for entries, vectors in vector_batches(table, view, where):
-        own, places = exact(queries, vectors, k, None)
-        both = np.concatenate([scores, own], axis=1)
+        batch_scores, places = exact(queries, vectors, k, None)
+        both = np.concatenate([scores, batch_scores], axis=1)
         best = np.argsort(-both, axis=1, kind="stable")[:, :k]
-        old, new = np.take_along_axis(found, np.minimum(best, k - 1), 1), np.maximum(best - k, 0)
+        old, new = np.take_along_axis(nearest, np.minimum(best, k - 1), 1), np.maximum(best - k, 0)
         fresh = entries[np.take_along_axis(places, new, 1)]
-        found = np.where(best < k, old, fresh)
+        nearest = np.where(best < k, old, fresh)
         scores = np.take_along_axis(both, best, 1)
-    found["row"][np.isneginf(scores)] = NO_ROW
-    return scores, found
+    nearest["row"][np.isneginf(scores)] = NO_ROW
+    return scores, nearest

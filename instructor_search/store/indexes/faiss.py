@@ -126,9 +126,9 @@ class FaissIndex:
             rows = np.sort(np.random.default_rng(_SEED).choice(count, _TRAINING_ROWS, replace=False))
         with _threads(count):
             index.train(np.ascontiguousarray(vectors[rows]))
-        made = cls(kind, vectors, index)
-        made.add(0)
-        return made
+        faiss_index = cls(kind, vectors, index)
+        faiss_index.add(0)
+        return faiss_index
 
     def add(self, start: int) -> None:
         """Add the vectors from position ``start`` on."""

@@ -36,9 +36,9 @@ def faiss() -> ModuleType:
 @cache
 def _builds() -> tuple[str, ...]:
     """Return which distributions of FAISS are installed."""
-    found = []
+    installed = []
     for name in ("faiss-cpu", "faiss-gpu-cu12", "faiss-gpu"):
         with suppress(PackageNotFoundError):
             version(name)
-            found.append(name)
-    return tuple(found)
+            installed.append(name)
+    return tuple(installed)

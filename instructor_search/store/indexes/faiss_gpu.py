@@ -60,8 +60,8 @@ class GpuVectors:
 
     def candidates(self, queries: np.ndarray, depth: int) -> np.ndarray:
         """Return the positions of the nearest vectors, (q, depth) or fewer where there are fewer; -1 for none."""
-        found: np.ndarray = self.index.search(queries, min(depth, self.count, MAX_DEPTH))[1]
-        return found
+        positions: np.ndarray = self.index.search(queries, min(depth, self.count, MAX_DEPTH))[1]
+        return positions
 
 
 def num_cards(module: ModuleType) -> int:

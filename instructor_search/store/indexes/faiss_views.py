@@ -96,17 +96,17 @@ def ensure_faiss_index(
         if kind == EXACT:
             lance.drop(collection.chunks, view.column)
         return []
-    index, made = None if anew else open_index(collection, view), []
+    index, lines = None if anew else open_index(collection, view), []
     newest = next((folder for folder, _ in saved_indexes(collection, view)), None)
     fits = index is not None and (index.facts.kind, index.facts.target_recall) == (kind, config.target_recall)
     if index is None or not fits or index.folder != newest or index.drift > REBUILD_SHARE:
         index = build_index(collection, view, Kind(kind), target_recall=config.target_recall, queries=queries)
-        made = [f"vector index of view {view.name} ({describe(index)})"]
+        lines = [f"vector index of view {view.name} ({describe(index)})"]
     elif index.version != index.facts.version:
         index = index.save()
     drop_index(collection, view, keep=index.folder)
     lance.drop(collection.chunks, view.column)
-    return made
+    return lines
 
 
 def describe(index: ViewIndex) -> str:
@@ -144,11 +144,11 @@ def build_index(
             raise StoreError(f"view {view.name!r} of {collection.name!r} has no vectors; nothing to index")
         vectors = mapped_vectors(generation / "vectors.f32", len(rows), view.dim)
         index = FaissIndex.build(kind, vectors)
-        own = None
+        sample = None
         if queries is None:
-            own = np.random.default_rng(0).choice(len(rows), min(_SAMPLE, len(rows)), replace=False)
-        asked = vectors[own] if own is not None else to_unit_length(queries)  # type: ignore[arg-type]
-        index.setting, reached = tune(index, asked, target_recall, own=own)
+            sample = np.random.default_rng(0).choice(len(rows), min(_SAMPLE, len(rows)), replace=False)
+        asked = vectors[sample] if sample is not None else to_unit_length(queries)  # type: ignore[arg-type]
+        index.setting, reached = tune(index, asked, target_recall, own=sample)
         facts = IndexFacts(
             kind=kind,
             setting=(index.setting.effort, index.setting.factor),
@@ -160,7 +160,7 @@ def build_index(
             view_created=view.created,
             recall=reached,
             target_recall=target_recall,
-            queries="given" if own is None else "vectors of the view",
+            queries="given" if sample is None else "vectors of the view",
             seconds=time.perf_counter() - started,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )

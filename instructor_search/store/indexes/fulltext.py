@@ -99,13 +99,13 @@ def ensure_words(collection: CollectionTable) -> list[str]:
     if not table.count_rows():
         drop_words(collection)
         return []
-    index, made = _synced(collection, table, version), []
+    index, lines = _synced(collection, table, version), []
     if index is None or index.num_gone > REBUILD_SHARE * len(index.entries):
-        folder, made = build_words(collection, table, version), ["full-text index"]
+        folder, lines = build_words(collection, table, version), ["full-text index"]
     else:
         folder = index.save(collection) if index.version != index.facts.version else index.folder
     drop_words(collection, keep=folder)
-    return made
+    return lines
 
 
 def _synced(collection: CollectionTable, table: Any, version: int) -> WordIndex | None:
@@ -139,11 +139,11 @@ def drop_words(collection: CollectionTable, *, keep: Path | None = None) -> None
 
 def saved_words(collection: CollectionTable) -> Iterator[tuple[Path, WordFacts]]:
     """Yield the saved indexes, the newest first."""
-    found = []
+    saved = []
     for path in words_folder(collection).glob("[!.]*/facts.json"):  # others are not finished
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             facts = WordFacts(**json.loads(path.read_text(encoding="utf-8")))
             if facts.format == FORMAT:
-                found.append((facts.version, path.parent, facts))
-    for _, folder, facts in sorted(found, key=lambda item: item[:2], reverse=True):
+                saved.append((facts.version, path.parent, facts))
+    for _, folder, facts in sorted(saved, key=lambda item: item[:2], reverse=True):
         yield folder, facts

@@ -61,10 +61,10 @@ class CachedHits:
             return rows_of(table, wanted.tolist(), columns)
         place = np.minimum(np.searchsorted(self._sorted, wanted), len(self) - 1)
         known = self._sorted[place] == wanted
-        found = rows_of(table, wanted[~known].tolist(), columns)
+        by_row = rows_of(table, wanted[~known].tolist(), columns)
         for row, position in zip(wanted[known].tolist(), self._order[place[known]].tolist(), strict=True):
-            found[row] = self._row(position, columns)
-        return found
+            by_row[row] = self._row(position, columns)
+        return by_row
 
     def _row(self, position: int, columns: list[str]) -> dict[str, Any]:
         number = int(np.searchsorted(self._starts, position, side="right")) - 1

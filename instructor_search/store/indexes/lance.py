@@ -24,12 +24,12 @@ def ensure_filter_indexes(table: Table) -> list[str]:
     """Make the indexes of columns that filters name, once a scan takes long; rows added later are found without."""
     if table.count_rows() <= policy.INDEX_THRESHOLD:
         return []
-    made = []
+    columns = []
     for column, kind in FILTER_INDEXES.items():
         if index_of(table, column) is None:
             table.create_index(column, config=kind())
-            made.append(column)
-    return [f"filter indexes of {', '.join(made)}"] if made else []
+            columns.append(column)
+    return [f"filter indexes of {', '.join(columns)}"] if columns else []
 
 
 def ensure_lance_index(table: Table, view: View, kind: str) -> list[str]:
@@ -38,8 +38,8 @@ def ensure_lance_index(table: Table, view: View, kind: str) -> list[str]:
     rows = table.count_rows(f"{view.checksum_column} IS NOT NULL")
     if kind not in (LANCE_HNSW, LANCE_RABITQ):
         return []
-    made = {LANCE_HNSW: "IvfHnswSq", LANCE_RABITQ: "IvfRq"}[kind]
-    if (present is not None and str(present.index_type) == made) or not rows:
+    index_type = {LANCE_HNSW: "IvfHnswSq", LANCE_RABITQ: "IvfRq"}[kind]
+    if (present is not None and str(present.index_type) == index_type) or not rows:
         return []
     partitions = max(1, rows // _PARTITION_ROWS)
     config: Any = HnswSq(distance_type="cosine", num_partitions=partitions, ef_construction=_EF_CONSTRUCTION)
@@ -62,9 +62,9 @@ def index_of(table: Table, column: str) -> IndexConfig | None:
 
 def drop(table: Table, column: str) -> None:
     """Drop LanceDB's index of ``column``, if there is one."""
-    found = index_of(table, column)
-    if found is not None:
-        table.drop_index(found.name)
+    index = index_of(table, column)
+    if index is not None:
+        table.drop_index(index.name)
 
 
 class FilterIndexes:

@@ -31,12 +31,14 @@ def linked_folder(folder: Path, names: Iterable[str], scratch: Path | None = Non
     """
     _sweep(scratch or Path(tempfile.gettempdir()))
     try:
-        own = tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-", dir=scratch, ignore_cleanup_errors=True)
+        temporary = tempfile.TemporaryDirectory(
+            prefix=f"{_PREFIX}{os.getpid()}-", dir=scratch, ignore_cleanup_errors=True
+        )
     except OSError as error:
         raise NoScratchError(f"no temporary folder can be made ({error}); set TMPDIR to one that can") from error
     for name in names:
-        link(folder.absolute() / name, Path(own.name, name), by=os.symlink)
-    return own
+        link(folder.absolute() / name, Path(temporary.name, name), by=os.symlink)
+    return temporary
 
 
 def link(path: Path, to: Path, by: Callable[[Path, Path], None] = os.link) -> None:

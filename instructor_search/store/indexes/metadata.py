@@ -37,10 +37,10 @@ class _Numbers:
 
     def more(self, values: Sequence[int | None]) -> _Numbers:
         """Return these and those."""
-        made = _Numbers()
-        made.values = np.concatenate([self.values, np.array([value or 0 for value in values], np.int64)])
-        made.known = np.concatenate([self.known, np.array([value is not None for value in values], bool)])
-        return made
+        numbers = _Numbers()
+        numbers.values = np.concatenate([self.values, np.array([value or 0 for value in values], np.int64)])
+        numbers.known = np.concatenate([self.known, np.array([value is not None for value in values], bool)])
+        return numbers
 
     def where(self, compare: Callable[[Any, int], Any], number: int) -> np.ndarray:
         """Return the truth of ``compare(value, number)`` for each; unknown where it is no number."""
@@ -61,10 +61,10 @@ class Column:
     def add(self, rows: np.ndarray, texts: pa.Array, numbers: pa.Array, integers: pa.Array) -> None:
         """Append rows; their ids are higher than all before."""
         distinct = texts.dictionary_encode()
-        own = distinct.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+        batch_codes = distinct.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
         first = np.zeros(len(distinct.dictionary), np.int64)  # a row that has each value
-        there = np.flatnonzero(own >= 0)
-        first[own[there][::-1]] = there[::-1]
+        there = np.flatnonzero(batch_codes >= 0)
+        first[batch_codes[there][::-1]] = there[::-1]
         codes = np.empty(len(distinct.dictionary) + 1, np.int32)
         codes[-1] = -1
         fresh: list[int] = []  # rows that have a value which is new
@@ -77,7 +77,7 @@ class Column:
         self.orders = self.orders.more([None if value is None else total_order(value) for value in values])
         self.integers = self.integers.more(integers.take(chosen).to_pylist())
         self.rows = np.concatenate([self.rows, rows])
-        self.codes = np.concatenate([self.codes, codes[own]])
+        self.codes = np.concatenate([self.codes, codes[batch_codes]])
 
     def keep(self, rows: np.ndarray) -> None:
         """Keep these rows, ascending ids that it has, and forget the others."""
@@ -118,9 +118,9 @@ class Condition:
         """Return the conditions with AND or OR between them."""
         least = np.minimum if word == "AND" else np.maximum
         fields = frozenset[str]().union(*(part.fields for part in parts))
-        own = [part.of_values for part in parts if part.of_values]
-        if len(fields) == 1 and len(own) == len(parts):
-            return cls(fields, lambda column: least.reduce([truth(column) for truth in own]))
+        truths = [part.of_values for part in parts if part.of_values]
+        if len(fields) == 1 and len(truths) == len(parts):
+            return cls(fields, lambda column: least.reduce([truth(column) for truth in truths]))
         return cls(fields, of_rows=lambda columns: least.reduce([part.truth(columns) for part in parts]))
 
     def truth(self, columns: Mapping[str, Column]) -> np.ndarray:
@@ -147,9 +147,9 @@ class RowFilter(str):
     @classmethod
     def of(cls, sql: str, parts: Sequence[tuple[str, Condition | None]]) -> RowFilter:
         """``parts``: SQL, and the condition where it is of metadata fields alone."""
-        made = cls(sql)
-        made.parts = parts
-        return made
+        row_filter = cls(sql)
+        row_filter.parts = parts
+        return row_filter
 
 
 class MetadataColumns:
@@ -167,14 +167,14 @@ class MetadataColumns:
         parts = getattr(where, "parts", [(where, None)])
         conditions = [condition for _, condition in parts if condition]
         rest = [sql for sql, condition in parts if not condition]
-        found = rows_where(table, " AND ".join(rest)) if rest else None
+        matching = rows_where(table, " AND ".join(rest)) if rest else None
         if conditions:
             wanted = Condition.joined(conditions, "AND")
             columns = self._columns_of(table, version, wanted.fields)
             rows = columns[min(wanted.fields)].rows[wanted.truth(columns) == TRUE]
-            found = rows if found is None else np.intersect1d(found, rows, assume_unique=True)
-        assert found is not None
-        return found
+            matching = rows if matching is None else np.intersect1d(matching, rows, assume_unique=True)
+        assert matching is not None
+        return matching
 
     def _columns_of(self, table: Any, version: int, names: Collection[str]) -> dict[str, Column]:
         """Return columns at the table's version, all of the same rows."""
@@ -201,9 +201,9 @@ def _read_newer(table: Any, name: str, column: Column) -> None:
     parts = [batch for batch in batches(table, chosen, where) if batch.num_rows]
     if not parts:
         return
-    found = pa.Table.from_batches(parts).sort_by("_rowid").combine_chunks()
-    rows = found["_rowid"].to_numpy()
-    column.add(rows, *(found[key].combine_chunks() for key in ("text", "number", "integer")))
+    newer = pa.Table.from_batches(parts).sort_by("_rowid").combine_chunks()
+    rows = newer["_rowid"].to_numpy()
+    column.add(rows, *(newer[key].combine_chunks() for key in ("text", "number", "integer")))
 
 
 def json_value(name: str) -> str:

@@ -50,11 +50,11 @@ def vector_batches(table: Any, view: View, where: str | None = None) -> Iterator
 
 
 def _entries(batch: Any, view: View) -> np.ndarray:
-    found = np.zeros(batch.num_rows, dtype=ENTRY)
-    found["id"] = _names(batch["id"])
-    found["checksum"] = batch[view.checksum_column].to_numpy()
-    found["row"] = batch["_rowid"].to_numpy()
-    return found
+    entries = np.zeros(batch.num_rows, dtype=ENTRY)
+    entries["id"] = _names(batch["id"])
+    entries["checksum"] = batch[view.checksum_column].to_numpy()
+    entries["row"] = batch["_rowid"].to_numpy()
+    return entries
 
 
 def _names(column: Any) -> Any:
@@ -92,8 +92,8 @@ def write_vectors(table: Any, view: View, path: Path) -> np.ndarray:
 def rows_of(table: Any, rows: Iterable[int], columns: list[str]) -> dict[int, dict[str, Any]]:
     """Return table rows, by row id."""
     wanted = sorted(set(rows))
-    found = table.take_row_ids(wanted).with_row_id().select(columns).to_list() if wanted else []
-    return {row.pop("_rowid"): row for row in found}
+    records = table.take_row_ids(wanted).with_row_id().select(columns).to_list() if wanted else []
+    return {row.pop("_rowid"): row for row in records}
 
 
 def taken(table: Any, rows: np.ndarray, columns: list[str]) -> Iterator[Any]:

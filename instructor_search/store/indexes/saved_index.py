@@ -54,14 +54,14 @@ def column_folder(collection: CollectionTable, view: View) -> Path:
 
 def saved_indexes(collection: CollectionTable, view: View) -> Iterator[tuple[Path, IndexFacts]]:
     """Yield the saved indexes that are of this view, the newest first."""
-    found = []
+    saved = []
     for path in column_folder(collection, view).glob("[!.]*/[!.]*/facts.json"):  # others are not finished
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             values = json.loads(path.read_text(encoding="utf-8"))
             facts = IndexFacts(**{**values, **{name: tuple(values[name]) for name in ("setting", "checksums")}})
             if (facts.fingerprint, facts.view_created, facts.dim) == (view.fingerprint, view.created, view.dim):
-                found.append((path.parent.parent.name, facts.version, path.parent, facts))
-    for _, _, folder, facts in sorted(found, key=lambda item: item[:2], reverse=True):
+                saved.append((path.parent.parent.name, facts.version, path.parent, facts))
+    for _, _, folder, facts in sorted(saved, key=lambda item: item[:2], reverse=True):
         if facts.format == FORMAT:
             yield folder, facts
 

@@ -23,14 +23,14 @@ def tune(
     """
     depth = k if own is None else k + 1
     expected = _without(exact(queries, index.vectors, depth, None)[1], own)
-    found = (Setting(0, 1), 1.0)
+    best = (Setting(0, 1), 1.0)
     for setting in ladder(index.kind, len(index.vectors)):
         positions = _without(index.search(queries, depth, setting=setting)[1], own)
-        found = setting, recall(positions, expected)
-        if found[1] >= target:
+        best = setting, recall(positions, expected)
+        if best[1] >= target:
             break
-    return found
+    return best
 
 
-def _without(positions: np.ndarray, own: np.ndarray | None) -> np.ndarray:
-    return positions if own is None else np.where(positions == own[:, None], -1, positions)
+def _without(positions: np.ndarray, query_positions: np.ndarray | None) -> np.ndarray:
+    return positions if query_positions is None else np.where(positions == query_positions[:, None], -1, positions)

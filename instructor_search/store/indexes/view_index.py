@@ -132,11 +132,11 @@ class ViewIndex:
 
     def _new(self, known: np.ndarray, current: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Find entries that only moved to ``unknown`` rows, note that in ``current``; read the rest with vectors."""
-        found = read_entries(self.table, self.view, unknown)
+        entries = read_entries(self.table, self.view, unknown)
         lost = np.flatnonzero((current == _GONE) & (known["row"] != _GONE))  # chunk ids are unique among these
-        place = find(known["id"][lost], found["id"], known["checksum"][lost], found["checksum"])
-        current[lost[place[place >= 0]]] = found["row"][place >= 0]
-        return read_vectors(self.table, self.view, found["row"][place < 0])
+        place = find(known["id"][lost], entries["id"], known["checksum"][lost], entries["checksum"])
+        current[lost[place[place >= 0]]] = entries["row"][place >= 0]
+        return read_vectors(self.table, self.view, entries["row"][place < 0])
 
     def _note_gone(self) -> None:
         there = np.flatnonzero(self.rows["row"] != _GONE)
@@ -159,16 +159,16 @@ class ViewIndex:
             mask, beside, _ = self._filter(where)
             extra, extra_rows = extra[beside], extra_rows[beside]
         scores, positions = self.index.search(queries, k, mask=mask, setting=setting)
-        found = self.rows[positions]
-        found["row"][positions < 0] = _GONE
+        entries = self.rows[positions]
+        entries["row"][positions < 0] = _GONE
         if len(extra):
-            own, places = exact(queries, extra, k, None)
-            scores = np.concatenate([scores, own], axis=1)
-            found = np.concatenate([found, extra_rows[places]], axis=1)
+            extra_scores, places = exact(queries, extra, k, None)
+            scores = np.concatenate([scores, extra_scores], axis=1)
+            entries = np.concatenate([entries, extra_rows[places]], axis=1)
             order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-            scores, found = np.take_along_axis(scores, order, 1), np.take_along_axis(found, order, 1)
-            found["row"][np.isneginf(scores)] = _GONE
-        return scores, found
+            scores, entries = np.take_along_axis(scores, order, 1), np.take_along_axis(entries, order, 1)
+            entries["row"][np.isneginf(scores)] = _GONE
+        return scores, entries
 
     def allowed(self, where: str) -> np.ndarray:
         """Return the table rows that a filter allows, (n,)."""

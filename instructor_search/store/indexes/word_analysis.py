@@ -66,16 +66,16 @@ def schema() -> Schema:
 
 def document(place: int, fields: dict[str, str | None]) -> Document:
     """Return what an index is given of a chunk; ``fields`` are those of ``FIELD_WEIGHTS``."""
-    made = tantivy.Document()
-    made.add_unsigned(PLACE, place)
+    tantivy_document = tantivy.Document()
+    tantivy_document.add_unsigned(PLACE, place)
     for field in FIELD_WEIGHTS:
         text = fields[field]
         if text:
-            made.add_text(field, text)
+            tantivy_document.add_text(field, text)
             parts = _parts_of_names(text)
             if parts:  # phrases do not run from the text into them
-                made.add_text(field, " ".join([_GAP, *parts]))
-    return made
+                tantivy_document.add_text(field, " ".join([_GAP, *parts]))
+    return tantivy_document
 
 
 def words_query(text: str) -> Query:
@@ -124,5 +124,5 @@ def _parts_of_names(text: str) -> list[str]:
         if name.removesuffix("s").isupper():  # GPUs
             continue
         shape = "".join("A" if c.isupper() else "0" if c.isdigit() else "a" for c in name)
-        parts += [name[found.start() : found.end()] for found in _PART.finditer(shape)]
+        parts += [name[match.start() : match.end()] for match in _PART.finditer(shape)]
     return parts

@@ -69,9 +69,9 @@ class WordIndex:
         """
         self.folder, self.facts, self.version = folder, facts, facts.version
         with _clear_errors(f"{folder} cannot be opened"):
-            own = linked_folder(folder, (name for name in facts.checksums if name != ROWS), scratch)
+            links = linked_folder(folder, (name for name in facts.checksums if name != ROWS), scratch)
             self.entries = np.load(folder / ROWS)
-            self._index = tantivy.Index.open(own.name)
+            self._index = tantivy.Index.open(links.name)
             self._index.config_reader("Manual")  # else a thread looks for changes
             self._index.register_tokenizer(ANALYZER, analyzer())
             self._searcher = self._index.searcher()
@@ -80,7 +80,7 @@ class WordIndex:
             for name in facts.checksums:  # deleted while it was opened: some files would count as empty
                 (folder / name).stat()
             self._note_rows()
-        self._own = own
+        self._own = links
 
     @property
     def num_gone(self) -> int:
@@ -122,10 +122,10 @@ class WordIndex:
         lost = np.concatenate([np.flatnonzero((current == _GONE) & ~gone), np.flatnonzero(gone)])  # just now first
         if not len(unknown) or not len(lost):
             return unknown
-        found = np.concatenate([_entries(b) for b in taken(table, unknown, [c for c in COLUMNS if c != "text"])])
-        place = find(self.entries["id"][lost], found["id"], self.entries["checksum"][lost], found["checksum"])
-        current[lost[place[place >= 0]]] = found["row"][place >= 0]
-        return found["row"][place < 0]
+        entries = np.concatenate([_entries(b) for b in taken(table, unknown, [c for c in COLUMNS if c != "text"])])
+        place = find(self.entries["id"][lost], entries["id"], self.entries["checksum"][lost], entries["checksum"])
+        current[lost[place[place >= 0]]] = entries["row"][place >= 0]
+        return entries["row"][place < 0]
 
     def _add(self, table: Any, rows: np.ndarray) -> None:
         with _clear_errors(f"{self.folder} cannot be added to"):
@@ -182,8 +182,8 @@ class WordIndex:
         """Return scores and places of the best ``limit`` chunks, gone or not."""
         with _clear_errors(f"{self.folder} cannot be searched"):
             hits = self._searcher.search(query, limit, count=False).hits if limit else []
-            found = self._searcher.fast_field_values(PLACE, [address for _, address in hits]) if hits else []
-        return np.array([score for score, _ in hits], np.float64), np.array(found, np.int64)
+            places = self._searcher.fast_field_values(PLACE, [address for _, address in hits]) if hits else []
+        return np.array([score for score, _ in hits], np.float64), np.array(places, np.int64)
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
@@ -215,25 +215,27 @@ def words_folder(collection: CollectionTable) -> Path:
 
 def add_words(writer: Any, parts: Iterator[Any], first: int) -> np.ndarray:
     """Add the chunks of record batches to an index from place ``first`` on; return their entries."""
-    made = [np.zeros(0, _ENTRY)]
+    entries = [np.zeros(0, _ENTRY)]
     for batch in parts:
         columns = {name: batch[name].to_pylist() for name in FIELD_WEIGHTS}
         for number in range(batch.num_rows):
             writer.add_document(document(first + number, {name: texts[number] for name, texts in columns.items()}))
-        made.append(_entries(batch))
+        entries.append(_entries(batch))
         first += batch.num_rows
     writer.commit()
     writer.wait_merging_threads()
-    return np.concatenate(made)
+    return np.concatenate(entries)
 
 
 def _entries(batch: Any) -> np.ndarray:
-    found = np.zeros(batch.num_rows, dtype=_ENTRY)
-    found["id"] = batch["id"].to_pylist()
+    entries = np.zeros(batch.num_rows, dtype=_ENTRY)
+    entries["id"] = batch["id"].to_pylist()
     texts = zip(*(batch[name].to_pylist() for name in ("content_hash", "title", "heading")), strict=True)
-    found["checksum"] = [zlib.crc32("\0".join(t or "" for t in own).encode("utf-8", "surrogatepass")) for own in texts]
-    found["row"] = batch["_rowid"].to_numpy()
-    return found
+    entries["checksum"] = [
+        zlib.crc32("\0".join(t or "" for t in fields).encode("utf-8", "surrogatepass")) for fields in texts
+    ]
+    entries["row"] = batch["_rowid"].to_numpy()
+    return entries
 
 
 def write_index(collection: CollectionTable, version: int, count: int, fill: Any, known: dict[str, int]) -> Path:
@@ -252,8 +254,8 @@ def write_index(collection: CollectionTable, version: int, count: int, fill: Any
             lock.unlink()
         names = sorted(path.name for path in part.iterdir())
         sums = {n: known[n] if n in known and is_final(n) else _checksum(part / n) for n in names}
-        facts = WordFacts(version, count, sums)
-        (part / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
+        word_facts = WordFacts(version, count, sums)
+        (part / "facts.json").write_text(json.dumps(asdict(word_facts), indent=1), encoding="utf-8")
     return folder
 
 

@@ -95,13 +95,13 @@ def export(
                 for left in folder.parent.glob(f".{folder.name}.*.{kind}"):
                     shutil.rmtree(left, ignore_errors=True)
             with atomic_folder(folder, overwrite=True) as part:
-                facts = _write(source, part, calibration_texts(passages))
+                report = _write(source, part, calibration_texts(passages))
     except OSError as error:
         raise ModelError(
             f"cannot write the int8 graph to {folder} ({error.strerror or error}); set INSTRUCTOR_SEARCH_CACHE to a "
             "folder that can be written, or use --precision bf16"
         ) from error
-    return facts
+    return report
 
 
 def _write(source: GraphSource, folder: Path, texts: Sequence[Any]) -> dict[str, Any]:
@@ -116,8 +116,8 @@ def _write(source: GraphSource, folder: Path, texts: Sequence[Any]) -> dict[str,
     tokenized = source.tokenizer.encode_batch(texts)
     held_out = tokenized[::8]
     calibrated_on = [t for number, t in enumerate(tokenized) if number % 8]
-    found = calibrate(checkpoint, calibrated_on, source.pad_id, allow_pickle=allow_pickle)
-    graph = GraphBuilder(checkpoint, quantization=found, allow_pickle=allow_pickle).build()
+    quantization = calibrate(checkpoint, calibrated_on, source.pad_id, allow_pickle=allow_pickle)
+    graph = GraphBuilder(checkpoint, quantization=quantization, allow_pickle=allow_pickle).build()
     ov.save_model(graph, folder / _NAME, compress_to_fp16=True)
     plain = GraphBuilder(checkpoint, allow_pickle=allow_pickle).build()
     longest = max_positions(checkpoint)
@@ -127,7 +127,7 @@ def _write(source: GraphSource, folder: Path, texts: Sequence[Any]) -> dict[str,
     vectors = np.stack(pairs).reshape(len(held_out), 2, -1)
     vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
     cosines = (vectors[:, 0] * vectors[:, 1]).sum(-1)
-    facts = {
+    report = {
         "model": source.name,
         "fingerprint": source.fingerprint,
         "precision": "int8",
@@ -140,14 +140,14 @@ def _write(source: GraphSource, folder: Path, texts: Sequence[Any]) -> dict[str,
         "least_cosine_to_fp32": round(float(cosines.min()), 6),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    (folder / "facts.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
-    return facts
+    (folder / "facts.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
+    return report
 
 
 def _facts(folder: Path) -> dict[str, Any]:
     try:
-        facts: dict[str, Any] = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-        return facts
+        report: dict[str, Any] = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        return report
     except (OSError, ValueError):
         return {}
 

@@ -107,12 +107,12 @@ def input_codes(
     With them their mean values on the texts, (channels and copies,), about which weights are rounded.
     """
     builder, samples = _sampled(checkpoint, tokenized, pad_id, allow_pickle=allow_pickle)
-    found: dict[str, tuple[InputCodes, np.ndarray]] = {}
+    codes_by_name: dict[str, tuple[InputCodes, np.ndarray]] = {}
     for group, names in groups_of(builder.layers).items():
         codes = choose_codes(builder.layers, names, samples[group], split=group in builder.follows)
         mean = codes.apply(samples[group].rows).mean(0)
-        found |= {builder.layers[name].tensor: (codes, mean) for name in names}
-    return found
+        codes_by_name |= {builder.layers[name].tensor: (codes, mean) for name in names}
+    return codes_by_name
 
 
 def _sampled(

@@ -250,15 +250,15 @@ class GraphBuilder:
         low, high = floats([[0.0]]), floats([[q.range]])
         if group in self.follows:
             top = q.low + q.range * q.channel_steps
-            made = op.fake_quantize(source, floats(q.low[None]), floats(top[None]), low, high, 256)
+            codes = op.fake_quantize(source, floats(q.low[None]), floats(top[None]), low, high, 256)
         else:
             x, weight, bias = source if isinstance(source, tuple) else (source, np.float32(1), None)
             offset = ((0.0 if bias is None else bias) - q.low) / q.channel_steps
             y = add_bias(op.multiply(x, floats((weight / q.channel_steps)[None])), offset)
             y = op.clamp(y, float(q.range * _NARROW), float(q.range * (1 - _NARROW)))
-            made = op.fake_quantize(y, low, high, low, high, 256)
-        self._made[group] = made
-        return made
+            codes = op.fake_quantize(y, low, high, low, high, 256)
+        self._made[group] = codes
+        return codes
 
     def _dense(self, y: Any) -> Any:
         for layer in self.checkpoint.dense:
