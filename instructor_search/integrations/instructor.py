@@ -15,6 +15,9 @@ from instructor_search.instructions import DEFAULT_DOCUMENT_INSTRUCTION, DEFAULT
 if TYPE_CHECKING:
     import torch
 
+    # What ``encode`` gives by its arguments: vectors as an array or a tensor, one a text in a list, or token features.
+    Encoded = np.ndarray | torch.Tensor | list[Any] | dict[str, Any]
+
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 
 
@@ -63,7 +66,7 @@ class INSTRUCTOR(InstructorEncoder):
     ) -> torch.Tensor: ...
 
     @overload
-    def encode(self, sentences: Any, *positional: Any, **options: Any) -> Any: ...
+    def encode(self, sentences: Any, *positional: Any, **options: Any) -> Encoded: ...
 
     def encode(
         self,
@@ -80,7 +83,7 @@ class INSTRUCTOR(InstructorEncoder):
         prompt: Instructions = None,
         prompt_name: str | None = None,
         on_batch: Callable[[int], None] | None = None,
-    ) -> Any:
+    ) -> Encoded:
         """Return embeddings, float32 (n, dim), in input order; (dim,) for a single text.
 
         Args:
@@ -116,27 +119,29 @@ class INSTRUCTOR(InstructorEncoder):
             else:
                 features = self.token_features(texts, batch_size, on_batch=tell, **options)
                 results = [f[output_value] for f in features] if output_value else features
-        return results[0] if single else results
+        encoded: Encoded = results[0] if single else results
+        return encoded
 
-    def encode_query(self, sentences: Any, *, instruction: Instructions = None, **options: Any) -> Any:
+    def encode_query(self, sentences: Any, *, instruction: Instructions = None, **options: Any) -> Encoded:
         """Return ``encode`` under a query instruction: the checkpoint's "query" prompt, or the default one."""
         return self._encode_side(sentences, "query", DEFAULT_QUERY_INSTRUCTION, instruction, options)
 
-    def encode_document(self, sentences: Any, *, instruction: Instructions = None, **options: Any) -> Any:
+    def encode_document(self, sentences: Any, *, instruction: Instructions = None, **options: Any) -> Encoded:
         """Return ``encode`` under a document instruction: the checkpoint's "document" prompt, or the default one."""
         return self._encode_side(sentences, "document", DEFAULT_DOCUMENT_INSTRUCTION, instruction, options)
 
     def _encode_side(
         self, sentences: Any, side: str, default: str, instruction: Instructions, options: dict[str, Any]
-    ) -> Any:
+    ) -> Encoded:
         """Texts that bring an instruction of their own keep it; the others get the side's."""
         named = options.get("prompt") is not None or options.get("prompt_name") is not None
         if instruction is not None or named:
             return self.encode(sentences, instruction=instruction, **options)
         texts, single = to_instructed_texts(sentences)
         fallback = self.checkpoint.prompts.get(side, default)
-        results = self.encode([(t.instruction or fallback, t.text) for t in texts], **options)
-        return results[0] if single else results
+        results: Any = self.encode([(t.instruction or fallback, t.text) for t in texts], **options)
+        encoded: Encoded = results[0] if single else results
+        return encoded
 
     def _choose_instruction(
         self, instruction: Instructions, prompt: Instructions, prompt_name: str | None
