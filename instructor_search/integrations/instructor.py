@@ -136,7 +136,8 @@ class INSTRUCTOR(InstructorEncoder):
         """Texts that bring an instruction of their own keep it; the others get the side's."""
         named = options.get("prompt") is not None or options.get("prompt_name") is not None
         if instruction is not None or named:
-            return self.encode(sentences, instruction=instruction, **options)
+            named_by_caller: Encoded = self.encode(sentences, instruction=instruction, **options)
+            return named_by_caller
         texts, single = to_instructed_texts(sentences)
         fallback = self.checkpoint.prompts.get(side, default)
         results: Any = self.encode([(t.instruction or fallback, t.text) for t in texts], **options)
