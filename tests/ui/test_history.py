@@ -107,3 +107,31 @@ def test_a_tab_keeps_its_search_in_the_address(two, open_page):
     page.go_back()
     page.wait_for_selector("#tab-evaluation:visible")
     assert urlencode(named(page)) == "tab=evaluation&c=weather"
+
+
+def test_a_late_answer_of_another_collection_does_not_stay(two, open_page):
+    page = open_page(at(two, tab="search", c="corpus", q="mercury"))
+    wait_for_hits(page, "corpus/")
+    held, is_open = [], False
+
+    def hold(route):
+        asked = route.request.post_data or ""
+        held.append(route) if "weather" in asked and "mercury" in asked and not is_open else route.continue_()
+
+    page.route("**/gradio_api/run/*", hold)
+    choose(page, "weather")
+    wait_for_address(page, c="weather")
+    while not held:  # the search made again there is asked, and not answered
+        page.wait_for_timeout(50)
+    page.go_back()
+    wait_for_address(page, c="corpus")
+    page.wait_for_function("document.querySelector('#collection input').value === 'corpus'")
+    wait_for_hits(page, "corpus/")
+    is_open = True
+    for route in held:
+        with page.expect_response(lambda answer: "/gradio_api/run/" in answer.url):
+            route.continue_()
+    page.wait_for_timeout(2000)  # it is drawn by now
+    wait_for_hits(page, "corpus/")
+    assert page.locator("#results .from:has-text('notes/')").count() == 0
+    assert named(page)["c"] == "corpus" and page.input_value("#collection input") == "corpus"

@@ -24,7 +24,7 @@ const go = (url, replace) => {
 // how: "" for a search that somebody made, "again" for one that the page made, "restored" after Back or Forward.
 const follow = ([url, how]) => {
   const tab = tabOf(url), here = params().get('c');
-  if (!how && collection && params(url).get('c') !== collection) { // it was asked before another collection was chosen
+  if (how !== 'restored' && collection && params(url).get('c') !== collection) { // asked before another one was chosen
     trigger('select', {});
     return;
   }
