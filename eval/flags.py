@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from eval.config import DEFAULT_OUTPUT, EvalConfig
+from instructor_search.commands.flags import DEVICE_HELP, PICKLE_HELP
 from instructor_search.commands.parser import PRECISIONS, RUNTIMES, Parser, positive
 from instructor_search.in_context.choices import Selector
 
@@ -75,12 +76,12 @@ def _add_computing(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--cache", type=Path, metavar="DIR", help="folder of kept embeddings (default: cache in the output folder)")
     add("--no-cache", action="store_true", help="keep no embeddings")
-    add("--device", metavar="NAME", help="torch's: cpu, cuda, cuda:1, mps (default: the best that is there)")
+    add("--device", metavar="NAME", help=DEVICE_HELP)
     add("--runtime", choices=RUNTIMES, help="what computes (default: torch on a GPU, else openvino)")
     add(
         "--precision", choices=PRECISIONS, default="fp32", help="of our models (default: fp32, as published scores are)"
     )
-    add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
+    add("--allow-pickle", action="store_true", help=PICKLE_HELP)
     add(
         "--reranker",
         metavar="MODEL",

@@ -17,6 +17,7 @@ from eval.runs import Run, result_folder
 from eval.specifications import SystemOptions, check_specification, make_system
 from eval.systems import System
 from eval.tasks.base import EvalTask
+from instructor_search.encoder.options import EncoderOptions
 from instructor_search.errors import InstructorSearchError
 from instructor_search.instructions import InstructionPair
 
@@ -189,10 +190,9 @@ def of_prompt_retrieval(tasks: Sequence[EvalTask]) -> list[EvalTask]:
 def system_options(config: EvalConfig, extras: Mapping[str, str] | None = None) -> SystemOptions:
     """Return what the configuration says once for all systems."""
     return SystemOptions(
-        device=config.device,
-        runtime=config.runtime,
-        precision=config.precision,
-        allow_pickle=config.allow_pickle,
+        encoder=EncoderOptions(
+            device=config.device, runtime=config.runtime, precision=config.precision, allow_pickle=config.allow_pickle
+        ),
         instructions=config.instructions,
         reranker=config.reranker,
         cache_folder=config.cache_folder,

@@ -21,8 +21,8 @@ from eval.instructions import VARIANTS, read_instruction_file
 from eval.local_data import revision_of
 from eval.records import Category, TaskInfo
 from eval.systems import ALL, SEARCH_CATEGORIES, System
-from instructor_search.encoder import load_encoder
 from instructor_search.encoder.cache import CachedEncoder
+from instructor_search.encoder.options import EncoderOptions
 from instructor_search.instructions import InstructionPair
 from instructor_search.integrations.mteb import InstructionFor, model_meta
 from instructor_search.integrations.mteb_search import CollectionSearch
@@ -36,10 +36,7 @@ _FLAGS = ("hnsw", "rerank")
 class SystemOptions:
     """What the command line says once for all systems."""
 
-    device: str | None = None
-    runtime: str | None = None
-    precision: str | None = "fp32"
-    allow_pickle: bool = False
+    encoder: EncoderOptions = EncoderOptions(precision="fp32")
     instructions: str = "default"  # a variant, or a JSON file
     reranker: str | None = None  # folder or hub id of a cross-encoder, or "instruction:SENTENCE"
     cache_folder: Path | None = None  # where embeddings are kept; None: nowhere
@@ -106,13 +103,7 @@ def _bm25(experiment: dict[str, Any], options: SystemOptions) -> System:
 
 
 def _own_model(name: str, variant: str, experiment: dict[str, Any], options: SystemOptions) -> System:
-    encoder = load_encoder(
-        name,
-        device=options.device,
-        runtime=options.runtime,
-        precision=options.precision,
-        allow_pickle=options.allow_pickle,
-    )
+    encoder = replace(options.encoder, model=name).open()
     file_sides, shown = _file_sides(variant, encoder.name)
     if shown != "default":
         experiment["instructions"] = shown
@@ -121,7 +112,7 @@ def _own_model(name: str, variant: str, experiment: dict[str, Any], options: Sys
 
 
 def _sentence_transformers(name: str, variant: str, experiment: dict[str, Any], options: SystemOptions) -> System:
-    baseline = SentenceTransformersEncoder(name, device=options.device)
+    baseline = SentenceTransformersEncoder(name, device=options.encoder.device)
     if variant == "none" and baseline.has_prompts:
         experiment["prompts"] = "none"
         label = f"st:{baseline.name}@none"
@@ -213,7 +204,7 @@ def _split_collection(specification: str) -> _CollectionParts:
 def _reranker(options: SystemOptions, system: System) -> Reranker:
     if options.reranker is None:
         raise ValueError("+rerank needs --reranker FOLDER (a cross-encoder) or --reranker 'instruction:SENTENCE'")
-    return make_reranker(options.reranker, system.encoder, device=options.device)
+    return make_reranker(options.reranker, system.encoder, device=options.encoder.device)
 
 
 def _reranker_facts(reranker: Reranker | None) -> dict[str, str | None]:

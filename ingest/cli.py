@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.readers import EMBED
+from instructor_search.commands.flags import DEVICE_HELP, PICKLE_HELP, STORE_HELP
 from instructor_search.commands.parser import PRECISIONS, RUNTIMES, Parser, failing_with_one_line, positive
 from instructor_search.instruction_rule import resolve
 
@@ -49,11 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--collection", metavar="NAME", help="collection to write to (default: the folder's name)")
     add("--view", metavar="NAME", help="name of the view that this instruction makes")
-    add(
-        "--store",
-        metavar="DIR",
-        help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)",
-    )
+    add("--store", metavar="DIR", help=STORE_HELP)
     _model_flags(parser)
     add("--include", action="append", default=[], metavar="GLOB", help="read only files that match; may be repeated")
     add("--exclude", action="append", default=[], metavar="GLOB", help="leave files out that match; may be repeated")
@@ -88,7 +85,7 @@ def _model_flags(parser: argparse.ArgumentParser) -> None:
         choices=("pypi", "head"),
         help="which official behaviour joins instruction and text (default: pypi)",
     )
-    add("--device", metavar="NAME", help="torch's: cpu, cuda, cuda:1, mps (default: the best that is there)")
+    add("--device", metavar="NAME", help=DEVICE_HELP)
     add(
         "--runtime",
         choices=RUNTIMES,
@@ -100,7 +97,7 @@ def _model_flags(parser: argparse.ArgumentParser) -> None:
         help="of a new collection's vectors (default: int8 of the default model, "
         "bf16 of others on openvino, fp32 on torch)",
     )
-    add("--allow-pickle", action="store_true", help="also load pytorch_model.bin where there is no safetensors file")
+    add("--allow-pickle", action="store_true", help=PICKLE_HELP)
 
 
 def _count(text: str) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from instructor_search.commands.flags import STORE_HELP
 from instructor_search.commands.parser import GPU_SPREADS, Parser, failing_with_one_line, positive
 from ui.config import AppConfig
 
@@ -47,11 +48,7 @@ def _add_address(add: Callable[..., Any]) -> None:
 def _add_collections(add: Callable[..., Any]) -> None:
     """Add what is searched, and by which model."""
     add("--collection", metavar="NAME", help="collection to show first, and that programs ask that name none")
-    add(
-        "--store",
-        metavar="DIR",
-        help="folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)",
-    )
+    add("--store", metavar="DIR", help=STORE_HELP)
     add("--model", metavar="MODEL", help="model folder or hub id, of new collections and for the views that it made")
     add(
         "--gpus",

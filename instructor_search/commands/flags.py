@@ -1,4 +1,4 @@
-"""The flags that name a collection, and the collection that they name."""
+"""Flags that several commands have: where collections are, which one, and how a model runs; each said in one place."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from instructor_search.store.collection import Collection
 
 STORE_HELP = "folder of all collections (default: INSTRUCTOR_SEARCH_STORE or ./instructor_store)"
+DEVICE_HELP = "torch's: cpu, cuda, cuda:1, mps (default: the best that is there)"
+PICKLE_HELP = "also load pytorch_model.bin where there is no safetensors file"
 
 
 def collection_flags(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.commands.flags import collection_flags, open_collection
+from instructor_search.commands.flags import PICKLE_HELP, collection_flags, open_collection
 from instructor_search.commands.parser import GPU_SPREADS, counted
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _add_export(commands: Any) -> None:
     export.add_argument("--texts", metavar="FILE", help="passages to calibrate with, one a line (default: built in)")
     export.add_argument("--output", metavar="DIR", help="folder to write (default: where ingest and search look)")
     export.add_argument("--overwrite", action="store_true", help="make it again")
-    export.add_argument("--allow-pickle", action="store_true", help="also load pytorch_model.bin")
+    export.add_argument("--allow-pickle", action="store_true", help=PICKLE_HELP)
     export.add_argument("--json", action="store_true", help="print JSON")
     export.set_defaults(run=_export)
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from instructor_search.commands.flags import collection_flags, open_collection
+from instructor_search.commands.flags import DEVICE_HELP, collection_flags, open_collection
 from instructor_search.commands.parser import RUNTIMES, counted, positive
 from instructor_search.instruction_rule import resolve
 
@@ -75,7 +75,7 @@ def _add_search(commands: Any) -> None:
         "(which embeds the hits' sentences); none: no sentence is looked for (default: words)",
     )
     search.add_argument("--model", metavar="MODEL", help="encoder to use; refused unless it made the view")
-    search.add_argument("--device", metavar="NAME", help="torch's: cpu, cuda, mps (default: the best that is there)")
+    search.add_argument("--device", metavar="NAME", help=DEVICE_HELP)
     search.add_argument("--runtime", choices=RUNTIMES, help="what computes (default: torch on a GPU, else openvino)")
     search.add_argument("--allow-pickle", action="store_true", help="let --model load pytorch_model.bin")
     search.add_argument("--explain", action="store_true", help="show where each score comes from, and the time taken")

@@ -1,4 +1,4 @@
-"""How to open an encoder, as one value: what commands, rooms and views hand on instead of six arguments."""
+"""How to open an encoder, as one value: what ingest and evaluation hand on instead of six arguments."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import pytest
 from eval.records import Context
 from eval.sources import BUNDLED
 from eval.specifications import SystemOptions, make_system
+from instructor_search.encoder.options import EncoderOptions
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +24,11 @@ def embeddings(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def default_system(embeddings):
-    return make_system("default", "bundled", SystemOptions(device="cpu", cache_folder=embeddings))
+    return make_system(
+        "default",
+        "bundled",
+        SystemOptions(encoder=EncoderOptions(device="cpu", precision="fp32"), cache_folder=embeddings),
+    )
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from eval.results import facts_of, known_result, write_result
 from eval.runs import read_runs
 from eval.sources import BUNDLED, choose_source
 from eval.specifications import SystemOptions, make_system
+from instructor_search.encoder.options import EncoderOptions
 from instructor_search.errors import ModelError
 from instructor_search.instructions import InstructedText
 from instructor_search.integrations.mteb_search import CollectionSearch
@@ -23,7 +24,11 @@ from tests.eval.conftest import rows_of
 @pytest.fixture
 def ndcg(embeddings, context):
     def evaluate(specification, **options):
-        system = make_system(specification, "bundled", SystemOptions(device="cpu", cache_folder=embeddings, **options))
+        system = make_system(
+            specification,
+            "bundled",
+            SystemOptions(encoder=EncoderOptions(device="cpu", precision="fp32"), cache_folder=embeddings, **options),
+        )
         outcome = GARDEN.evaluate(system, system.sides(GARDEN.info), context)
         return outcome.units.score(), system
 
@@ -96,7 +101,7 @@ def test_other_files_of_a_cross_encoder_are_another_system(cross_encoder, tmp_pa
     folder = shutil.copytree(cross_encoder, tmp_path / "reranker")
 
     def facts():
-        options = SystemOptions(device="cpu", reranker=str(folder))
+        options = SystemOptions(encoder=EncoderOptions(device="cpu", precision="fp32"), reranker=str(folder))
         system = make_system("collection:dense+rerank", "bundled", options)
         return facts_of(GARDEN.info, system.sides(GARDEN.info), system.facts, {"seed": 42}, system.variant)
 

@@ -12,13 +12,14 @@ from eval.baselines import Bm25, RandomEncoder, SentenceTransformersEncoder
 from eval.records import EvalDataError
 from eval.sources import BUNDLED, choose_source
 from eval.specifications import SystemOptions, make_system
+from instructor_search.encoder.options import EncoderOptions
 from instructor_search.errors import ModelError
 from instructor_search.instructions import InstructedText, InstructionPair
 from instructor_search.integrations.mteb import INSTRUCTOR_METAS, MtebEncoder, default_instruction, register_models
 from tests.eval.conftest import rows_of
 
 TASKS = {task.info.name: task.info for task in choose_source("bundled").tasks}
-OPTIONS = SystemOptions(device="cpu")
+OPTIONS = SystemOptions(encoder=EncoderOptions(device="cpu", precision="fp32"))
 
 
 def test_variants_of_a_model():
@@ -26,7 +27,7 @@ def test_variants_of_a_model():
     assert make_system("default", "bundled", OPTIONS).sides(info) == info.instruction
     assert make_system("default@none", "bundled", OPTIONS).sides(info) == ("", "")
     assert make_system("default@paraphrase-3", "bundled", OPTIONS).sides(info) == info.variants["paraphrase-3"]
-    both = SystemOptions(device="cpu", instructions="tag")
+    both = SystemOptions(encoder=EncoderOptions(device="cpu", precision="fp32"), instructions="tag")
     assert make_system("default", "bundled", both).sides(info) == ("GardenAnswers: ", "GardenAnswers: ")
     assert make_system("default@short", "bundled", both).label == "instructor-minilm@short"
 

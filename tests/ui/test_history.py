@@ -73,7 +73,6 @@ def test_options_tabs_and_collections_come_back(two, open_page):
     wait_for_address(page, tab="map", c="corpus")
     choose(page, "weather")
     wait_for_address(page, tab="map", c="weather")
-    wait_for_hits(page, "notes/", "#comparison")  # else that answer could come after those gone back to
     page.click("[data-tab-id=search]")
     wait_for_address(page, tab="search", c="weather", q="boots")
     for _ in range(3):
