@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from instructor_search.engines.protocol import Item, Result
 
@@ -35,11 +36,11 @@ class LocalEngine:
 
     def _spread(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         spawn = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(self.processes, mp_context=spawn, initializer=_leave_interrupts)
+        pool = ProcessPoolExecutor(self.processes, mp_context=spawn, initializer=_begin, initargs=(function,))
         waiting: deque[Future[Result]] = deque()
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
+                waiting.append(pool.submit(_apply, item))
                 if len(waiting) > _AHEAD * self.processes:
                     yield waiting.popleft().result()
             while waiting:
@@ -48,6 +49,15 @@ class LocalEngine:
             pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts() -> None:
-    """Leave Ctrl-C, which all processes of a terminal get, to the one that maps."""
+_function: Callable[[Any], Any]  # of a process that was started to map it: it comes once, and may hold a lot
+
+
+def _begin(function: Callable[[Any], Any]) -> None:
+    """Keep the function, and leave Ctrl-C, which all processes of a terminal get, to the one that maps."""
+    global _function  # noqa: PLW0603
+    _function = function
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _apply(item: Any) -> Any:
+    return _function(item)

@@ -47,3 +47,23 @@ def test_items_are_taken_a_bounded_number_ahead(engine):
 def test_a_negative_number_of_processes_is_refused():
     with pytest.raises(ValueError, match="processes is -1; expected 0"):
         LocalEngine(-1)
+
+
+class Heavy:
+    """A function whose way to another process is seen in a file."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def __reduce__(self):
+        with open(self.log, "a") as log:
+            log.write("sent\n")
+        return Heavy, (self.log,)
+
+    def __call__(self, number):
+        return number + 1
+
+
+def test_the_function_goes_to_each_process_once(tmp_path):
+    assert list(LocalEngine(2).map(Heavy(str(tmp_path / "log")), range(40))) == list(range(1, 41))
+    assert 1 <= len((tmp_path / "log").read_text().splitlines()) <= 2
